@@ -1,0 +1,214 @@
+# wsrelayd: see "make help".
+#
+# Every variant (release, asan, tsan, cov, fuzz, plain for valgrind) has its
+# own object directory, so that they never mix.
+
+VERSION = 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+WERROR ?= $(if $(CI),-Werror)
+VARIANT ?= release
+J ?= $(shell nproc)
+
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla $(WERROR)
+PACKAGES = libevent_core libevent_extra libevent_pthreads inih jansson libsystemd
+ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Isrc $(CPPFLAGS)
+OPTIMISE_release = -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+OPTIMISE_plain = -O1 -g
+OPTIMISE_asan = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+OPTIMISE_tsan = -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+OPTIMISE_cov = -O0 -g --coverage
+OPTIMISE_fuzz = -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+LINK_release = -pie -Wl,-z,relro,-z,now
+ALL_CFLAGS = -std=c11 -pthread -fno-strict-aliasing $(WARNINGS) \
+	$(OPTIMISE_$(VARIANT)) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(OPTIMISE_$(VARIANT)) $(LINK_$(VARIANT)) $(LDFLAGS)
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lmbedtls -lmbedx509 -lmbedcrypto
+
+OUT = build/$(VARIANT)
+LIB_SOURCES = $(wildcard src/base/*.c src/codec/*.c src/conf/*.c src/net/*.c \
+	src/relay/*.c)
+LIB_OBJECTS = $(LIB_SOURCES:src/%.c=$(OUT)/%.o)
+LIB = $(OUT)/libwsrelay.a
+UNIT_SOURCES = $(wildcard tests/unit/test_*.c)
+UNIT_TESTS = $(UNIT_SOURCES:tests/unit/%.c=$(OUT)/unit/%)
+FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_SECONDS ?= 60
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# --- build -----------------------------------------------------------------
+
+.PHONY: all
+all: | deps-build
+	@$(MAKE) -j$(J) --no-print-directory binaries
+	@ln -sf release/wsrelayd release/wsrelayctl build/
+
+.PHONY: binaries
+binaries: $(OUT)/wsrelayd $(OUT)/wsrelayctl
+
+deps-%:
+	@scripts/deps $*
+
+$(OUT)/wsrelayd: $(OUT)/main.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUT)/wsrelayctl: $(OUT)/ctl.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(LIB): $(LIB_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# What is built into the binary with .incbin.
+$(OUT)/relay/assets.o: $(wildcard src/relay/assets/*)
+
+-include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(OUT)/ctl.d
+
+# --- run -------------------------------------------------------------------
+
+.PHONY: run
+run: all | deps-run
+	scripts/demo/run
+
+# --- check -----------------------------------------------------------------
+
+.PHONY: check check-unit check-e2e check-tsan check-valgrind
+check: all | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan unit-tests binaries
+	@scripts/check-unit build/asan/unit
+	scripts/check-e2e build/asan $(E2E)
+
+check-unit: | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan unit-tests
+	@scripts/check-unit build/asan/unit
+
+check-e2e: | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan binaries
+	scripts/check-e2e build/asan $(E2E)
+
+check-tsan: | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=tsan unit-tests binaries
+	@scripts/check-unit build/tsan/unit
+	scripts/check-e2e build/tsan $(E2E)
+
+check-valgrind: | deps-valgrind
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=plain unit-tests binaries
+	@RUNNER="valgrind -q --error-exitcode=1 --leak-check=full" \
+		scripts/check-unit build/plain/unit
+	WSRELAY_RUNNER="valgrind -q --error-exitcode=99 --leak-check=full" \
+		scripts/check-e2e build/plain $(E2E)
+
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
+# llhttp is compared with our parser; its C sources come from a package.
+LLHTTP = /usr/share/llhttp
+$(OUT)/unit/test_http_llhttp: UNIT_EXTRA = $(OUT)/llhttp/llhttp.o \
+	$(OUT)/llhttp/api.o $(OUT)/llhttp/http.o
+$(OUT)/unit/test_http_llhttp: $(OUT)/llhttp/llhttp.o $(OUT)/llhttp/api.o \
+	$(OUT)/llhttp/http.o
+$(OUT)/llhttp/%.o: $(LLHTTP)/src/%.c
+	@mkdir -p $(@D)
+	$(CC) -I$(LLHTTP)/include -O1 -g -w -c -o $@ $<
+
+$(OUT)/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) -Itests/unit -I$(LLHTTP)/include $(ALL_CFLAGS) \
+		-MMD -MP $(ALL_LDFLAGS) -o $@ $< $(UNIT_EXTRA) $(LIB) -lcmocka $(LIBS)
+
+-include $(UNIT_TESTS:=.d)
+
+# --- fuzz ------------------------------------------------------------------
+
+.PHONY: fuzz fuzzers
+fuzz: | deps-fuzz
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=fuzz CC=clang fuzzers
+	scripts/fuzz build/fuzz/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+fuzzers: $(FUZZ_SOURCES:tests/fuzz/%.c=$(OUT)/fuzz/%)
+
+$(OUT)/fuzz/%: tests/fuzz/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) -Itests/fuzz $(ALL_CFLAGS) -fsanitize=fuzzer \
+		$(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
+# --- quality ---------------------------------------------------------------
+
+.PHONY: lint format format-check cov bench compile_commands.json
+lint: | deps-lint deps-test
+	scripts/lint
+
+C_FILES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+format:
+	clang-format -i $(C_FILES)
+
+format-check:
+	clang-format --dry-run -Werror $(C_FILES)
+
+cov: | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=cov unit-tests binaries
+	@scripts/check-unit build/cov/unit
+	scripts/check-e2e build/cov $(E2E)
+	scripts/coverage build/cov
+
+bench: all | deps-bench
+	tests/bench/run $(BENCH)
+
+compile_commands.json:
+	@scripts/compile-commands '$(ALL_CPPFLAGS) -std=c11' > $@
+
+# --- install ---------------------------------------------------------------
+
+.PHONY: install uninstall dist distcheck
+install: all
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' scripts/install install
+
+uninstall:
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' scripts/install uninstall
+
+dist:
+	@mkdir -p build
+	git archive --prefix=wsrelayd-$(VERSION)/ -o build/wsrelayd-$(VERSION).tar.gz HEAD
+	@echo build/wsrelayd-$(VERSION).tar.gz
+
+distcheck: dist
+	rm -rf build/distcheck && mkdir -p build/distcheck
+	tar -xzf build/wsrelayd-$(VERSION).tar.gz -C build/distcheck
+	$(MAKE) -C build/distcheck/wsrelayd-$(VERSION) all
+	$(MAKE) -C build/distcheck/wsrelayd-$(VERSION) install \
+		DESTDIR=$(CURDIR)/build/distcheck/root PREFIX=/usr
+	$(MAKE) -C build/distcheck/wsrelayd-$(VERSION) uninstall \
+		DESTDIR=$(CURDIR)/build/distcheck/root PREFIX=/usr
+	test -z "$$(find build/distcheck/root -type f)"
+
+.PHONY: clean help
+clean:
+	rm -rf build
+
+help:
+	@echo 'make                  build build/wsrelayd and build/wsrelayctl'
+	@echo 'make run              build, and run the demo'
+	@echo 'make check            unit and end-to-end tests under ASan and UBSan'
+	@echo 'make check-unit       the unit tests alone'
+	@echo 'make check-e2e        the end-to-end tests alone; E2E="-k name" chooses'
+	@echo 'make check-tsan       the tests under ThreadSanitizer'
+	@echo 'make check-valgrind   the tests under valgrind'
+	@echo 'make fuzz             each fuzzer for FUZZ_SECONDS=60; FUZZ=name chooses'
+	@echo 'make lint             static checks; each skips where its tool is absent'
+	@echo 'make format           clang-format; format-check only looks'
+	@echo 'make bench            the benchmarks; BENCH="--help" says more'
+	@echo 'make cov              line coverage of the tests'
+	@echo 'make compile_commands.json   for editors'
+	@echo 'make install DESTDIR= PREFIX=/usr/local; make uninstall'
+	@echo 'make dist, distcheck  a source archive, and a trial of it'
