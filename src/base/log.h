@@ -1,0 +1,84 @@
+/*
+ * log.h: one event, one line.
+ *
+ *   LOG(LOG_INFO, "open", F_STR("route", name), F_INT("ms", ms));
+ *   2026-11-20T21:46:00.123456Z info open route=sim ms=3
+ *
+ * The caller formats its line into a bounded ring; a writer thread takes it
+ * from there, so that a slow terminal or disk never holds up the relay. When
+ * the ring is full the line is dropped and counted, and the next line written
+ * says how many. Any thread may log.
+ *
+ * Control characters, quotes and backslashes in values are escaped. Never
+ * give it a payload or a token.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/str.h"
+
+enum log_level {
+	LOG_ERROR, /* the operator must act */
+	LOG_WARN,  /* degraded */
+	LOG_INFO,  /* life cycle */
+	LOG_DEBUG,
+};
+
+enum log_sink {
+	LOG_STDERR,
+	LOG_STDERR_PRIORITY, /* "<6>" in front, for a service manager */
+	LOG_JOURNAL,         /* the journal's own socket, with fields */
+};
+
+struct log_options {
+	enum log_level level;
+	enum log_sink sink;
+	bool json;
+};
+
+struct log_field {
+	const char *key;
+	enum { LOG_FIELD_STR, LOG_FIELD_INT, LOG_FIELD_NONE } type;
+	struct str str;
+	int64_t number;
+};
+
+#define F_STR(k, cstring) ((struct log_field){ (k), LOG_FIELD_STR, str_of(cstring), 0 })
+#define F_VIEW(k, view) ((struct log_field){ (k), LOG_FIELD_STR, (view), 0 })
+#define F_INT(k, n) ((struct log_field){ (k), LOG_FIELD_INT, STR_NONE, (int64_t)(n) })
+/* A field that is left out: for optional ones. */
+#define F_NONE ((struct log_field){ "", LOG_FIELD_NONE, STR_NONE, 0 })
+
+#define LOG(level, event, ...)                                                \
+	do {                                                                  \
+		if (log_enabled(level)) {                                     \
+			const struct log_field log_fields_[] = { __VA_ARGS__ };\
+			log_event(level, event, log_fields_,                  \
+				ARRAY_SIZE(log_fields_));                     \
+		}                                                             \
+	} while (0)
+
+/*
+ * Starts the writer thread. Before it, and after log_stop, lines are written
+ * at once by the caller. -1: no thread, or no journal; errno says why.
+ */
+MUST_CHECK int log_start(const struct log_options *o);
+/* Writes out what is waiting, at most for a second, and ends the thread. */
+void log_stop(void);
+bool log_enabled(enum log_level level);
+void log_set_level(enum log_level level);
+/* Strings of no value (p is NULL) are left out, like F_NONE. */
+void log_event(enum log_level level, const char *event,
+	const struct log_field *fields, size_t n);
+/* Lines dropped since the start because the ring was full. */
+uint64_t log_dropped(void);
+/* -1 when it is no level's name. */
+int log_level_parse(struct str name);
+const char *log_level_name(enum log_level level);
+
+#endif

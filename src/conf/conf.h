@@ -1,0 +1,251 @@
+/*
+ * conf.h: the configuration, checked and immutable.
+ *
+ *   files -> ini.h: lines -> keys.def: types, defaults, ranges
+ *         -> check.c: what one key alone cannot know -> struct conf
+ *
+ * A snapshot is built in one go, never changed, and counted: who uses it
+ * holds a reference. All errors of a run are collected, each as
+ * "FILE:LINE: [section] key: what is wrong, what was expected".
+ *
+ * Units: sizes in bytes, times in milliseconds. Strings are NULL when the
+ * key is empty. Lists are empty, never NULL-terminated.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "codec/forwarded.h"
+#include "codec/framing.h"
+#include "codec/jwt.h"
+
+struct pattern;
+
+struct conf_strings {
+	char **v;
+	size_t n;
+};
+
+struct conf_address { /* one address = of a listener */
+	enum { LISTEN_TCP, LISTEN_UNIX, LISTEN_FD } kind;
+	struct addr addr; /* LISTEN_TCP */
+	char *path;       /* LISTEN_UNIX: the path; LISTEN_FD: the name */
+	char *text;       /* as written */
+};
+
+struct conf_addresses {
+	struct conf_address *v;
+	size_t n;
+};
+
+/* What every section has. */
+struct conf_section {
+	char *name;  /* "" for [server] */
+	char *file;
+	int line;    /* of its header */
+};
+
+enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_JOURNAL };
+enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
+
+struct conf_server {
+	struct conf_section section;
+	char *user;
+	int64_t workers; /* 0 = auto */
+	int64_t max_connections;
+	int64_t max_memory;
+	int64_t drain_timeout;
+	int log_target; /* enum conf_log_target */
+	int log_level;  /* enum log_level */
+	int log_format; /* enum conf_log_format */
+	struct conf_strings include;
+};
+
+struct conf_listen {
+	struct conf_section section;
+	struct conf_addresses address;
+	struct conf_strings hosts; /* as given; empty = by each address */
+	int64_t handshake_timeout;
+	int64_t keepalive_timeout;
+	int64_t max_header;
+	int64_t max_pending;
+	int64_t max_connections_per_ip;
+	struct cidr_list trusted_proxies;
+	struct cidr_list allow; /* empty = all */
+	struct cidr_list deny;
+};
+
+struct conf_key {
+	struct conf_section section;
+	int algorithm; /* enum jwt_algorithm */
+	char *secret_file;
+	char *issuer;
+	char *audience;
+	int64_t max_ttl;
+	int64_t leeway;
+	/* made of the above: the secret is loaded */
+	struct jwt_key jwt;
+};
+
+struct conf_keys { /* references into conf->keys */
+	const struct conf_key **v;
+	size_t n;
+};
+
+struct conf_listens { /* references into conf->listens; empty = all */
+	const struct conf_listen **v;
+	size_t n;
+};
+
+enum conf_auth { CONF_AUTH_TOKEN, CONF_AUTH_NONE };
+
+struct conf_page {
+	struct conf_section section;
+	char *path;
+	char *root;
+	struct conf_strings listen;
+	int auth; /* enum conf_auth */
+	bool template;
+	char *token_key;
+	int64_t token_ttl;
+	int token_perm; /* enum jwt_perm */
+	char *token_subject;
+	char *public_url;
+	char *frame_ancestors;
+	struct conf_strings header;
+	struct cidr_list allow;
+	struct cidr_list deny;
+	/* made of the above */
+	struct pattern *pattern;
+	struct conf_listens listens;
+	const struct conf_key *key; /* token_key; NULL = none */
+};
+
+enum conf_reject { CONF_REJECT_AUTO, CONF_REJECT_HTTP, CONF_REJECT_CLOSE };
+
+enum conf_backend_kind {
+	BACKEND_TCP,
+	BACKEND_UNIX,
+	BACKEND_WS,
+	BACKEND_EXEC,
+	BACKEND_ECHO,
+};
+
+/* A backend = value, taken apart. Templates may hold {captures}. */
+struct conf_backend {
+	enum conf_backend_kind kind;
+	char *host; /* tcp, ws: a template, without brackets */
+	char *port; /* tcp, ws: a template, "80" when ws gives none */
+	char *path; /* unix: the socket; ws: begins with '/', query excluded */
+	char **argv; /* exec: templates, NULL-terminated; argv[0] absolute */
+	size_t argc;
+};
+
+/* reject origins "same" and "any" are told apart from a list. */
+enum conf_origins { CONF_ORIGINS_SAME, CONF_ORIGINS_ANY, CONF_ORIGINS_LIST };
+
+enum conf_backend_host {
+	CONF_HOST_BACKEND,
+	CONF_HOST_CLIENT,
+	CONF_HOST_NAME,
+};
+
+struct conf_route {
+	struct conf_section section;
+	char *path;
+	char *host;
+	struct conf_strings listen;
+	char *backend;
+	int framing; /* enum framing_id; after the checks never FRAMING_NONE,
+			but for ws and echo */
+	char *backend_host;
+	struct cidr_list backend_allow;
+	struct conf_strings exec_env;
+	char *exec_dir;
+	int64_t max_processes;
+	int auth; /* enum conf_auth */
+	struct conf_strings keys;
+	char *token_param;
+	bool single_use;
+	struct conf_strings origins;
+	struct conf_strings subprotocols;
+	int reject; /* enum conf_reject */
+	int64_t max_message;
+	int64_t max_backend_message;
+	int64_t queue_limit;
+	int64_t max_connections;
+	int64_t message_rate;
+	int64_t byte_rate;
+	int64_t connect_timeout;
+	int64_t idle_timeout;
+	int64_t backend_idle_timeout;
+	int64_t max_session;
+	int64_t ping_interval;
+	int64_t ping_timeout;
+	int64_t close_timeout;
+	int send_proxy; /* enum proxy_version */
+	struct cidr_list allow;
+	struct cidr_list deny;
+	/* made of the above */
+	struct pattern *pattern;
+	struct conf_backend to;
+	struct conf_listens listens;
+	struct conf_keys use_keys; /* keys, or all */
+	int origins_kind;          /* enum conf_origins */
+	int backend_host_kind;     /* enum conf_backend_host */
+	size_t index;              /* in conf->routes */
+};
+
+struct conf {
+	atomic_uint references;
+	struct conf_server server;
+	struct conf_listen *listens;
+	size_t listens_n;
+	struct conf_key *keys;
+	size_t keys_n;
+	struct conf_page *pages;
+	size_t pages_n;
+	struct conf_route *routes; /* file order: the first match wins */
+	size_t routes_n;
+};
+
+/*
+ * Reads a file with all that it includes, checks it, loads secrets. NULL when
+ * anything is wrong: *errors then holds every complaint, one per line. With a
+ * configuration, *errors may hold warnings ("FILE:LINE: warning: ...").
+ */
+MUST_CHECK struct conf *conf_load(const char *file, struct buf *errors);
+/* The same from text in memory; name stands for the file in complaints. */
+MUST_CHECK struct conf *conf_load_text(const char *name, struct str text,
+	struct buf *errors);
+struct conf *conf_ref(struct conf *c);
+void conf_unref(struct conf *c);
+
+/* Appends the effective configuration with every default, as an INI file. */
+MUST_CHECK int conf_dump(struct buf *out, const struct conf *c);
+/*
+ * Appends the reference file (conf/wsrelayd.ini): every key commented out
+ * with its default, its range and what it means.
+ */
+MUST_CHECK int conf_reference(struct buf *out);
+
+const struct conf_key *conf_find_key(const struct conf *c, struct str name);
+
+/*
+ * Whether the Host value (a name or an address, without its port) is
+ * answered by the listener on this local address.
+ */
+MUST_CHECK bool conf_listen_answers(const struct conf_listen *l,
+	const struct conf_address *a, struct str host);
+/* Whether deny and allow let this address in. An empty allow is all. */
+bool conf_admits(const struct cidr_list *allow, const struct cidr_list *deny,
+	const struct addr *a);
+
+#endif
