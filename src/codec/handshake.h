@@ -14,14 +14,21 @@ struct http_head;
 
 #define HANDSHAKE_KEY 24    /* characters of Sec-WebSocket-Key */
 #define HANDSHAKE_ACCEPT 28 /* and of Sec-WebSocket-Accept */
+#define HANDSHAKE_OFFERS_MAX 64 /* subprotocols in one request */
 
-/* Whether the request asks for an upgrade to websocket at all. */
+/*
+ * Whether the request asks for an upgrade to websocket at all: HTTP/1.1 with
+ * Upgrade: websocket and Connection: Upgrade.
+ */
 bool handshake_is_upgrade(const struct http_head *request);
 /*
  * Checks a client's request (section 4.2.1): GET, HTTP/1.1, Upgrade,
  * Connection, one Key of 16 bytes in canonical base64, Version 13, Protocol
- * lists of distinct tokens. Returns 0, 400, 405 or 426, and *why. *key is the
- * Sec-WebSocket-Key.
+ * lists of at most HANDSHAKE_OFFERS_MAX distinct tokens. *key is the
+ * Sec-WebSocket-Key. Returns 0, or the status to answer with, and *why:
+ *   400 a field is missing, repeated or malformed
+ *   405 not GET
+ *   426 no Upgrade: websocket, or another version than 13 (section 4.4)
  */
 MUST_CHECK int handshake_check_request(const struct http_head *request,
 	struct str *key, const char **why);

@@ -48,7 +48,7 @@ MUST_CHECK ssize_t http_find_end(const char *p, size_t n, size_t *scanned);
 /*
  * Parses a complete head of n bytes, as http_find_end measured it. Returns 0,
  * or the status to answer with, and in *why what is wrong:
- *   400 grammar, Host missing or twice, a body announced
+ *   400 grammar, Host missing, malformed or twice, a body announced
  *   431 more than HTTP_FIELDS_MAX fields
  *   501 a Transfer-Encoding
  *   505 not HTTP/1.0 or 1.1
