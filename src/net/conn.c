@@ -1,0 +1,544 @@
+/*
+ * The read under way corks what it makes others send:
+ *
+ *   readable(A): recv -> scratch -> A.input -> conn_send(B) -> cork: iovecs
+ *                into the scratch -> at the end: one sendmsg to B
+ *
+ * so that ten small messages that came in one read leave in one write, and a
+ * payload is never copied unless B's socket is full.
+ */
+#include "net/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <linux/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+/* One piece of a queue: bytes that a socket refused. */
+struct chunk {
+	STAILQ_ENTRY(chunk) next;
+	size_t from, to, capacity;
+	uint8_t data[];
+};
+
+#define CHUNK_MIN 4096
+#define WRITE_PARTS 64
+
+static void conn_event(evutil_socket_t fd, short what, void *arg);
+static void conn_timer(struct timer *t);
+static void conn_deferred(struct deferred *d);
+
+/* --- life -----------------------------------------------------------------*/
+
+static void close_fds(int fd, int wfd)
+{
+	if (wfd >= 0 && wfd != fd)
+		close(wfd);
+	if (fd >= 0)
+		close(fd);
+}
+
+struct conn *conn_new(struct loop *l, int fd, int wfd,
+	const struct conn_cb *cb, void *owner)
+{
+	struct conn *c = calloc(1, sizeof(*c) + event_get_struct_event_size());
+
+	if (!c || timer_init(l, &c->timer, conn_timer) < 0) {
+		free(c);
+		close_fds(fd, wfd);
+		return NULL;
+	}
+	c->loop = l;
+	c->transport = &transport_plain;
+	c->cb = cb;
+	c->owner = owner;
+	c->fd = fd;
+	c->wfd = wfd;
+	c->event = (struct event *)(void *)(c + 1);
+	STAILQ_INIT(&c->queue);
+	c->read_ms = c->sent_ms = loop_now(l);
+	event_assign(c->event, l->base, fd, EV_READ | EV_PERSIST, conn_event,
+		c);
+	if (wfd != fd) {
+		c->wevent = event_new(l->base, wfd, EV_WRITE | EV_PERSIST,
+			conn_event, c);
+		if (!c->wevent) {
+			timer_fini(l, &c->timer);
+			close_fds(fd, wfd);
+			free(c);
+			return NULL;
+		}
+	}
+	return c;
+}
+
+void conn_set_owner(struct conn *c, const struct conn_cb *cb, void *owner)
+{
+	c->cb = cb;
+	c->owner = owner;
+}
+
+static void queue_free(struct conn *c)
+{
+	struct chunk *k;
+
+	while ((k = STAILQ_FIRST(&c->queue))) {
+		STAILQ_REMOVE_HEAD(&c->queue, next);
+		free(k);
+	}
+	atomic_fetch_sub_explicit(c->loop->queued, c->queued,
+		memory_order_relaxed);
+	c->queued = 0;
+}
+
+static void conn_free(struct conn *c)
+{
+	queue_free(c);
+	if (c->loop->cork.to == c) {
+		c->loop->cork.to = NULL;
+		c->loop->cork.parts = 0;
+		c->loop->cork.heads_n = 0;
+	}
+	timer_fini(c->loop, &c->timer);
+	if (c->wevent)
+		event_free(c->wevent);
+	free(c);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->state == CONN_CLOSED)
+		return;
+	c->state = CONN_CLOSED;
+	timer_clear(c->loop, &c->timer);
+	event_del(c->event);
+	if (c->wevent)
+		event_del(c->wevent);
+	close_fds(c->fd, c->wfd);
+	c->fd = c->wfd = -1;
+	loop_defer(c->loop, &c->deferred, conn_deferred);
+}
+
+static void call_ended(struct conn *c, int error)
+{
+	c->read_ended = true;
+	if (c->ended_called)
+		return;
+	c->ended_called = true;
+	c->cb->ended(c, error);
+}
+
+/* At the end of the turn: tell the owner what could not be told at once. */
+static void conn_deferred(struct deferred *d)
+{
+	struct conn *c = CONTAINER_OF(d, struct conn, deferred);
+
+	if (c->state == CONN_CLOSED) {
+		c->cb->closed(c);
+		conn_free(c);
+		return;
+	}
+	if (c->error && c->state == CONN_OPEN)
+		call_ended(c, c->error);
+	else if (c->error)
+		conn_close(c);
+}
+
+/* --- what libevent watches --------------------------------------------------*/
+
+/*
+ * The one place where interest is computed from facts: read while the owner
+ * wants it and the peer has not ended; write while something waits.
+ */
+static void conn_update(struct conn *c)
+{
+	short want = 0;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	if (c->reading && !c->read_ended)
+		want |= EV_READ;
+	if (c->queued > 0 && !c->write_ended)
+		want |= EV_WRITE;
+	if (want == c->watch)
+		return;
+	if (c->wevent) {
+		if ((want ^ c->watch) & EV_READ)
+			(void)(want & EV_READ ? event_add(c->event, NULL)
+					      : event_del(c->event));
+		if ((want ^ c->watch) & EV_WRITE)
+			(void)(want & EV_WRITE ? event_add(c->wevent, NULL)
+					       : event_del(c->wevent));
+	} else {
+		if (c->watch)
+			event_del(c->event);
+		if (want) {
+			event_assign(c->event, c->loop->base, c->fd,
+				(short)(want | EV_PERSIST), conn_event, c);
+			event_add(c->event, NULL);
+		}
+	}
+	c->watch = (uint8_t)want;
+}
+
+void conn_set_reading(struct conn *c, bool on)
+{
+	c->reading = on;
+	conn_update(c);
+}
+
+/* --- writing -----------------------------------------------------------------*/
+
+static void shut_when_empty(struct conn *c);
+
+/* The peer takes no more bytes from us. */
+static void write_failed(struct conn *c, int error)
+{
+	queue_free(c);
+	c->write_ended = true;
+	if (c->wevent && error == EPIPE) {
+		/*
+		 * A process has closed its standard input, which is its right:
+		 * what it prints still counts, and its end will be seen there.
+		 */
+		event_del(c->wevent);
+		c->watch &= (uint8_t)~EV_WRITE;
+		close(c->wfd);
+		c->wfd = -1;
+	} else {
+		c->error = error;
+		loop_defer(c->loop, &c->deferred, conn_deferred);
+	}
+	conn_update(c);
+	shut_when_empty(c);
+}
+
+static struct chunk *last_chunk(const struct conn *c)
+{
+	if (STAILQ_EMPTY(&c->queue))
+		return NULL;
+	return CONTAINER_OF(c->queue.stqh_last, struct chunk, next.stqe_next);
+}
+
+static void queue_add(struct conn *c, const void *p, size_t n)
+{
+	struct chunk *k = last_chunk(c);
+	const uint8_t *bytes = p;
+
+	atomic_fetch_add_explicit(c->loop->queued, n, memory_order_relaxed);
+	c->queued += n;
+	if (k && k->capacity > k->to) {
+		size_t room = k->capacity - k->to;
+		size_t part = n < room ? n : room;
+
+		memcpy(k->data + k->to, bytes, part);
+		k->to += part;
+		bytes += part;
+		n -= part;
+	}
+	if (n > 0) {
+		size_t capacity = n > CHUNK_MIN ? n : CHUNK_MIN;
+
+		k = malloc(sizeof(*k) + capacity);
+		if (!k) {
+			write_failed(c, ENOMEM);
+			return;
+		}
+		k->from = 0;
+		k->to = n;
+		k->capacity = capacity;
+		memcpy(k->data, bytes, n);
+		STAILQ_INSERT_TAIL(&c->queue, k, next);
+	}
+}
+
+/* What remains of the parts after sent bytes goes to the queue. */
+static void queue_rest(struct conn *c, const struct iovec *v, int parts,
+	size_t sent)
+{
+	for (int i = 0; i < parts && !c->write_ended; i++) {
+		if (sent >= v[i].iov_len) {
+			sent -= v[i].iov_len;
+			continue;
+		}
+		queue_add(c, (const uint8_t *)v[i].iov_base + sent,
+			v[i].iov_len - sent);
+		sent = 0;
+	}
+	conn_update(c);
+}
+
+static void send_parts(struct conn *c, const struct iovec *v, int parts)
+{
+	ssize_t sent = c->transport->send(c, v, parts);
+
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+			write_failed(c, errno);
+			return;
+		}
+		sent = 0;
+	}
+	if (sent > 0 && parts == 1 && (size_t)sent == v[0].iov_len)
+		return;
+	queue_rest(c, v, parts, (size_t)sent);
+}
+
+static void uncork(struct loop *l)
+{
+	struct cork *k = &l->cork;
+	struct conn *c = k->to;
+	int parts = k->parts;
+
+	k->to = NULL;
+	k->parts = 0;
+	k->heads_n = 0;
+	if (c && parts > 0 && c->state == CONN_OPEN && !c->write_ended)
+		send_parts(c, k->v, parts);
+}
+
+void conn_flush(struct conn *c)
+{
+	if (c->loop->cork.to == c)
+		uncork(c->loop);
+}
+
+static void cork_add(struct cork *k, const void *p, size_t n)
+{
+	if (n > 0)
+		k->v[k->parts++] =
+			(struct iovec){ .iov_base = (void *)(uintptr_t)p,
+				.iov_len = n };
+}
+
+void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
+	size_t n)
+{
+	struct loop *l = c->loop;
+	struct cork *k = &l->cork;
+
+	if (c->state != CONN_OPEN || c->write_ended)
+		return;
+	if (k->to && (k->to != c || k->parts + 2 > CORK_PARTS ||
+			     k->heads_n + head_n > sizeof(k->heads)))
+		uncork(l);
+	if (c->write_ended)
+		return;
+	if (c->queued > 0) {
+		/* Order: what came later waits behind what waits. */
+		if (head_n > 0)
+			queue_add(c, head, head_n);
+		if (n > 0 && !c->write_ended)
+			queue_add(c, p, n);
+		return;
+	}
+	if (l->corked && head_n <= sizeof(k->heads)) {
+		if (head_n > 0) {
+			memcpy(k->heads + k->heads_n, head, head_n);
+			cork_add(k, k->heads + k->heads_n, head_n);
+			k->heads_n += head_n;
+		}
+		cork_add(k, p, n);
+		k->to = c;
+		return;
+	}
+	struct iovec v[2] = {
+		{ .iov_base = (void *)(uintptr_t)head, .iov_len = head_n },
+		{ .iov_base = (void *)(uintptr_t)p, .iov_len = n },
+	};
+	if (head_n == 0)
+		send_parts(c, v + 1, 1);
+	else
+		send_parts(c, v, n > 0 ? 2 : 1);
+}
+
+/* Drops n sent bytes off the queue. */
+static void queue_sent(struct conn *c, size_t n)
+{
+	atomic_fetch_sub_explicit(c->loop->queued, n, memory_order_relaxed);
+	c->queued -= n;
+	while (n > 0) {
+		struct chunk *k = STAILQ_FIRST(&c->queue);
+		size_t part = k->to - k->from;
+
+		if (part > n) {
+			k->from += n;
+			return;
+		}
+		n -= part;
+		STAILQ_REMOVE_HEAD(&c->queue, next);
+		free(k);
+	}
+}
+
+/* The queue has left and our side is to end: FINISHING -> LINGERING. */
+static void shut_when_empty(struct conn *c)
+{
+	if (c->state != CONN_FINISHING || c->queued > 0)
+		return;
+	c->state = CONN_LINGERING;
+	if (!c->write_ended && c->transport->shut(c) < 0)
+		c->read_ended = true; /* not connected any more */
+	c->write_ended = true;
+	if (c->read_ended) {
+		conn_close(c);
+		return;
+	}
+	c->sent_ms = loop_now(c->loop);
+	timer_set(c->loop, &c->timer, c->sent_ms + c->linger_ms);
+}
+
+static void conn_writable(struct conn *c)
+{
+	struct iovec v[WRITE_PARTS];
+	int parts = 0;
+	struct chunk *k;
+	ssize_t sent;
+
+	STAILQ_FOREACH(k, &c->queue, next) {
+		if (parts == WRITE_PARTS)
+			break;
+		v[parts++] = (struct iovec){ .iov_base = k->data + k->from,
+			.iov_len = k->to - k->from };
+	}
+	sent = c->transport->send(c, v, parts);
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			write_failed(c, errno);
+		return;
+	}
+	queue_sent(c, (size_t)sent);
+	c->sent_ms = loop_now(c->loop);
+	conn_update(c);
+	if (c->state == CONN_OPEN && c->cb->drained &&
+		c->queued <= c->resume_at)
+		c->cb->drained(c);
+	shut_when_empty(c);
+}
+
+/* --- reading -----------------------------------------------------------------*/
+
+static void conn_read_end(struct conn *c, int error)
+{
+	c->read_ended = true;
+	conn_update(c);
+	if (c->state == CONN_OPEN)
+		call_ended(c, error);
+	else if (c->state == CONN_LINGERING || error)
+		conn_close(c);
+}
+
+static void conn_readable(struct conn *c)
+{
+	struct loop *l = c->loop;
+	ssize_t n = c->transport->recv(c, l->scratch, LOOP_SCRATCH);
+
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			conn_read_end(c, errno);
+		return;
+	}
+	if (n == 0) {
+		conn_read_end(c, 0);
+		return;
+	}
+	c->read_ms = loop_now(l);
+	if (c->state != CONN_OPEN)
+		return; /* lingering: what comes now is dropped */
+	l->corked = true;
+	c->cb->input(c, l->scratch, (size_t)n);
+	uncork(l);
+	l->corked = false;
+}
+
+static void conn_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	/* An error shows as both; the read below then finds it. */
+	if ((what & EV_WRITE) && c->queued > 0 && !c->write_ended)
+		conn_writable(c);
+	if ((what & EV_READ) && c->state != CONN_CLOSED && !c->read_ended)
+		conn_readable(c);
+}
+
+/* --- the end -----------------------------------------------------------------*/
+
+void conn_finish(struct conn *c, uint32_t linger_ms)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	conn_flush(c);
+	c->state = CONN_FINISHING;
+	c->linger_ms = linger_ms;
+	if (c->error) {
+		conn_close(c);
+		return;
+	}
+	c->reading = true;
+	conn_update(c);
+	c->sent_ms = loop_now(c->loop);
+	timer_set(c->loop, &c->timer, c->sent_ms + linger_ms);
+	shut_when_empty(c);
+}
+
+/* FINISHING: it may take as long as it makes progress. */
+static void conn_timer(struct timer *t)
+{
+	struct conn *c = CONTAINER_OF(t, struct conn, timer);
+	int64_t due = c->sent_ms + c->linger_ms;
+
+	if (c->state == CONN_FINISHING && loop_now(c->loop) < due)
+		timer_set(c->loop, &c->timer, due);
+	else
+		conn_close(c);
+}
+
+/* --- sockets -----------------------------------------------------------------*/
+
+bool conn_vanished(const struct conn *c, int64_t ms)
+{
+	struct tcp_info info;
+	socklen_t n = sizeof(info);
+	struct pollfd p = { .fd = c->fd };
+
+	if (c->fd < 0)
+		return false;
+	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)))
+		return true;
+	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+		return false; /* a pipe or a Unix socket cannot vanish */
+	/*
+	 * Silence alone is no sign: with nothing under way there is nothing to
+	 * acknowledge. Repeated retransmits or probes without an answer are.
+	 */
+	return (info.tcpi_retransmits > 1 || info.tcpi_probes > 1) &&
+		info.tcpi_last_ack_recv > ms;
+}
+
+void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms)
+{
+	int on = 1;
+	int interval = keepalive_s / 3 > 0 ? keepalive_s / 3 : 1;
+	int count = 3;
+
+	/* On a Unix socket these fail, which is as well. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive_s,
+		sizeof(keepalive_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval,
+		sizeof(interval));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	if (user_timeout_ms)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+			&user_timeout_ms, sizeof(user_timeout_ms));
+}

@@ -1,0 +1,126 @@
+/*
+ * conn.h: one connection: a socket (or the two pipes of a process) with what
+ * waits to go out.
+ *
+ *   readable -> transport recv -> loop scratch -> cb->input
+ *   conn_send -> cork -> one write at the end of the read -> transport send
+ *                        what the socket refuses -> queue -> writable -> send
+ *
+ * Life: OPEN -> conn_finish -> FINISHING (the queue leaves) -> LINGERING (our
+ * side is shut, the peer's bytes are read and dropped, so that a reset does
+ * not destroy the last write) -> CLOSED; or conn_close at any time. Whatever
+ * happens, cb->closed is called exactly once, at the end of a turn, as the
+ * last word; the owner frees itself there. Belongs to its loop's thread.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "net/loop.h"
+
+struct conn;
+
+struct conn_cb {
+	/*
+	 * n > 0 bytes were read. They lie in the loop's scratch buffer, may be
+	 * changed in place, and are gone when this returns. All must be taken.
+	 */
+	void (*input)(struct conn *c, uint8_t *p, size_t n);
+	/* The queue shrank to resume_at bytes or less. May be NULL. */
+	void (*drained)(struct conn *c);
+	/*
+	 * The peer ended: error 0 is the end of its stream (writing may still
+	 * work), else errno: the connection broke. Called once, while OPEN;
+	 * the owner must conn_finish or conn_close, now or soon.
+	 */
+	void (*ended)(struct conn *c, int error);
+	/* The socket is closed. The last call; c is freed when it returns. */
+	void (*closed)(struct conn *c);
+};
+
+/* How bytes go through a socket. */
+struct transport {
+	/* > 0, 0 at the end, -1 with errno (EAGAIN: nothing there). */
+	ssize_t (*recv)(struct conn *c, void *p, size_t n);
+	/* Bytes taken, -1 with errno (EAGAIN: no room). */
+	ssize_t (*send)(struct conn *c, const struct iovec *v, int parts);
+	/* Ends our direction. -1 with errno. */
+	int (*shut)(struct conn *c);
+};
+
+extern const struct transport transport_plain;
+
+enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_LINGERING, CONN_CLOSED };
+
+struct chunk;
+
+struct conn {
+	struct loop *loop;
+	const struct transport *transport;
+	const struct conn_cb *cb;
+	void *owner;
+	/* The bytes that wait for the peer. */
+	STAILQ_HEAD(, chunk) queue;
+	size_t queued;
+	size_t resume_at;  /* drained is called at or below it */
+	int64_t read_ms;   /* when bytes last came */
+	int64_t sent_ms;   /* when the peer last made room for queued bytes */
+	/* Private to conn.c. */
+	struct event *event;  /* of fd */
+	struct event *wevent; /* of wfd, where it differs */
+	int fd, wfd;
+	int error; /* of a failed write, until ended has been called */
+	uint8_t state;
+	uint8_t watch;       /* EV_READ, EV_WRITE as asked of libevent */
+	bool reading;        /* wanted by the owner */
+	bool read_ended;     /* EOF or error seen */
+	bool write_ended;    /* shut, or the peer reads no more */
+	bool ended_called;
+	uint32_t linger_ms;
+	struct timer timer;  /* of FINISHING and LINGERING */
+	struct deferred deferred;
+};
+
+/*
+ * Takes the descriptors: non-blocking; wfd is fd for a socket. Reading is off.
+ * NULL: no memory; they are closed then.
+ */
+MUST_CHECK struct conn *conn_new(struct loop *l, int fd, int wfd,
+	const struct conn_cb *cb, void *owner);
+/* Hands the connection over: to the next phase of its life. */
+void conn_set_owner(struct conn *c, const struct conn_cb *cb, void *owner);
+
+void conn_set_reading(struct conn *c, bool on);
+/*
+ * Sends head (copied) and then the payload (not copied: during an input
+ * callback it must live until that returns or conn_flush, else it is sent or
+ * queued before this returns). What can't leave is queued; when there is no
+ * memory for that, the connection breaks with ENOMEM. Ignored after finish,
+ * close or a broken write.
+ */
+void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
+	size_t n);
+/* Sends what the running read has corked for c. */
+void conn_flush(struct conn *c);
+/*
+ * No more will be sent: the queue leaves, our side is shut, the peer's bytes
+ * are dropped until its end. Without progress for linger_ms it is closed.
+ */
+void conn_finish(struct conn *c, uint32_t linger_ms);
+/* Closes now, queue or not. */
+void conn_close(struct conn *c);
+/*
+ * Whether the peer seems to be gone although nobody told us: the kernel has
+ * had no answer for that long, though it asked. For connections that are not
+ * being read.
+ */
+bool conn_vanished(const struct conn *c, int64_t ms);
+/* TCP_NODELAY; keepalive; user_timeout_ms 0 = none. Not for pipes. */
+void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms);
+
+#endif

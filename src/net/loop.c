@@ -1,0 +1,283 @@
+/*
+ * A turn of the loop:
+ *
+ *   epoll_wait -> callbacks of ready sockets -> alarm: due timers
+ *              -> deferred work (frees)      -> the clock is forgotten
+ *
+ * Timers are a binary heap of our own: connections re-arm theirs lazily (a
+ * timer that fires too early looks at the time of the last byte and sets
+ * itself again), so nothing is moved per message, and a timer costs 32 bytes
+ * instead of libevent's 128.
+ */
+#include "net/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/dns.h>
+#include <event2/event.h>
+
+#define ALARM_NONE INT64_MAX
+
+static void alarm_fired(evutil_socket_t fd, short what, void *arg);
+
+static void wake_fired(evutil_socket_t fd, short what, void *arg)
+{
+	uint64_t n;
+
+	(void)what;
+	(void)arg;
+	if (read(fd, &n, sizeof(n)) < 0)
+		return; /* someone else's wake-up was read already */
+}
+
+static struct event_base *base_new(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (!config)
+		return NULL;
+	/* Without it, epoll_ctl is called for each change of interest. */
+	if (event_config_set_flag(config,
+		    EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
+		base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
+struct loop *loop_new(atomic_size_t *queued)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->queued = queued;
+	l->wake_fd = -1;
+	l->alarm_due = ALARM_NONE;
+	STAILQ_INIT(&l->deferred);
+	LIST_INIT(&l->procs);
+	atomic_init(&l->stopped, false);
+	l->base = base_new();
+	l->scratch = malloc(LOOP_SCRATCH);
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!l->base || !l->scratch || l->wake_fd < 0)
+		goto fail;
+	l->alarm = evtimer_new(l->base, alarm_fired, l);
+	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST,
+		wake_fired, l);
+	if (!l->alarm || !l->wake || event_add(l->wake, NULL) < 0)
+		goto fail;
+	return l;
+fail:
+	loop_free(l);
+	return NULL;
+}
+
+static void run_deferred(struct loop *l)
+{
+	struct deferred *d;
+
+	while ((d = STAILQ_FIRST(&l->deferred))) {
+		void (*cb)(struct deferred *) = d->cb;
+
+		STAILQ_REMOVE_HEAD(&l->deferred, next);
+		d->cb = NULL;
+		cb(d);
+	}
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	if (l->base)
+		run_deferred(l);
+	if (l->dns)
+		evdns_base_free(l->dns, 0);
+	if (l->alarm)
+		event_free(l->alarm);
+	if (l->wake)
+		event_free(l->wake);
+	if (l->base)
+		event_base_free(l->base);
+	if (l->wake_fd >= 0)
+		close(l->wake_fd);
+	free(l->heap);
+	free(l->scratch);
+	free(l);
+}
+
+int loop_run(struct loop *l)
+{
+	while (!atomic_load_explicit(&l->stopped, memory_order_acquire)) {
+		l->now_known = false;
+		if (event_base_loop(l->base, EVLOOP_ONCE) < 0)
+			return -1;
+		run_deferred(l);
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	uint64_t one = 1;
+
+	atomic_store_explicit(&l->stopped, true, memory_order_release);
+	if (write(l->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full: it will wake up anyway */
+}
+
+int64_t loop_now(struct loop *l)
+{
+	struct timespec ts;
+
+	if (!l->now_known) {
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		l->now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+		l->now_known = true;
+	}
+	return l->now;
+}
+
+void loop_defer(struct loop *l, struct deferred *d,
+	void (*cb)(struct deferred *))
+{
+	if (d->cb) {
+		assert(d->cb == cb);
+		return;
+	}
+	d->cb = cb;
+	STAILQ_INSERT_TAIL(&l->deferred, d, next);
+	/*
+	 * Outside of a turn (at the start) nothing else would end the wait;
+	 * inside of one the alarm is not reached, for the turn ends first.
+	 */
+}
+
+/* --- timers ---------------------------------------------------------------*/
+
+int timer_init(struct loop *l, struct timer *t, void (*cb)(struct timer *))
+{
+	*t = (struct timer){ .cb = cb };
+	if (l->timers + 2 > l->heap_capacity) {
+		uint32_t capacity = l->heap_capacity ? l->heap_capacity * 2
+						     : 64;
+		struct timer **heap =
+			realloc(l->heap, capacity * sizeof(*heap));
+
+		if (!heap)
+			return -1;
+		l->heap = heap;
+		l->heap_capacity = capacity;
+	}
+	l->timers++;
+	return 0;
+}
+
+void timer_fini(struct loop *l, struct timer *t)
+{
+	if (!t->cb)
+		return;
+	timer_clear(l, t);
+	t->cb = NULL;
+	l->timers--;
+}
+
+static void heap_put(struct loop *l, uint32_t at, struct timer *t)
+{
+	l->heap[at] = t;
+	t->at = at;
+}
+
+static void heap_up(struct loop *l, uint32_t at, struct timer *t)
+{
+	while (at > 1 && l->heap[at / 2]->due > t->due) {
+		heap_put(l, at, l->heap[at / 2]);
+		at /= 2;
+	}
+	heap_put(l, at, t);
+}
+
+static void heap_down(struct loop *l, uint32_t at, struct timer *t)
+{
+	for (;;) {
+		uint32_t child = at * 2;
+
+		if (child > l->heap_n)
+			break;
+		if (child < l->heap_n &&
+			l->heap[child + 1]->due < l->heap[child]->due)
+			child++;
+		if (l->heap[child]->due >= t->due)
+			break;
+		heap_put(l, at, l->heap[child]);
+		at = child;
+	}
+	heap_put(l, at, t);
+}
+
+/* libevent is asked for the earliest time only, and only when it is sooner. */
+static void alarm_update(struct loop *l)
+{
+	int64_t due = l->heap_n ? l->heap[1]->due : ALARM_NONE;
+	int64_t wait;
+	struct timeval tv;
+
+	if (due >= l->alarm_due)
+		return; /* the alarm may ring too early, never too late */
+	wait = due - loop_now(l);
+	if (wait < 0)
+		wait = 0;
+	tv.tv_sec = (time_t)(wait / 1000);
+	tv.tv_usec = (suseconds_t)(wait % 1000 * 1000);
+	l->alarm_due = due;
+	evtimer_add(l->alarm, &tv);
+}
+
+static void alarm_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *l = arg;
+	int64_t now = loop_now(l);
+
+	(void)fd;
+	(void)what;
+	l->alarm_due = ALARM_NONE;
+	while (l->heap_n > 0 && l->heap[1]->due <= now) {
+		struct timer *t = l->heap[1];
+
+		timer_clear(l, t);
+		t->cb(t);
+	}
+	alarm_update(l);
+}
+
+void timer_set(struct loop *l, struct timer *t, int64_t due)
+{
+	assert(t->cb);
+	timer_clear(l, t);
+	t->due = due;
+	heap_up(l, ++l->heap_n, t);
+	alarm_update(l);
+}
+
+void timer_clear(struct loop *l, struct timer *t)
+{
+	struct timer *last;
+	uint32_t at = t->at;
+
+	if (!at)
+		return;
+	assert(l->heap[at] == t);
+	t->at = 0;
+	last = l->heap[l->heap_n--];
+	if (last == t)
+		return;
+	if (at > 1 && l->heap[at / 2]->due > last->due)
+		heap_up(l, at, last);
+	else
+		heap_down(l, at, last);
+}

@@ -1,0 +1,113 @@
+/*
+ * loop.h: the event loop of one thread.
+ *
+ * A loop belongs to the thread that runs it; nothing here may be called from
+ * another one but loop_stop. A turn is: wait, run what is ready,
+ * then what was deferred. Objects are freed by deferring, so that no callback
+ * of the same turn meets a freed one.
+ */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+
+struct conn;
+struct proc;
+struct event;
+struct event_base;
+struct evdns_base;
+
+/*
+ * Bytes of one read. Measured: with 32 or 64 KiB a relay of 16 KiB messages
+ * with many in flight costs twice.
+ */
+#define LOOP_SCRATCH (256u * 1024)
+
+/* A timer, part of its owner: 24 bytes. Zeros are a timer that is not set. */
+struct timer {
+	int64_t due; /* ms, by loop_now */
+	void (*cb)(struct timer *t);
+	uint32_t at; /* place in the heap, 0 = not set */
+};
+
+/* Something to do at the end of the turn, part of its owner. */
+struct deferred {
+	STAILQ_ENTRY(deferred) next;
+	void (*cb)(struct deferred *d); /* NULL = not waiting */
+};
+
+/*
+ * What the running read has produced for one connection, sent as one write
+ * when the read is done: see conn.c.
+ */
+#define CORK_PARTS 128
+struct cork {
+	struct conn *to;
+	int parts;
+	size_t heads_n;
+	struct iovec v[CORK_PARTS];
+	uint8_t heads[CORK_PARTS * 16];
+};
+
+struct loop {
+	struct event_base *base;
+	struct evdns_base *dns; /* made at the first name, see dial.c */
+	int64_t dns_checked;    /* ms, when resolv.conf was last looked at */
+	int64_t dns_mtime;      /* its time of change then, ns */
+
+	uint8_t *scratch; /* LOOP_SCRATCH bytes, for the read under way */
+	struct cork cork;
+	bool corked; /* a read is under way */
+
+	LIST_HEAD(, proc) procs; /* the children of this loop, see proc.c */
+
+	/* Bytes waiting in all queues, over all loops of the daemon. */
+	atomic_size_t *queued;
+
+	/* Private to loop.c. */
+	int64_t now;
+	bool now_known;
+	struct timer **heap; /* from 1 */
+	uint32_t heap_n, heap_capacity, timers;
+	struct event *alarm;
+	int64_t alarm_due;
+	struct event *wake;
+	int wake_fd;
+	atomic_bool stopped;
+	STAILQ_HEAD(, deferred) deferred;
+};
+
+/* NULL: no memory or descriptor. queued outlives the loop. */
+MUST_CHECK struct loop *loop_new(atomic_size_t *queued);
+void loop_free(struct loop *l);
+/* Runs turns until loop_stop. -1: the event base failed. */
+MUST_CHECK int loop_run(struct loop *l);
+/* Any thread. The running turn is finished. */
+void loop_stop(struct loop *l);
+
+/* Monotonic ms; read once in a turn, so that it costs nothing per message. */
+int64_t loop_now(struct loop *l);
+
+/*
+ * A timer is used between timer_init, which makes room for it (-1 without
+ * memory), and timer_fini; so setting one cannot fail.
+ */
+MUST_CHECK int timer_init(struct loop *l, struct timer *t,
+	void (*cb)(struct timer *));
+void timer_fini(struct loop *l, struct timer *t);
+/* Sets or moves it to a time of loop_now; it fires once. */
+void timer_set(struct loop *l, struct timer *t, int64_t due);
+void timer_clear(struct loop *l, struct timer *t);
+
+/* Does cb(d) at the end of this turn; once, however often it is asked for. */
+void loop_defer(struct loop *l, struct deferred *d,
+	void (*cb)(struct deferred *));
+
+#endif
