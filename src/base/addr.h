@@ -31,9 +31,10 @@ void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa);
 MUST_CHECK int addr_parse(struct addr *a, struct str s);
 /* "192.0.2.1:80", "[::1]:80"; without a port when it is 0; "unix". */
 const char *addr_format(const struct addr *a, char text[ADDR_TEXT]);
-/* The same without the port and without brackets. */
+/* The same without the port and without brackets; "-" for ADDR_NONE. */
 const char *addr_format_ip(const struct addr *a, char text[ADDR_TEXT]);
 bool addr_same_ip(const struct addr *a, const struct addr *b);
+/* 127.0.0.0/8 and ::1; a Unix socket is not. */
 bool addr_is_loopback(const struct addr *a);
 
 /* A network: 10.0.0.0/8, 2001:db8::/32, a bare address, or "unix". */
@@ -44,6 +45,7 @@ struct cidr {
 
 /* -1: not a network, or bits set behind the prefix ("10.0.0.1/8"). */
 MUST_CHECK int cidr_parse(struct cidr *c, struct str s);
+/* IPv4 addresses are in no IPv6 network, not even in ::/0. */
 bool cidr_contains(const struct cidr *c, const struct addr *a);
 /* Whether every address of b is in a. */
 bool cidr_covers(const struct cidr *a, const struct cidr *b);
