@@ -450,8 +450,10 @@ static void conn_readable(struct conn *c)
 		return;
 	}
 	c->read_ms = loop_now(l);
-	if (c->state != CONN_OPEN)
-		return; /* lingering: what comes now is dropped */
+	if (c->state != CONN_OPEN) { /* lingering */
+		c->dropped += (uint64_t)n;
+		return;
+	}
 	l->corked = true;
 	c->cb->input(c, l->scratch, (size_t)n);
 	uncork(l);

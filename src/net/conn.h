@@ -70,6 +70,7 @@ struct conn {
 	size_t resume_at;  /* drained is called at or below it */
 	int64_t read_ms;   /* when bytes last came */
 	int64_t sent_ms;   /* when the peer last made room for queued bytes */
+	uint64_t dropped; /* bytes read and dropped after finish */
 	/* Private to conn.c. */
 	struct event *event;  /* of fd */
 	struct event *wevent; /* of wfd, where it differs */

@@ -114,6 +114,11 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/*
+	 * What it started and left behind in its group goes with it. First,
+	 * for until waitpid has returned the number is nobody else's.
+	 */
+	kill(-p->pid, SIGTERM);
 	if (waitpid(p->pid, &status, WNOHANG) != p->pid)
 		return;
 	event_del(p->pid_event);
@@ -121,8 +126,6 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 	for (int i = 0; i < 64 && p->err_event && err_read(p) > 0; i++)
 		;
 	line_out(p);
-	/* What it started and left behind in its group goes with it. */
-	kill(-p->pid, SIGTERM);
 	p->pid = -1;
 	timer_clear(p->loop, &p->timer);
 	if (p->owner)

@@ -1,0 +1,83 @@
+/*
+ * backend.h: opens a route's backend for a client.
+ *
+ *   front -> backend_open -> kind->open: dial, handshake, spawn ... -> done
+ *
+ * The 101 leaves only when done brings an end, so that a dead backend is an
+ * honest 502 or 504.
+ */
+#ifndef RELAY_BACKEND_H
+#define RELAY_BACKEND_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+
+struct attempt;
+struct captures;
+struct client;
+struct end;
+struct request;
+struct worker;
+
+struct backend_result {
+	enum reason reason; /* REASON_NONE: end is open */
+	struct end *end;    /* the receiver's */
+	/* All below are borrowed until done returns. */
+	const char *detail; /* why not, for the log; may be NULL */
+	struct str protocol; /* that a ws backend selected */
+	struct buf *early;  /* bytes right behind a ws backend's 101; or NULL */
+	/* BACKEND_STATUS: the ws backend's own refusal, to be passed on. */
+	int status;
+	struct str type;    /* its Content-Type */
+	struct str body;    /* what came of its body */
+};
+
+struct backend_params {
+	struct worker *worker;
+	const struct client *client;     /* until done or cancel */
+	const struct request *request;   /* until backend_open returns */
+	const struct captures *captures; /* likewise */
+	/* Called once, never from within backend_open. */
+	void (*done)(void *owner, const struct backend_result *r);
+	void *owner;
+};
+
+/* How one kind of backend opens: see backend_*.c. */
+struct backend_kind {
+	struct attempt *(*open)(const struct backend_params *p);
+	void (*cancel)(struct attempt *a);
+};
+
+struct attempt { /* the head of each kind's own */
+	const struct backend_kind *kind;
+};
+
+/* NULL: no memory. */
+MUST_CHECK struct attempt *backend_open(const struct backend_params *p);
+/* Before done: it will not be called, what was opened is closed. */
+void backend_cancel(struct attempt *a);
+
+extern const struct backend_kind backend_socket; /* tcp and unix */
+extern const struct backend_kind backend_ws;
+extern const struct backend_kind backend_exec;
+extern const struct backend_kind backend_echo;
+
+/*
+ * For the kinds: expands host, port and path of the route's backend and
+ * starts to dial. NULL: no memory, or a port that is none.
+ */
+struct dial;
+enum dial_result;
+struct addr;
+MUST_CHECK struct dial *backend_dial(const struct backend_params *p,
+	void (*done)(void *owner, enum dial_result result, int fd,
+		const struct addr *to, const char *text),
+	void *owner);
+/* The reason that a dial's failure is. */
+enum reason backend_dial_reason(enum dial_result result);
+
+#endif

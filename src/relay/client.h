@@ -1,0 +1,37 @@
+/*
+ * client.h: who a client connection is: what logs, limits and backends are
+ * told. Handed from the HTTP front to the pair.
+ */
+#ifndef RELAY_CLIENT_H
+#define RELAY_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct conf;
+struct conf_listen;
+struct conf_route;
+
+#define CLIENT_ID_TEXT 20
+
+struct client {
+	uint64_t id; /* unique over restarts, see daemon.c */
+	struct conf *conf; /* a reference: keeps listen and route alive */
+	const struct conf_listen *listen;
+	const struct conf_route *route; /* NULL before one is chosen */
+	char *subject; /* of the token; NULL = none */
+	int64_t expire_at; /* Unix ms, JWT_NEVER = does not */
+	struct addr socket_peer; /* whom the socket is connected to */
+	struct addr peer;        /* the client; differs behind a proxy */
+	uint8_t perm;            /* enum jwt_perm */
+	bool counted;            /* in the admission table, under socket_peer */
+	bool in_route;           /* counted in its route's connections */
+	bool reserved;           /* its token is reserved for single use */
+	uint8_t token[16];       /* the token's identity, when reserved */
+};
+
+const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT]);
+
+#endif

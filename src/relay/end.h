@@ -1,0 +1,55 @@
+/*
+ * end.h: one side of a relay: something that speaks messages.
+ *
+ *   client ws_end <-> pair <-> ws_end | stream_end | echo_end backend
+ *
+ * An end calls its pair (pair.h: pair_input, pair_drained, pair_ended,
+ * pair_gone), the pair calls the end's table. Both run on one worker.
+ */
+#ifndef RELAY_END_H
+#define RELAY_END_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+
+struct conn;
+struct end;
+struct pair;
+
+/* A message or a part of one. A borrowed view; its bytes may be changed. */
+struct piece {
+	uint8_t opcode; /* WS_TEXT or WS_BINARY, of the whole message */
+	bool first, last;
+	uint8_t *data;
+	size_t n;
+};
+
+struct end_ops {
+	/* REASON_NONE, or why this end can't carry it. */
+	enum reason (*send)(struct end *e, const struct piece *p);
+	/* Whether its peer is read. */
+	void (*flow)(struct end *e, bool on);
+	/*
+	 * Ends it in order: what is queued leaves first. code and text are for
+	 * a WebSocket close frame; code 0: there is nobody to send one to.
+	 * pair_gone follows, never from within. Called once.
+	 */
+	void (*close)(struct end *e, uint16_t code, struct str text);
+};
+
+enum end_side { END_CLIENT, END_BACKEND };
+
+struct end {
+	const struct end_ops *ops;
+	struct pair *pair; /* NULL until the pair is made */
+	struct conn *conn; /* NULL: built in */
+	uint8_t side;      /* enum end_side */
+	bool whole;        /* takes whole messages only */
+};
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * pair.h: one client and one backend, and what goes between them.
+ *
+ *   pair_input(from): rights, limits, counters -> assemble if the other end
+ *                     wants whole messages -> to->send
+ *                     -> the other queue is long: from->flow(off)
+ *   pair_drained(to): from->flow(on)
+ *
+ * Ending: whoever ends first says why (pair_ended), that reason stands; both
+ * ends are closed in order; when both are gone one line is logged and the pair
+ * is freed.
+ */
+#ifndef RELAY_PAIR_H
+#define RELAY_PAIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+#include "net/loop.h"
+#include "relay/client.h"
+#include "relay/end.h"
+
+struct worker;
+
+struct pair_flow { /* what came from one side */
+	uint64_t messages, bytes, dropped; /* dropped: bytes */
+	int64_t last_ms;   /* of its last data */
+	struct buf whole;  /* a message in the making, for the other end */
+	uint8_t paused;    /* PAIR_PAUSED_*: why it is not read */
+};
+
+enum { PAIR_PAUSED_QUEUE = 1, PAIR_PAUSED_RATE = 2 };
+
+struct pair_rate; /* token buckets, only where a route has a rate */
+
+struct pair {
+	TAILQ_ENTRY(pair) next; /* in worker->pairs */
+	struct worker *worker;
+	struct client client;
+	struct end *end[2]; /* by enum end_side; NULL once gone */
+	struct pair_flow flow[2];
+	struct pair_rate *rate;
+	struct timer timer;
+	int64_t opened_ms, ended_ms;
+	int64_t expires_ms; /* loop time, INT64_MAX = never */
+	char *detail;       /* of its end, for the log */
+	uint16_t code;      /* of the close frame that ended it */
+	uint8_t reason;     /* enum reason, REASON_NONE = it lives */
+	uint8_t side;       /* enum end_side: who ended it */
+	uint8_t expires_as; /* the reason when expires_ms comes */
+};
+
+/*
+ * Takes client (its references too) and both ends, and starts reading them.
+ * NULL: no memory; then nothing was taken.
+ */
+MUST_CHECK struct pair *pair_new(struct worker *w, const struct client *client,
+	struct end *client_end, struct end *backend_end);
+
+/* Why it ends. Views are copied where they are kept. */
+struct ending {
+	enum reason reason;
+	uint16_t code;      /* 0: the reason's own */
+	struct str text;    /* of the close frame; STR_NONE: the reason's own */
+	const char *detail; /* for the log; may be NULL */
+};
+
+/* From an end: a piece of a message came. */
+void pair_input(struct end *from, const struct piece *piece);
+/* From an end: its queue is short again. */
+void pair_drained(struct end *e);
+/* From an end or the worker: it is over. Only the first call counts. */
+void pair_ended(struct pair *p, enum end_side side, const struct ending *e);
+/* From an end: nothing of it is left, it is freed after this. */
+void pair_gone(struct end *e);
+/* The other end of e's pair. NULL once it is gone. */
+struct end *pair_other(const struct end *e);
+bool pair_is_open(const struct pair *p);
+
+#endif

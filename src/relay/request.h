@@ -1,0 +1,51 @@
+/*
+ * request.h: one HTTP request, understood: what the gate, the pages and the
+ * backends look at. Borrows the bytes of its head; valid while they are.
+ */
+#ifndef RELAY_REQUEST_H
+#define RELAY_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+#include "codec/http.h"
+#include "codec/uri.h"
+
+struct conf_address;
+struct conf_listen;
+
+struct request {
+	struct http_head head;
+	struct str path;  /* normalised; the request's own memory */
+	struct str query; /* raw; p is NULL when there is none */
+	/* The Host as the client wrote it (X-Forwarded-Host from a trusted
+	   proxy), and taken apart. */
+	struct str host;
+	struct uri_authority authority;
+	bool secure; /* TLS, or a trusted proxy says https */
+	struct addr peer; /* the client; behind a trusted proxy the one it names */
+	struct str origin; /* p is NULL when there is none */
+	bool upgrade;      /* asks for a WebSocket */
+	struct str key;    /* of a proper upgrade, else STR_NONE */
+	char *memory;
+};
+
+/*
+ * Understands a complete head of n bytes that came from socket_peer over a
+ * listener. REASON_NONE, or why it is refused, and *why in words. Fields up
+ * to the fault are filled in, as far as a refusal needs them. Checks grammar,
+ * method, Host and the upgrade; not routes, addresses or tokens.
+ */
+MUST_CHECK enum reason request_parse(struct request *r, const char *p,
+	size_t n, const struct conf_listen *listen,
+	const struct conf_address *address, const struct addr *socket_peer,
+	const char **why);
+void request_free(struct request *r);
+/* Whether the upgrade may be finished to be refused with a close frame. */
+bool request_can_upgrade(const struct request *r);
+
+#endif
