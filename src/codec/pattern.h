@@ -25,7 +25,7 @@ struct pattern; /* immutable once parsed */
 
 struct captures {
 	const struct pattern *pattern;
-	struct str v[PATTERN_CAPTURES_MAX]; /* in the path */
+	struct str v[PATTERN_CAPTURES_MAX]; /* in the path; {*} is one, last */
 };
 
 /*
@@ -44,7 +44,8 @@ bool pattern_match(const struct pattern *p, struct str path,
 	struct captures *captures);
 /*
  * Whether the path begins with the pattern, at a segment boundary; *rest is
- * what follows ("/a/b", or "" or "/" at the end). For pages.
+ * what follows ("/a/b", or "" or "/" at the end). A '/' at the end of the
+ * pattern says nothing here. For pages.
  */
 bool pattern_match_prefix(const struct pattern *p, struct str path,
 	struct captures *captures, struct str *rest);
@@ -61,7 +62,10 @@ bool pattern_covers(const struct pattern *a, const struct pattern *b);
 MUST_CHECK int template_check(const char *template, const struct pattern *p,
 	bool rest_allowed, const char **why);
 bool template_has_captures(struct str template);
-/* Appends the template with its captures filled in. -1 without memory. */
+/*
+ * Appends the template with its captures filled in. -1 without memory, or
+ * when template_check would refuse it.
+ */
 MUST_CHECK int template_expand(struct buf *out, struct str template,
 	const struct captures *captures);
 
