@@ -57,7 +57,8 @@ struct ws_decoder {
 	struct utf8 utf8;
 	uint64_t message_length; /* of its frames so far, this one included */
 	uint64_t left;           /* payload of the frame under way */
-	uint8_t frame;           /* 0 = in a head, else its first byte */
+	uint8_t state;           /* enum ws_state: in a head, data, control */
+	uint8_t frame;           /* first byte of the frame under way */
 	uint8_t mask[4];         /* turned so that mask[0] is next */
 	uint8_t kept;            /* bytes in keep[] */
 	uint8_t keep[WS_CONTROL_MAX]; /* part of a head or of a control payload */
@@ -90,7 +91,8 @@ void ws_decoder_init(struct ws_decoder *d, bool masked, uint64_t max_message);
  *
  * Only pieces of at least one byte are given out, but for a message or a
  * last fragment of none. A frame that is whole in the input is one piece.
- * Text is checked piece by piece and fails early.
+ * Text is checked piece by piece and fails early: how much of a message was
+ * given out before its violation depends on the reads.
  */
 void ws_decode(struct ws_decoder *d, uint8_t **p, size_t *n,
 	struct ws_event *event);
