@@ -210,6 +210,7 @@ struct conf {
 	size_t listens_n;
 	struct conf_key *keys;
 	size_t keys_n;
+	struct conf_keys all_keys; /* all of them, by reference */
 	struct conf_page *pages;
 	size_t pages_n;
 	struct conf_route *routes; /* file order: the first match wins */

@@ -1,0 +1,255 @@
+#include "conf/check.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/value.h"
+
+/* --- references ------------------------------------------------------------ */
+
+static const struct conf_listen *find_listen(const struct conf *c,
+	struct str name)
+{
+	for (size_t i = 0; i < c->listens_n; i++)
+		if (str_eq(name, str_of(c->listens[i].section.name)))
+			return &c->listens[i];
+	return NULL;
+}
+
+static void resolve_listens(struct builder *b, struct build_at at,
+	const struct conf_strings *names, struct conf_listens *out)
+{
+	for (at.element = 0; at.element < names->n; at.element++) {
+		const char *name = names->v[at.element];
+		const struct conf_listen *l = find_listen(b->conf,
+			str_of(name));
+		const struct conf_listen **v;
+
+		if (!l) {
+			build_error(b, at, "there is no [listen %s], expected "
+				"names of listeners", name);
+			continue;
+		}
+		v = value_grow(out->v, out->n, sizeof(*v));
+		if (!v) {
+			build_no_memory(b);
+			return;
+		}
+		out->v = v;
+		v[out->n++] = l;
+	}
+}
+
+static int add_key(struct builder *b, struct conf_keys *out,
+	const struct conf_key *k)
+{
+	const struct conf_key **v = value_grow(out->v, out->n, sizeof(*v));
+
+	if (!v) {
+		build_no_memory(b);
+		return -1;
+	}
+	out->v = v;
+	v[out->n++] = k;
+	return 0;
+}
+
+/* Named keys, or all. */
+static void resolve_keys(struct builder *b, struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "keys");
+	const struct conf *c = b->conf;
+
+	for (; at.element < r->keys.n; at.element++) {
+		const char *name = r->keys.v[at.element];
+		const struct conf_key *k = conf_find_key(c, str_of(name));
+
+		if (!k)
+			build_error(b, at, "there is no [key %s], expected "
+				"names of keys", name);
+		else if (add_key(b, &r->use_keys, k) < 0)
+			return;
+	}
+	if (r->keys.n > 0 || build_is_bad(b, at))
+		return;
+	for (size_t i = 0; i < c->keys_n; i++)
+		if (add_key(b, &r->use_keys, &c->keys[i]) < 0)
+			return;
+}
+
+/* The only key there is needs no naming. */
+static void resolve_page_key(struct builder *b, struct conf_page *p,
+	size_t index)
+{
+	struct build_at at = { SECTION_PAGE, index, "token_key", 0 };
+
+	if (p->token_key) {
+		p->key = conf_find_key(b->conf, str_of(p->token_key));
+		if (!p->key)
+			build_error(b, at, "there is no [key %s], expected "
+				"the name of a key", p->token_key);
+	} else if (b->conf->keys_n == 1) {
+		p->key = &b->conf->keys[0];
+	}
+}
+
+/* --- what any section needs ------------------------------------------------ */
+
+static void check_required(struct builder *b, enum keys_section s, size_t index)
+{
+	size_t n;
+	const struct key_row *row = keys_rows(s, &n);
+	const void *object = build_object(b->conf, s, index);
+
+	for (; n > 0; n--, row++) {
+		struct build_at at = { s, index, row->name, 0 };
+
+		if (!(row->flags & KEY_REQUIRED) || build_is_bad(b, at) ||
+			!value_is_empty(row, object))
+			continue;
+		build_error(b, at, "is %s, expected a value: %s",
+			build_find(b, at) ? "empty" : "missing", row->help);
+	}
+}
+
+static bool covers_all(const struct cidr_list *deny, const struct cidr *c)
+{
+	for (size_t i = 0; i < deny->n; i++)
+		if (cidr_covers(&deny->v[i], c))
+			return true;
+	return false;
+}
+
+void check_access(struct builder *b, struct build_at at,
+	const struct cidr_list *allow, const struct cidr_list *deny)
+{
+	const struct cidr all4 = { .net.family = ADDR_IPV4 };
+	const struct cidr all6 = { .net.family = ADDR_IPV6 };
+	char text[ADDR_TEXT];
+
+	at.key = "deny";
+	if (allow->n == 0 && covers_all(deny, &all4) &&
+		covers_all(deny, &all6))
+		build_error(b, at, "covers every address, expected that some "
+			"are let in");
+	at.key = "allow";
+	for (at.element = 0; at.element < allow->n; at.element++) {
+		const struct cidr *c = &allow->v[at.element];
+
+		if (covers_all(deny, c))
+			build_error(b, at, "%s/%u is covered by deny, which "
+				"wins, expected that some of it is let in",
+				addr_format_ip(&c->net, text),
+				(unsigned)c->bits);
+	}
+}
+
+/* --- server and listeners -------------------------------------------------- */
+
+static void check_server(struct builder *b)
+{
+	const struct conf_server *s = &b->conf->server;
+	struct build_at at = { SECTION_SERVER, 0, "user", 0 };
+
+	if (s->user && !getpwnam(s->user))
+		build_error(b, at, "there is no user \"%s\", expected a name "
+			"known to this system", s->user);
+}
+
+/* Port 0 is any free one, and two of them are two. */
+static bool is_same_address(const struct conf_address *a,
+	const struct conf_address *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == LISTEN_TCP)
+		return a->addr.port != 0 && a->addr.port == b->addr.port &&
+			addr_same_ip(&a->addr, &b->addr);
+	return strcmp(a->path, b->path) == 0;
+}
+
+/* Whether an earlier listener, or an earlier line, has this address. */
+static const struct conf_listen *find_address(const struct conf *c, size_t i,
+	size_t k)
+{
+	const struct conf_address *a = &c->listens[i].address.v[k];
+
+	for (size_t j = 0; j <= i; j++) {
+		const struct conf_addresses *list = &c->listens[j].address;
+		size_t n = j == i ? k : list->n;
+
+		for (size_t m = 0; m < n; m++)
+			if (is_same_address(&list->v[m], a))
+				return &c->listens[j];
+	}
+	return NULL;
+}
+
+void check_listens(struct builder *b)
+{
+	const struct conf *c = b->conf;
+
+	if (c->listens_n == 0 && !b->bad_header)
+		build_error_line(b, b->files[0]->name, 0, "there is no "
+			"listener, expected a section [listen NAME]");
+	for (size_t i = 0; i < c->listens_n; i++) {
+		const struct conf_listen *l = &c->listens[i];
+		struct build_at at = { SECTION_LISTEN, i, "address", 0 };
+
+		for (; at.element < l->address.n; at.element++) {
+			const struct conf_listen *other =
+				find_address(c, i, at.element);
+
+			if (other)
+				build_error(b, at, "%s is there twice, "
+					"expected it once: [listen %s] has it",
+					l->address.v[at.element].text,
+					other->section.name);
+		}
+		check_access(b, at, &l->allow, &l->deny);
+	}
+}
+
+/* --- all ------------------------------------------------------------------- */
+
+static void resolve(struct builder *b)
+{
+	struct conf *c = b->conf;
+
+	for (size_t i = 0; i < c->pages_n; i++) {
+		struct build_at at = { SECTION_PAGE, i, "listen", 0 };
+
+		resolve_listens(b, at, &c->pages[i].listen,
+			&c->pages[i].listens);
+		resolve_page_key(b, &c->pages[i], i);
+	}
+	for (size_t i = 0; i < c->routes_n; i++) {
+		struct conf_route *r = &c->routes[i];
+
+		resolve_listens(b, check_at_route(r, "listen"), &r->listen,
+			&r->listens);
+		resolve_keys(b, r);
+	}
+}
+
+void check_all(struct builder *b)
+{
+	struct conf *c = b->conf;
+
+	for (int s = 0; s < SECTION_COUNT; s++)
+		for (size_t i = 0; i < build_count(c, (enum keys_section)s);
+			i++)
+			check_required(b, (enum keys_section)s, i);
+	/* The arrays have stopped growing: pointers into them are good. */
+	resolve(b);
+	check_server(b);
+	check_listens(b);
+	for (size_t i = 0; i < c->keys_n; i++)
+		check_key(b, &c->keys[i], i);
+	for (size_t i = 0; i < c->pages_n; i++)
+		check_page(b, &c->pages[i], i);
+	for (size_t i = 0; i < c->routes_n; i++)
+		check_route(b, &c->routes[i]);
+	check_covered(b);
+}

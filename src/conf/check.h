@@ -1,0 +1,38 @@
+/*
+ * check.h: what one key alone cannot know. Internal to conf/.
+ */
+#ifndef CONF_CHECK_H
+#define CONF_CHECK_H
+
+#include "conf/build.h"
+
+/*
+ * Judges what was read, resolves names, loads secrets, and fills the members
+ * that are "made of the above". Complaints go to the builder.
+ */
+void check_all(struct builder *b);
+
+/* One section each; references between sections are resolved before. */
+void check_listens(struct builder *b);
+void check_key(struct builder *b, struct conf_key *k, size_t index);
+void check_page(struct builder *b, struct conf_page *p, size_t index);
+void check_route(struct builder *b, struct conf_route *r);
+/*
+ * The backend of a route, taken apart. -1 when not even its kind is known;
+ * any other fault is a complaint only.
+ */
+MUST_CHECK int check_backend(struct builder *b, struct conf_route *r);
+/* Routes and pages that can never match. */
+void check_covered(struct builder *b);
+
+/* A deny that leaves nothing of an allow. */
+void check_access(struct builder *b, struct build_at at,
+	const struct cidr_list *allow, const struct cidr_list *deny);
+
+static inline struct build_at check_at_route(const struct conf_route *r,
+	const char *key)
+{
+	return (struct build_at){ SECTION_ROUTE, r->index, key, 0 };
+}
+
+#endif

@@ -1,0 +1,203 @@
+/*
+ * check_covered.c: routes and pages that can never match, because something
+ * in front of them takes every path of theirs.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/pattern.h"
+#include "conf/check.h"
+
+static bool has_listen(const struct conf_listens *l,
+	const struct conf_listen *wanted)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i] == wanted)
+			return true;
+	return false;
+}
+
+/* Whether a stands on every listener of b; none is all. */
+static bool listens_cover(const struct conf *c, const struct conf_listens *a,
+	const struct conf_listens *b)
+{
+	if (a->n == 0)
+		return true;
+	if (b->n == 0) {
+		for (size_t i = 0; i < c->listens_n; i++)
+			if (!has_listen(a, &c->listens[i]))
+				return false;
+		return true;
+	}
+	for (size_t i = 0; i < b->n; i++)
+		if (!has_listen(a, b->v[i]))
+			return false;
+	return true;
+}
+
+static bool listens_meet(const struct conf_listens *a,
+	const struct conf_listens *b)
+{
+	if (a->n == 0 || b->n == 0)
+		return true;
+	for (size_t i = 0; i < b->n; i++)
+		if (has_listen(a, b->v[i]))
+			return true;
+	return false;
+}
+
+static bool hosts_cover(const char *a, const char *b)
+{
+	return !a || (b && str_eq_nocase(str_of(a), str_of(b)));
+}
+
+/* A name that there is not (a complaint of its own) would look like all. */
+static bool is_resolved(const struct conf_strings *names,
+	const struct conf_listens *l)
+{
+	return names->n == l->n;
+}
+
+static void complain(struct builder *b, struct build_at at,
+	enum keys_section other, size_t index)
+{
+	const struct conf_section *s = build_section(b->conf, other, index);
+	struct build_at first = { other, index, "path", 0 };
+	const struct build_pair *p = build_find(b, first);
+
+	at.key = "path";
+	build_error(b, at, "can never match, expected a path that [%s %s] at "
+		"%s:%d does not cover", keys_section_get(other)->name,
+		s->name, p ? p->file : s->file, p ? p->line : s->line);
+}
+
+static void check_routes(struct builder *b)
+{
+	const struct conf *c = b->conf;
+
+	for (size_t i = 0; i < c->routes_n; i++) {
+		const struct conf_route *r = &c->routes[i];
+
+		for (size_t k = 0; k < i; k++) {
+			const struct conf_route *e = &c->routes[k];
+
+			if (!e->pattern || !r->pattern ||
+				!is_resolved(&e->listen, &e->listens) ||
+				!is_resolved(&r->listen, &r->listens) ||
+				!pattern_covers(e->pattern, r->pattern) ||
+				!hosts_cover(e->host, r->host) ||
+				!listens_cover(c, &e->listens, &r->listens))
+				continue;
+			complain(b, check_at_route(r, "path"), SECTION_ROUTE,
+				k);
+			break;
+		}
+	}
+}
+
+/*
+ * A page has its path, with and without a '/' at the end, and all that is
+ * below. Of these, what stands between the page's path and {*} as patterns.
+ */
+struct page_paths {
+	struct pattern *self;  /* without a '/' at the end; NULL for "/" */
+	struct pattern *below; /* .../{*}; NULL when it cannot be one */
+};
+
+static int page_paths_init(struct page_paths *paths, const struct conf_page *p)
+{
+	size_t n = strlen(p->path);
+	const char *why;
+	char *text = malloc(n + sizeof("/{*}"));
+
+	*paths = (struct page_paths){ NULL, NULL };
+	if (!text)
+		return -1;
+	memcpy(text, p->path, n + 1);
+	if (text[n - 1] == '/')
+		text[--n] = '\0';
+	if (n > 0)
+		paths->self = pattern_parse(text, &why);
+	memcpy(text + n, "/{*}", sizeof("/{*}"));
+	paths->below = pattern_parse(text, &why);
+	free(text);
+	return 0;
+}
+
+static void page_paths_free(struct page_paths *paths)
+{
+	pattern_free(paths->self);
+	pattern_free(paths->below);
+}
+
+static bool covers_each_other(const struct page_paths *a,
+	const struct page_paths *b)
+{
+	if (!a->self || !b->self)
+		return !a->self && !b->self;
+	return pattern_covers(a->self, b->self) &&
+		pattern_covers(b->self, a->self);
+}
+
+/* Whether a route takes the page and all below it. */
+static bool route_covers(const struct conf *c, const struct conf_route *r,
+	const struct conf_page *p, const struct page_paths *paths)
+{
+	return r->pattern && !r->host &&
+		is_resolved(&r->listen, &r->listens) &&
+		is_resolved(&p->listen, &p->listens) &&
+		paths->self && paths->below &&
+		pattern_covers(r->pattern, paths->self) &&
+		pattern_covers(r->pattern, paths->below) &&
+		listens_cover(c, &r->listens, &p->listens);
+}
+
+static void check_one_page(struct builder *b, size_t index,
+	const struct page_paths *paths)
+{
+	const struct conf *c = b->conf;
+	const struct conf_page *p = &c->pages[index];
+	struct build_at at = { SECTION_PAGE, index, "path", 0 };
+
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (route_covers(c, &c->routes[i], p, &paths[index])) {
+			complain(b, at, SECTION_ROUTE, i);
+			return;
+		}
+	for (size_t i = 0; i < index; i++)
+		if (c->pages[i].pattern &&
+			covers_each_other(&paths[i], &paths[index]) &&
+			listens_meet(&c->pages[i].listens, &p->listens)) {
+			complain(b, at, SECTION_PAGE, i);
+			return;
+		}
+}
+
+static void check_pages(struct builder *b)
+{
+	const struct conf *c = b->conf;
+	struct page_paths *paths = calloc(c->pages_n + 1, sizeof(*paths));
+
+	if (!paths) {
+		build_no_memory(b);
+		return;
+	}
+	for (size_t i = 0; i < c->pages_n; i++) {
+		if (!c->pages[i].pattern)
+			continue;
+		if (page_paths_init(&paths[i], &c->pages[i]) < 0)
+			build_no_memory(b);
+		else
+			check_one_page(b, i, paths);
+	}
+	for (size_t i = 0; i < c->pages_n; i++)
+		page_paths_free(&paths[i]);
+	free(paths);
+}
+
+void check_covered(struct builder *b)
+{
+	check_routes(b);
+	check_pages(b);
+}

@@ -1,0 +1,179 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "codec/pattern.h"
+#include "conf/check.h"
+
+/* Each backend kind, and which keys mean something to it. */
+static const struct kind {
+	const char *name;
+	bool framing;       /* has one */
+	bool framing_named; /* and it must be named */
+	bool resolves;      /* backend_allow */
+	bool execs;         /* exec_env, exec_dir */
+	bool proxy;         /* send_proxy */
+	bool ws;            /* backend_host, and no subprotocols */
+} kinds[] = {
+	[BACKEND_TCP] = { "tcp", true, true, true, false, true, false },
+	[BACKEND_UNIX] = { "unix", true, true, false, false, true, false },
+	[BACKEND_WS] = { "ws", false, false, true, false, false, true },
+	[BACKEND_EXEC] = { "exec", true, false, false, true, false, false },
+	[BACKEND_ECHO] = { "echo", false, false, false, false, false, false },
+};
+
+static void check_path(struct builder *b, struct conf_route *r)
+{
+	const char *why = NULL;
+
+	if (!r->path)
+		return;
+	r->pattern = pattern_parse(r->path, &why);
+	if (!r->pattern)
+		build_error(b, check_at_route(r, "path"), "\"%s\": %s, "
+			"expected a path such as /sim/{id}", r->path, why);
+}
+
+static void check_framing(struct builder *b, struct conf_route *r,
+	const struct kind *k)
+{
+	struct build_at at = check_at_route(r, "framing");
+
+	if (build_is_bad(b, at))
+		return;
+	if (!k->framing && r->framing != FRAMING_NONE)
+		build_error(b, at, "%s backends have messages of their "
+			"own, expected no framing", k->name);
+	else if (k->framing_named && r->framing == FRAMING_NONE)
+		build_error(b, at, "is missing, expected raw, line or len32 "
+			"for %s backends", k->name);
+	else if (k->framing && r->framing == FRAMING_NONE)
+		r->framing = FRAMING_LINE;
+}
+
+/* Keys that this kind of backend would silently ignore. */
+static void check_meaning(struct builder *b, const struct conf_route *r,
+	const struct kind *k)
+{
+	const struct {
+		bool wrong;
+		const char *key, *only;
+	} rules[] = {
+		{ !k->resolves && r->backend_allow.n > 0, "backend_allow",
+			"tcp and ws backends" },
+		{ !k->execs && r->exec_env.n > 0, "exec_env",
+			"exec backends" },
+		{ !k->execs && r->exec_dir, "exec_dir", "exec backends" },
+		{ !k->proxy && r->send_proxy != PROXY_NO, "send_proxy",
+			"tcp and unix backends" },
+		{ !k->ws && r->backend_host_kind != CONF_HOST_BACKEND,
+			"backend_host", "ws backends" },
+		{ k->ws && r->subprotocols.n > 0, "subprotocols",
+			"backends that are not ws, which choose themselves" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].wrong)
+			build_error(b, check_at_route(r, rules[i].key),
+				"means nothing to %s backends, expected it "
+				"only for %s", k->name, rules[i].only);
+}
+
+/* Who can name the backend could name the metadata service, too. */
+static void check_allow(struct builder *b, const struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "backend_allow");
+
+	if (r->backend_allow.n > 0 || build_is_bad(b, at))
+		return;
+	if (template_has_captures(str_of(r->to.host)) ||
+		template_has_captures(str_of(r->to.port)))
+		build_error(b, at, "is missing, expected networks, because a "
+			"capture stands in the backend's host or port");
+}
+
+static void check_exec(struct builder *b, const struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "exec_env");
+	struct stat st;
+
+	if (r->exec_dir && stat(r->exec_dir, &st) < 0)
+		build_error(b, check_at_route(r, "exec_dir"), "%s: %s, "
+			"expected a directory", r->exec_dir, strerror(errno));
+	else if (r->exec_dir && !S_ISDIR(st.st_mode))
+		build_error(b, check_at_route(r, "exec_dir"), "%s is no "
+			"directory, expected one", r->exec_dir);
+	for (; at.element < r->exec_env.n; at.element++) {
+		const char *variable = r->exec_env.v[at.element];
+		size_t n = strcspn(variable, "=") + 1;
+
+		for (size_t i = 0; i < at.element; i++)
+			if (strncmp(variable, r->exec_env.v[i], n) == 0)
+				build_error(b, at, "%.*s is set twice, "
+					"expected it once", (int)n - 1,
+					variable);
+	}
+}
+
+static void check_auth(struct builder *b, const struct conf_route *r)
+{
+	bool none = r->auth == CONF_AUTH_NONE;
+
+	if (!none && b->conf->keys_n == 0 && !b->bad_header)
+		build_error(b, check_at_route(r, "auth"), "token needs a key, "
+			"expected a section [key NAME] (or auth = none)");
+	if (none && r->single_use)
+		build_error(b, check_at_route(r, "single_use"), "yes means "
+			"nothing without tokens, expected auth = token");
+	if (none && r->keys.n > 0)
+		build_warn(b, check_at_route(r, "keys"), "no token is looked "
+			"at, because auth is none");
+}
+
+/* same and any stand alone. */
+static void check_origins(struct builder *b, struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "origins");
+
+	r->origins_kind = CONF_ORIGINS_LIST;
+	for (; at.element < r->origins.n; at.element++) {
+		const char *o = r->origins.v[at.element];
+
+		if (strcmp(o, "same") == 0)
+			r->origins_kind = CONF_ORIGINS_SAME;
+		else if (strcmp(o, "any") == 0)
+			r->origins_kind = CONF_ORIGINS_ANY;
+		else
+			continue;
+		if (r->origins.n > 1)
+			build_error(b, at, "%s beside others, expected same, "
+				"any, or a list of origins", o);
+	}
+}
+
+static void set_backend_host(struct conf_route *r)
+{
+	r->backend_host_kind = CONF_HOST_NAME;
+	if (!r->backend_host || strcmp(r->backend_host, "backend") == 0)
+		r->backend_host_kind = CONF_HOST_BACKEND;
+	else if (strcmp(r->backend_host, "client") == 0)
+		r->backend_host_kind = CONF_HOST_CLIENT;
+}
+
+void check_route(struct builder *b, struct conf_route *r)
+{
+	check_path(b, r);
+	set_backend_host(r);
+	if (r->backend && check_backend(b, r) == 0) {
+		const struct kind *k = &kinds[r->to.kind];
+
+		check_framing(b, r, k);
+		check_meaning(b, r, k);
+		check_allow(b, r);
+	}
+	check_exec(b, r);
+	check_auth(b, r);
+	check_origins(b, r);
+	check_access(b, check_at_route(r, NULL), &r->allow, &r->deny);
+}
