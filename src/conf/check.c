@@ -55,6 +55,13 @@ static int add_key(struct builder *b, struct conf_keys *out,
 	return 0;
 }
 
+static void add_all_keys(struct builder *b, struct conf_keys *out)
+{
+	for (size_t i = 0; i < b->conf->keys_n; i++)
+		if (add_key(b, out, &b->conf->keys[i]) < 0)
+			return;
+}
+
 /* Named keys, or all. */
 static void resolve_keys(struct builder *b, struct conf_route *r)
 {
@@ -71,11 +78,8 @@ static void resolve_keys(struct builder *b, struct conf_route *r)
 		else if (add_key(b, &r->use_keys, k) < 0)
 			return;
 	}
-	if (r->keys.n > 0 || build_is_bad(b, at))
-		return;
-	for (size_t i = 0; i < c->keys_n; i++)
-		if (add_key(b, &r->use_keys, &c->keys[i]) < 0)
-			return;
+	if (r->keys.n == 0 && !build_is_bad(b, at))
+		add_all_keys(b, &r->use_keys);
 }
 
 /* The only key there is needs no naming. */
@@ -217,6 +221,7 @@ static void resolve(struct builder *b)
 {
 	struct conf *c = b->conf;
 
+	add_all_keys(b, &c->all_keys);
 	for (size_t i = 0; i < c->pages_n; i++) {
 		struct build_at at = { SECTION_PAGE, i, "listen", 0 };
 

@@ -1,8 +1,6 @@
 #include "conf/value.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,23 +11,9 @@
 #include "conf/conf.h"
 #include "conf/form.h"
 #include "conf/ini.h"
+#include "conf/number.h"
 
-struct unit {
-	const char *name;
-	int64_t factor;
-};
-
-/* The largest first: value_format takes the first that divides. */
-static const struct unit sizes[] = {
-	{ "G", 1 << 30 }, { "M", 1 << 20 }, { "K", 1 << 10 }, { "", 1 },
-};
-static const struct unit times[] = {
-	{ "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 },
-};
-
-static int fail(char why[VALUE_WHY], const char *format, ...)
-	PRINTF_LIKE(2, 3);
-static int fail(char why[VALUE_WHY], const char *format, ...)
+int value_fail(char why[VALUE_WHY], const char *format, ...)
 {
 	va_list ap;
 
@@ -41,7 +25,7 @@ static int fail(char why[VALUE_WHY], const char *format, ...)
 
 static int fail_memory(char why[VALUE_WHY])
 {
-	return fail(why, "out of memory");
+	return value_fail(why, "out of memory");
 }
 
 static void *member(const struct key_row *row, void *object)
@@ -60,123 +44,6 @@ void *value_grow(void *v, size_t n, size_t size)
 	if (n > 0 && (n & (n - 1)) != 0)
 		return v;
 	return reallocarray(v, n > 0 ? 2 * n : 1, size);
-}
-
-/* --- numbers --------------------------------------------------------------- */
-
-static const struct unit *units(enum keys_type t, size_t *n)
-{
-	if (t == TYPE_TIME) {
-		*n = ARRAY_SIZE(times);
-		return times;
-	}
-	*n = ARRAY_SIZE(sizes);
-	return t == TYPE_SIZE ? sizes : sizes + *n - 1;
-}
-
-/* Digits and a unit; -1: neither, or too large for an int64_t. */
-static int parse_number(int64_t *out, enum keys_type type, struct str s)
-{
-	int64_t v = 0;
-	size_t i = 0;
-	size_t n;
-	const struct unit *u = units(type, &n);
-	struct str rest;
-
-	for (; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
-		if (__builtin_mul_overflow(v, 10, &v) ||
-			__builtin_add_overflow(v, s.p[i] - '0', &v))
-			return -1;
-	if (i == 0)
-		return -1;
-	rest = (struct str){ s.p + i, s.n - i };
-	*out = 0;
-	if (rest.n == 0 && v == 0)
-		return 0;
-	if (type == TYPE_COUNT)
-		n = 1;
-	for (; n > 0; n--, u++)
-		if (str_eq(rest, str_of(u->name)))
-			return __builtin_mul_overflow(v, u->factor, out) ? -1 : 0;
-	return -1;
-}
-
-/* A minimum or maximum of the table, which the unit test has parsed. */
-static int64_t limit(const struct key_row *row, const char *text)
-{
-	int64_t v = 0;
-	int r = parse_number(&v, row->type, str_of(text));
-
-	assert(r == 0);
-	return v;
-}
-
-static bool is_digits(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-	return s.n > 0;
-}
-
-static const char *number_kind(enum keys_type t)
-{
-	if (t == TYPE_TIME)
-		return "a time with its unit such as 500ms, 10s, 5m, 1h";
-	if (t == TYPE_SIZE)
-		return "a size such as 4096, 16K, 1M, 1G";
-	return "a whole number";
-}
-
-static int set_number(const struct key_row *row, int64_t *out, struct str s,
-	char why[VALUE_WHY])
-{
-	int64_t v;
-	int len = (int)s.n;
-
-	if ((row->flags & KEY_AUTO) && str_eq(s, STR("auto"))) {
-		*out = 0;
-		return 0;
-	}
-	if (parse_number(&v, row->type, s) < 0) {
-		if (row->type == TYPE_TIME && is_digits(s))
-			return fail(why, "\"%.*s\" has no unit, "
-				"expected ms, s, m or h behind it", len, s.p);
-		return fail(why, "\"%.*s\" is not understood, expected %s%s",
-			len, s.p, number_kind(row->type),
-			row->flags & KEY_AUTO ? ", or auto" : "");
-	}
-	if (v == 0 && (row->flags & KEY_ZERO)) {
-		*out = 0;
-		return 0;
-	}
-	if (v < limit(row, row->min) || v > limit(row, row->max))
-		return fail(why, "\"%.*s\" is out of range, "
-			"expected %s%s to %s", len, s.p,
-			row->flags & KEY_ZERO ? "0, or " : "", row->min,
-			row->max);
-	*out = v;
-	return 0;
-}
-
-static int format_number(struct buf *out, const struct key_row *row, int64_t v)
-{
-	size_t n;
-	const struct unit *u = units(row->type, &n);
-	int64_t initial = 0;
-
-	if (v == 0)
-		return buf_add_printf(out, "%s",
-			row->flags & KEY_AUTO ? "auto" : "0");
-	/* 60s, not 1m, when that is how the table says it. */
-	if (parse_number(&initial, row->type, str_of(row->initial)) == 0 &&
-		v == initial)
-		return buf_add_printf(out, "%s", row->initial);
-	if (row->type == TYPE_COUNT)
-		return buf_add_printf(out, "%" PRId64, v);
-	while (v % u->factor != 0)
-		u++;
-	return buf_add_printf(out, "%" PRId64 "%s", v / u->factor, u->name);
 }
 
 /* --- words ----------------------------------------------------------------- */
@@ -231,7 +98,7 @@ static int set_enum(const struct key_row *row, int *out, struct str s,
 			return 0;
 		}
 	list_words(all, sizeof(all), row);
-	return fail(why, "\"%.*s\" is not known here, expected %s", (int)s.n,
+	return value_fail(why, "\"%.*s\" is not known here, expected %s", (int)s.n,
 		s.p, all);
 }
 
@@ -249,7 +116,7 @@ static int format_enum(struct buf *out, const struct key_row *row, int v)
 static int set_bool(bool *out, struct str s, char why[VALUE_WHY])
 {
 	if (!str_eq(s, STR("yes")) && !str_eq(s, STR("no")))
-		return fail(why, "\"%.*s\" is not understood, expected yes or no",
+		return value_fail(why, "\"%.*s\" is not understood, expected yes or no",
 			(int)s.n, s.p);
 	*out = str_eq(s, STR("yes"));
 	return 0;
@@ -263,7 +130,7 @@ static int check_form(const struct key_row *row, struct str s,
 	const char *expected = NULL;
 
 	if (form_check(row->type, s, &expected) < 0)
-		return fail(why, "\"%.*s\" is not well-formed, expected %s",
+		return value_fail(why, "\"%.*s\" is not well-formed, expected %s",
 			(int)s.n, s.p, expected);
 	return 0;
 }
@@ -297,7 +164,7 @@ static int set_string(const struct key_row *row, char **out, struct str s,
 			return fail_memory(why);
 		if (strlen(row->name) + 1 + strlen(copy) > INI_LINE_MAX) {
 			free(copy);
-			return fail(why, "a name that is too long as an "
+			return value_fail(why, "a name that is too long as an "
 				"absolute path, expected at most %zu bytes",
 				INI_LINE_MAX - 1 - strlen(row->name));
 		}
@@ -316,7 +183,7 @@ static int add_string(const struct key_row *row, struct conf_strings *list,
 		return -1;
 	for (size_t i = 0; i < list->n; i++)
 		if (str_eq(s, str_of(list->v[i])))
-			return fail(why, "\"%.*s\" is there twice, "
+			return value_fail(why, "\"%.*s\" is there twice, "
 				"expected it once", (int)s.n, s.p);
 	v = value_grow(list->v, list->n, sizeof(*v));
 	if (!v)
@@ -339,7 +206,7 @@ static int add_cidr(const struct key_row *row, struct cidr_list *list,
 	bool unix_ok = row->flags & KEY_UNIX;
 
 	if (cidr_parse(&c, s) < 0 || (c.net.family == ADDR_UNIX && !unix_ok))
-		return fail(why, "\"%.*s\" is not a network, expected an "
+		return value_fail(why, "\"%.*s\" is not a network, expected an "
 			"address such as 192.0.2.7 or a network such as "
 			"10.0.0.0/8, 2001:db8::/32 (no bits behind the prefix)"
 			"%s", (int)s.n, s.p, unix_ok ? ", or unix" : "");
@@ -388,7 +255,7 @@ static int parse_address(struct conf_address *a, struct str s,
 	if (str_starts(s, STR("unix:"))) {
 		a->kind = LISTEN_UNIX;
 		if (rest.n == 0 || rest.p[0] != '/' || rest.n > UNIX_PATH_MAX)
-			return fail(why, "\"%.*s\" is not understood, expected "
+			return value_fail(why, "\"%.*s\" is not understood, expected "
 				"unix:/PATH of at most %d bytes", (int)s.n,
 				s.p, UNIX_PATH_MAX);
 	} else if (str_starts(s, STR("fd:"))) {
@@ -396,11 +263,11 @@ static int parse_address(struct conf_address *a, struct str s,
 		rest = (struct str){ s.p + 3, s.n - 3 };
 		if (rest.n == 0 || rest.n > FD_NAME_MAX ||
 			memchr(rest.p, ':', rest.n))
-			return fail(why, "\"%.*s\" is not understood, expected "
+			return value_fail(why, "\"%.*s\" is not understood, expected "
 				"fd:NAME, a FileDescriptorName", (int)s.n,
 				s.p);
 	} else if (addr_parse(&a->addr, s) < 0 || !names_port(s)) {
-		return fail(why, "\"%.*s\" is not understood, expected "
+		return value_fail(why, "\"%.*s\" is not understood, expected "
 			"192.0.2.7:PORT, [2001:db8::7]:PORT, unix:/PATH or "
 			"fd:NAME", (int)s.n, s.p);
 	} else {
@@ -465,7 +332,7 @@ static int add_element(const struct key_row *row, void *object, struct str s,
 	void *p = member(row, object);
 
 	if (value_count(row, object) >= VALUE_LIST_MAX)
-		return fail(why, "too many values, expected at most %d",
+		return value_fail(why, "too many values, expected at most %d",
 			VALUE_LIST_MAX);
 	if (keys_storage(row->type) == STORE_CIDRS)
 		return add_cidr(row, p, s, why);
@@ -512,7 +379,7 @@ int value_parse(const struct key_row *row, void *object, struct str text,
 	case STORE_BOOL:
 		return set_bool(p, text, why);
 	case STORE_NUMBER:
-		return set_number(row, p, text, why);
+		return number_parse(row, p, text, why);
 	case STORE_ENUM:
 		return set_enum(row, p, text, why);
 	case STORE_STRINGS:
@@ -544,7 +411,7 @@ int value_format(struct buf *out, const struct key_row *row,
 		return buf_add_str(out, *(const bool *)p ? STR("yes") :
 							   STR("no"));
 	case STORE_NUMBER:
-		return format_number(out, row, *(const int64_t *)p);
+		return number_format(out, row, *(const int64_t *)p);
 	case STORE_ENUM:
 		return format_enum(out, row, *(const int *)p);
 	case STORE_STRINGS:

@@ -5,6 +5,7 @@
 #ifndef CONF_VALUE_H
 #define CONF_VALUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -44,5 +45,8 @@ MUST_CHECK int value_describe(struct buf *out, const struct key_row *row);
  * by it alone.
  */
 MUST_CHECK void *value_grow(void *v, size_t n, size_t size);
+/* Writes a complaint; returns -1. */
+int value_fail(char why[VALUE_WHY], const char *format, ...)
+	PRINTF_LIKE(2, 3);
 
 #endif
