@@ -31,7 +31,7 @@
 #define SCRATCH_SIZE (512u * 1024)
 #define MESSAGE_MAX  (64u * 1024 * 1024)
 #define KEPT_MAX     (64u * 1024)
-#define EVENTS	     256
+#define EVENTS       256
 #define KEY_FIELD    "Sec-WebSocket-Key:"
 
 /* Bytes that grow at their end. */
@@ -43,15 +43,15 @@ struct bytes {
 
 struct conn {
 	int fd;
-	bool open;	  /* no upgrade is awaited (any more) */
-	bool closing;	  /* close once everything is sent */
-	bool waiting;	  /* the socket was full: nothing is read */
-	bool in_frame;	  /* a header came, its payload not all */
-	bool in_message;  /* a fragment came, the last one did not */
-	unsigned opcode;  /* of the message */
+	bool open;       /* no upgrade is awaited (any more) */
+	bool closing;    /* close once everything is sent */
+	bool waiting;    /* the socket was full: nothing is read */
+	bool in_frame;   /* a header came, its payload not all */
+	bool in_message; /* a fragment came, the last one did not */
+	unsigned opcode; /* of the message */
 	struct wire_head head;
-	uint64_t left;	  /* payload of the frame still to come */
-	size_t phase;	  /* and what came of it */
+	uint64_t left; /* payload of the frame still to come */
+	size_t phase;  /* and what came of it */
 	uint8_t control[WIRE_CONTROL_MAX];
 	struct bytes rest;    /* input that is no complete header yet */
 	struct bytes message; /* fragments so far */
@@ -417,7 +417,8 @@ int main(int argc, char **argv)
 	struct server s = { 0 };
 	int i, n;
 
-	if (argc != 3 || (strcmp(argv[1], "--ws") && strcmp(argv[1], "--tcp"))) {
+	if (argc != 3 ||
+		(strcmp(argv[1], "--ws") && strcmp(argv[1], "--tcp"))) {
 		fprintf(stderr, "usage: backend --ws|--tcp PORT\n");
 		return 2;
 	}

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define POOL_SIZE ((size_t)1 << 20)
-#define SOURCES	  250
+#define SOURCES   250
 
 uint64_t client_clock_ns(void)
 {
@@ -28,8 +28,8 @@ uint64_t client_clock_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-__attribute__((format(printf, 2, 3))) static int client_fail(struct client *c,
-	const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int client_fail(
+	struct client *c, const char *format, ...)
 {
 	va_list args;
 	int n = snprintf(c->error, sizeof(c->error),
@@ -126,8 +126,8 @@ int client_connect(struct client *c)
 		return client_fail(c, "socket: %s", strerror(errno));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* The port is chosen by connect(), not taken from all by bind(). */
-	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one,
-		sizeof(one));
+	setsockopt(
+		c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
 	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->id % SOURCES);
 	if (bind(c->fd, (struct sockaddr *)&from, sizeof(from)) < 0)
 		return client_fail(c, "bind: %s", strerror(errno));
@@ -197,17 +197,17 @@ static ssize_t client_answer(struct client *c, const uint8_t *p, size_t n)
 	size_t size;
 
 	if (end == NULL)
-		return n < sizeof(c->rest) ?
-			0 :
-			client_fail(c, "an endless response head");
+		return n < sizeof(c->rest)
+			       ? 0
+			       : client_fail(c, "an endless response head");
 	size = (size_t)(end + 4 - (const char *)p);
 	if (size >= sizeof(head))
 		return client_fail(c, "a long response head");
 	memcpy(head, p, size);
 	head[size] = '\0';
 	if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
-		return client_fail(c, "refused: %.*s",
-			(int)strcspn(head, "\r"), head);
+		return client_fail(
+			c, "refused: %.*s", (int)strcspn(head, "\r"), head);
 	if (!head_has(head, "Sec-WebSocket-Accept", c->accept))
 		return client_fail(c, "wrong Sec-WebSocket-Accept");
 	c->state = CLIENT_OPEN;
@@ -222,8 +222,10 @@ static ssize_t client_answer(struct client *c, const uint8_t *p, size_t n)
 static size_t frame_part(const struct client *c, uint64_t seq, size_t from,
 	uint8_t *out, size_t space)
 {
-	struct wire_head head = { .fin = true, .masked = true,
-		.opcode = WIRE_BINARY, .length = c->params->size };
+	struct wire_head head = { .fin = true,
+		.masked = true,
+		.opcode = WIRE_BINARY,
+		.length = c->params->size };
 	uint64_t key = mix(c->id + 1, ~seq);
 	uint8_t bytes[WIRE_HEAD_MAX];
 	size_t size, n = 0, left;
@@ -240,8 +242,8 @@ static size_t frame_part(const struct client *c, uint64_t seq, size_t from,
 	from -= size;
 	left = c->params->size - from;
 	left = left < space - n ? left : space - n;
-	wire_mask(out + n, message_content(c, seq) + from, left, head.key,
-		from);
+	wire_mask(
+		out + n, message_content(c, seq) + from, left, head.key, from);
 	return n + left;
 }
 
@@ -294,7 +296,7 @@ static int client_send_control(struct client *c)
 static bool client_may_begin(const struct client *c, uint64_t seq)
 {
 	return seq < c->quota && seq - c->echoes < c->params->in_flight &&
-		c->state == CLIENT_OPEN;
+	       c->state == CLIENT_OPEN;
 }
 
 /* Sends the data frames that may go. 1: all did, 0: the socket is full. */
@@ -362,11 +364,12 @@ int client_send(struct client *c)
 }
 
 /* Leaves a control frame to client_send; an unsent pong gives way. */
-static void client_control(struct client *c, unsigned opcode,
-	const uint8_t *payload, size_t n)
+static void client_control(
+	struct client *c, unsigned opcode, const uint8_t *payload, size_t n)
 {
-	struct wire_head head = { .fin = true, .masked = true,
-		.opcode = opcode, .length = n };
+	struct wire_head head = {
+		.fin = true, .masked = true, .opcode = opcode, .length = n
+	};
 	uint64_t key = mix(c->id + 2, client_clock_ns());
 	size_t size;
 
@@ -443,16 +446,16 @@ static int client_frame_end(struct client *c)
 		if (c->state == CLIENT_CLOSING)
 			return 0;
 		return client_fail(c, "closed by the server, code %u",
-			c->ping_len < 2 ?
-				1005u :
-				(unsigned)(c->ping[0] << 8 | c->ping[1]));
+			c->ping_len < 2
+				? 1005u
+				: (unsigned)(c->ping[0] << 8 | c->ping[1]));
 	}
 	c->in_message = !c->head.fin;
 	if (c->in_message || c->params->stream)
 		return 0;
 	if (c->echo_off != c->params->size)
-		return client_fail(c, "%zu bytes came back of %zu",
-			c->echo_off, c->params->size);
+		return client_fail(c, "%zu bytes came back of %zu", c->echo_off,
+			c->params->size);
 	return client_echo_done(c);
 }
 
@@ -526,9 +529,9 @@ int client_readable(struct client *c)
 
 	n = recv(c->fd, in + c->rest_len, CLIENT_SCRATCH - c->rest_len, 0);
 	if (n < 0)
-		return errno == EAGAIN ?
-			0 :
-			client_fail(c, "recv: %s", strerror(errno));
+		return errno == EAGAIN
+			       ? 0
+			       : client_fail(c, "recv: %s", strerror(errno));
 	if (n == 0) {
 		if (!c->close_seen)
 			return client_fail(c, "the connection ended");

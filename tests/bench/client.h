@@ -21,7 +21,7 @@
 #define CLIENT_SCRATCH (2u * 1024 * 1024)
 
 enum client_state {
-	CLIENT_IDLE,	   /* no socket */
+	CLIENT_IDLE,       /* no socket */
 	CLIENT_CONNECTING, /* connect() or the upgrade is under way */
 	CLIENT_OPEN,
 	CLIENT_CLOSING, /* our close frame is sent or about to be */
@@ -33,10 +33,10 @@ struct client_params {
 	struct sockaddr_in address;
 	const char *path;
 	const char *host;
-	size_t size;	    /* of a message, at least 1 */
+	size_t size;        /* of a message, at least 1 */
 	unsigned in_flight; /* messages without their echo, at most */
-	bool stream;	    /* the echo keeps bytes, not messages */
-	uint8_t *pool;	    /* client_pool_new */
+	bool stream;        /* the echo keeps bytes, not messages */
+	uint8_t *pool;      /* client_pool_new */
 	uint8_t *scratch;   /* CLIENT_SCRATCH bytes for each direction */
 	void *user;
 	/* An echo is complete and right; latency from its first send. */
@@ -49,22 +49,22 @@ struct client {
 	int fd;
 	enum client_state state;
 	uint64_t opened_ns; /* when connect() was called */
-	uint64_t quota;	    /* messages it may send in all */
+	uint64_t quota;     /* messages it may send in all */
 	/* sending */
-	uint64_t sent;	 /* messages sent in full */
-	size_t sent_off; /* bytes of the next one's frame that are sent */
-	bool want_write; /* the socket was full, or connect() runs */
+	uint64_t sent;     /* messages sent in full */
+	size_t sent_off;   /* bytes of the next one's frame that are sent */
+	bool want_write;   /* the socket was full, or connect() runs */
 	uint64_t *sent_ns; /* by seq % in_flight */
 	uint8_t control[WIRE_HEAD_MAX + WIRE_CONTROL_MAX];
 	size_t control_len; /* a control frame that waits for its turn */
 	size_t control_off;
 	/* receiving */
-	uint64_t echoes;  /* messages that came back in full */
-	size_t echo_off;  /* bytes of the next one that came back */
+	uint64_t echoes;    /* messages that came back in full */
+	size_t echo_off;    /* bytes of the next one that came back */
 	uint8_t rest[2048]; /* an answer or a header that is not complete */
 	size_t rest_len;
 	struct wire_head head;
-	uint64_t left;	  /* payload of the current frame still to come */
+	uint64_t left; /* payload of the current frame still to come */
 	bool in_frame;
 	bool in_message;
 	uint8_t ping[WIRE_CONTROL_MAX];

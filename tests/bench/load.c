@@ -29,13 +29,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS	   256
+#define EVENTS     256
 #define PIDS_MAX   64
 #define HANDSHAKES 200 /* at a time, so that no backlog overflows */
-#define TICK_MS	   100
+#define TICK_MS    100
 #define STALL_NS   (10 * 1000000000ull)
 #define CLOSE_NS   (3 * 1000000000ull)
-#define SAMPLES	   100000
+#define SAMPLES    100000
 
 enum load_mode { MODE_ECHO, MODE_CONNECT, MODE_HOLD };
 
@@ -89,11 +89,11 @@ static void counters_read(const struct load *l, struct counters *out)
 	for (i = 0; i < l->clock_count; i++) {
 		if (clock_gettime(l->clocks[i], &t) == 0)
 			out->cpu_ns += (uint64_t)t.tv_sec * 1000000000u +
-				(uint64_t)t.tv_nsec;
+				       (uint64_t)t.tv_nsec;
 	}
 	if (l->allocations != NULL)
-		out->allocations =
-			__atomic_load_n(l->allocations, __ATOMIC_RELAXED);
+		out->allocations = __atomic_load_n(
+			l->allocations, __ATOMIC_RELAXED);
 }
 
 static void load_phase_set(struct load *l, enum load_phase phase)
@@ -200,24 +200,23 @@ static void load_echoed(void *user, uint64_t latency_ns)
 		return;
 	stats_add(&l->latency, latency_ns);
 	if (l->samples != NULL && l->sample_count < SAMPLES)
-		l->samples[l->sample_count++] = latency_ns < UINT32_MAX ?
-			(uint32_t)latency_ns :
-			UINT32_MAX;
+		l->samples[l->sample_count++] = latency_ns < UINT32_MAX
+							? (uint32_t)latency_ns
+							: UINT32_MAX;
 	if (l->count > 0 && l->echoes - l->begin_echoes >= l->count)
 		window_end(l);
 }
 
 /* A client's state changed from `was`. */
-static void load_follow(struct load *l, struct client *c,
-	enum client_state was)
+static void load_follow(struct load *l, struct client *c, enum client_state was)
 {
 	if (was == CLIENT_CONNECTING && c->state != was)
 		l->opening--;
 	if (was == CLIENT_CONNECTING && c->state == CLIENT_OPEN) {
 		l->open++;
 		if (l->mode == MODE_CONNECT) {
-			stats_add(&l->latency,
-				client_clock_ns() - c->opened_ns);
+			stats_add(
+				&l->latency, client_clock_ns() - c->opened_ns);
 			c->quota = c->echoes + 1;
 			load_check(l, c, client_send(c));
 		}
@@ -257,6 +256,7 @@ static void load_serve(struct load *l, struct client *c, unsigned events)
 		load_watch(l, c, wanted, EPOLL_CTL_MOD);
 }
 
+/* Nothing is under way. In connect mode clients close by themselves. */
 static bool load_is_quiet(const struct load *l)
 {
 	unsigned i;
@@ -264,8 +264,11 @@ static bool load_is_quiet(const struct load *l)
 	for (i = 0; i < l->clients; i++) {
 		const struct client *c = &l->all[i];
 
+		if (c->state == CLIENT_CONNECTING)
+			return false;
 		if (c->state == CLIENT_OPEN &&
-			(c->echoes != c->sent || c->sent_off > 0))
+			(l->mode == MODE_CONNECT || c->echoes != c->sent ||
+				c->sent_off > 0))
 			return false;
 	}
 	return true;
@@ -352,9 +355,7 @@ static void load_turn(struct load *l)
 			window_end(l);
 		break;
 	case PHASE_DRAIN:
-		/* In connect mode clients close by themselves. */
-		if (l->mode == MODE_CONNECT ? l->opening == 0 :
-					      load_is_quiet(l))
+		if (load_is_quiet(l))
 			load_phase_set(l, PHASE_CLOSING);
 		break;
 	case PHASE_CLOSING:
@@ -408,7 +409,7 @@ static void load_run(struct load *l)
 					events[i].events);
 		}
 		waiting = l->mode != MODE_HOLD || l->phase != PHASE_WARM ||
-			l->bursting;
+			  l->bursting;
 		if (n > 0 || !waiting)
 			l->progress_ns = client_clock_ns();
 		else if (client_clock_ns() - l->progress_ns > STALL_NS)
@@ -420,9 +421,9 @@ static void load_report(const struct load *l)
 {
 	static const double shares[] = { 0.5, 0.9, 0.99, 0.999 };
 	static const char *const names[] = { "p50", "p90", "p99", "p99.9" };
-	uint64_t done = l->mode == MODE_CONNECT ?
-		l->end_connects - l->begin_connects :
-		l->end_echoes - l->begin_echoes;
+	uint64_t done = l->mode == MODE_CONNECT
+				? l->end_connects - l->begin_connects
+				: l->end_echoes - l->begin_echoes;
 	double seconds = (double)(l->end_ns - l->begin_ns) / 1e9;
 	uint64_t cpu = l->after.cpu_ns - l->before.cpu_ns, i;
 
@@ -439,12 +440,11 @@ static void load_report(const struct load *l)
 	if (l->allocations != NULL)
 		printf("\"allocations\":%llu,",
 			(unsigned long long)(l->after.allocations -
-				l->before.allocations));
+					     l->before.allocations));
 	printf("\"latency_us\":{");
 	for (i = 0; i < 4; i++)
 		printf("\"%s\":%.1f,", names[i],
-			(double)stats_percentile(&l->latency, shares[i]) /
-				1e3);
+			(double)stats_percentile(&l->latency, shares[i]) / 1e3);
 	printf("\"max\":%.1f}", (double)l->latency.max / 1e3);
 	if (l->samples != NULL) {
 		printf(",\"samples_us\":[");
@@ -475,9 +475,8 @@ static int load_address(struct load *l, char *text)
 	*colon = '\0';
 	l->params.address.sin_family = AF_INET;
 	l->params.address.sin_port = htons((uint16_t)atoi(colon + 1));
-	return inet_pton(AF_INET, text, &l->params.address.sin_addr) == 1 ?
-		0 :
-		-1;
+	return inet_pton(AF_INET, text, &l->params.address.sin_addr) == 1 ? 0
+									  : -1;
 }
 
 static int load_clock_add(struct load *l, const char *pid)
@@ -589,8 +588,7 @@ static int load_prepare(struct load *l)
 			return -1;
 	}
 	if (l->mode == MODE_HOLD)
-		return epoll_ctl(l->epoll, EPOLL_CTL_ADD, STDIN_FILENO,
-			&event);
+		return epoll_ctl(l->epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event);
 	return 0;
 }
 

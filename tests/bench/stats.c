@@ -11,7 +11,7 @@ static unsigned bucket_of(uint64_t ns)
 	/* The six bits after the leading one choose the step. */
 	power = 63u - (unsigned)__builtin_clzll(ns) - 6u;
 	return (power + 1) * STATS_STEPS +
-		(unsigned)(ns >> power & (STATS_STEPS - 1));
+	       (unsigned)(ns >> power & (STATS_STEPS - 1));
 }
 
 static uint64_t bucket_top(unsigned bucket)
@@ -22,7 +22,7 @@ static uint64_t bucket_top(unsigned bucket)
 		return bucket;
 	power = bucket / STATS_STEPS - 1;
 	return ((uint64_t)(STATS_STEPS + bucket % STATS_STEPS + 1) << power) -
-		1;
+	       1;
 }
 
 void stats_clear(struct stats *s)

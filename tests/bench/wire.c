@@ -77,8 +77,8 @@ int wire_head_read(struct wire_head *head, const uint8_t *p, size_t n)
 	return head_is_bad(head, p[0]) ? -1 : (int)size;
 }
 
-void wire_mask(uint8_t *dst, const uint8_t *src, size_t n,
-	const uint8_t key[4], size_t phase)
+void wire_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4],
+	size_t phase)
 {
 	uint8_t turned[8];
 	uint64_t wide, word;
@@ -111,7 +111,7 @@ static void sha1_block(uint32_t h[5], const uint8_t *p)
 
 	for (i = 0; i < 16; i++)
 		w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 |
-			(uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
+		       (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
 	for (; i < 80; i++)
 		w[i] = rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
 	memcpy(v, h, sizeof(v));

@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_HEAD_MAX	 14	/* RFC 6455 5.2: 2 + 8 + 4 */
-#define WIRE_CONTROL_MAX 125	/* RFC 6455 5.5 */
-#define WIRE_ACCEPT_SIZE 29	/* base64 of a SHA-1, and NUL */
+#define WIRE_HEAD_MAX    14  /* RFC 6455 5.2: 2 + 8 + 4 */
+#define WIRE_CONTROL_MAX 125 /* RFC 6455 5.5 */
+#define WIRE_ACCEPT_SIZE 29  /* base64 of a SHA-1, and NUL */
 
 enum wire_opcode {
 	WIRE_CONTINUATION = 0x0,
@@ -46,8 +46,8 @@ int wire_head_read(struct wire_head *head, const uint8_t *p, size_t n);
  * dst = src XOR key, where src[0] stands at place `phase` of its frame
  * (RFC 6455 5.3). dst may be src.
  */
-void wire_mask(uint8_t *dst, const uint8_t *src, size_t n,
-	const uint8_t key[4], size_t phase);
+void wire_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4],
+	size_t phase);
 
 /* The Sec-WebSocket-Accept to a Sec-WebSocket-Key (RFC 6455 4.2.2). */
 void wire_accept(char out[WIRE_ACCEPT_SIZE], const char *key, size_t key_len);
