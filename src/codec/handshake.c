@@ -9,17 +9,17 @@
 #include "base/base64.h"
 #include "codec/http.h"
 
-#define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define GUID      "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define SHA1_SIZE 20
 
 /* The names are written once, so that no two places spell them apart. */
-#define CONNECTION STR("Connection")
-#define UPGRADE STR("Upgrade")
-#define WEBSOCKET STR("websocket")
-#define VERSION_FIELD STR("Sec-WebSocket-Version")
-#define KEY_FIELD STR("Sec-WebSocket-Key")
-#define ACCEPT_FIELD STR("Sec-WebSocket-Accept")
-#define PROTOCOL_FIELD STR("Sec-WebSocket-Protocol")
+#define CONNECTION       STR("Connection")
+#define UPGRADE          STR("Upgrade")
+#define WEBSOCKET        STR("websocket")
+#define VERSION_FIELD    STR("Sec-WebSocket-Version")
+#define KEY_FIELD        STR("Sec-WebSocket-Key")
+#define ACCEPT_FIELD     STR("Sec-WebSocket-Accept")
+#define PROTOCOL_FIELD   STR("Sec-WebSocket-Protocol")
 #define EXTENSIONS_FIELD STR("Sec-WebSocket-Extensions")
 
 /*
@@ -29,8 +29,8 @@
 bool handshake_is_upgrade(const struct http_head *request)
 {
 	return request->minor == 1 &&
-		http_has_element(request, CONNECTION, STR("upgrade")) &&
-		http_has_element(request, UPGRADE, WEBSOCKET);
+	       http_has_element(request, CONNECTION, STR("upgrade")) &&
+	       http_has_element(request, UPGRADE, WEBSOCKET);
 }
 
 /* The value of a field that stands there exactly once; else STR_NONE. */
@@ -89,8 +89,8 @@ static const char *check_offers(const struct http_head *request)
 	return NULL;
 }
 
-int handshake_check_request(const struct http_head *request, struct str *key,
-	const char **why)
+int handshake_check_request(
+	const struct http_head *request, struct str *key, const char **why)
 {
 	struct str version = single_field(request, VERSION_FIELD);
 
@@ -105,8 +105,8 @@ int handshake_check_request(const struct http_head *request, struct str *key,
 		return 426;
 	}
 	if (!handshake_is_upgrade(request)) {
-		*why = request->minor == 0 ? "an upgrade needs HTTP/1.1" :
-					     "no Connection: Upgrade";
+		*why = request->minor == 0 ? "an upgrade needs HTTP/1.1"
+					   : "no Connection: Upgrade";
 		return 400;
 	}
 	if (!version.p) {
@@ -181,7 +181,7 @@ int handshake_check_response(const struct http_head *response, struct str key,
 	else if (protocols > 1)
 		*why = "more than one subprotocol in the answer";
 	else if (protocols == 1 &&
-		!http_is_token(http_field(response, PROTOCOL_FIELD)))
+		 !http_is_token(http_field(response, PROTOCOL_FIELD)))
 		*why = "the subprotocol in the answer is not a token";
 	if (*why)
 		return -1;
@@ -189,8 +189,8 @@ int handshake_check_response(const struct http_head *response, struct str key,
 	return 0;
 }
 
-void handshake_offers_init(struct handshake_offers *o,
-	const struct http_head *head)
+void handshake_offers_init(
+	struct handshake_offers *o, const struct http_head *head)
 {
 	o->head = head;
 	o->rest = STR_NONE;

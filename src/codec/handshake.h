@@ -12,8 +12,8 @@
 
 struct http_head;
 
-#define HANDSHAKE_KEY 24    /* characters of Sec-WebSocket-Key */
-#define HANDSHAKE_ACCEPT 28 /* and of Sec-WebSocket-Accept */
+#define HANDSHAKE_KEY        24 /* characters of Sec-WebSocket-Key */
+#define HANDSHAKE_ACCEPT     28 /* and of Sec-WebSocket-Accept */
 #define HANDSHAKE_OFFERS_MAX 64 /* subprotocols in one request */
 
 /*
@@ -30,8 +30,8 @@ bool handshake_is_upgrade(const struct http_head *request);
  *   405 not GET
  *   426 no Upgrade: websocket, or another version than 13 (section 4.4)
  */
-MUST_CHECK int handshake_check_request(const struct http_head *request,
-	struct str *key, const char **why);
+MUST_CHECK int handshake_check_request(
+	const struct http_head *request, struct str *key, const char **why);
 /* Section 4.2.2 point 5.4: SHA-1 of the key and the GUID, in base64. */
 void handshake_accept(char out[HANDSHAKE_ACCEPT], struct str key);
 /* A Sec-WebSocket-Key of 16 random bytes. */
@@ -52,8 +52,8 @@ struct handshake_offers {
 	struct str rest;
 	size_t field;
 };
-void handshake_offers_init(struct handshake_offers *o,
-	const struct http_head *head);
+void handshake_offers_init(
+	struct handshake_offers *o, const struct http_head *head);
 bool handshake_offers_next(struct handshake_offers *o, struct str *protocol);
 
 #endif

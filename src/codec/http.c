@@ -156,16 +156,14 @@ static const char *parse_field(struct http_field *field, struct str line)
 	field->name = (struct str){ line.p, n };
 	if (!http_is_token(field->name))
 		return "a header field's name is not a token";
-	field->value =
-		str_trim((struct str){ line.p + n + 1, line.n - n - 1 });
+	field->value = str_trim((struct str){ line.p + n + 1, line.n - n - 1 });
 	if (!all_of(field->value, VALUE))
 		return "a control byte in a header field";
 	return NULL;
 }
 
 /* The field lines up to the empty line, which must be the end of rest. */
-static int parse_fields(struct http_head *h, struct str rest,
-	const char **why)
+static int parse_fields(struct http_head *h, struct str rest, const char **why)
 {
 	struct str line;
 
@@ -188,8 +186,8 @@ static int parse_fields(struct http_head *h, struct str rest,
 }
 
 /* RFC 9112 section 3: method SP request-target SP HTTP-version. */
-static int parse_request_line(struct http_head *h, struct str line,
-	const char **why)
+static int parse_request_line(
+	struct http_head *h, struct str line, const char **why)
 {
 	if (!take_word(&line, &h->method) || !http_is_token(h->method)) {
 		*why = "the method is not a token";
@@ -238,8 +236,8 @@ static int check_no_body(const struct http_head *h, const char **why)
 		*why = "a Transfer-Encoding";
 		return 501;
 	}
-	if (n > 1 || (n == 1 &&
-			!str_eq(http_field(h, STR("Content-Length")), STR("0")))) {
+	if (n > 1 || (n == 1 && !str_eq(http_field(h, STR("Content-Length")),
+					STR("0")))) {
 		*why = "a request body";
 		return 400;
 	}
@@ -256,8 +254,8 @@ static void init_head(struct http_head *h, const char **why)
 	*why = NULL;
 }
 
-int http_parse_request(struct http_head *h, const char *p, size_t n,
-	const char **why)
+int http_parse_request(
+	struct http_head *h, const char *p, size_t n, const char **why)
 {
 	struct str rest = { p, n }, line;
 	int status;
@@ -278,8 +276,8 @@ int http_parse_request(struct http_head *h, const char *p, size_t n,
 }
 
 /* RFC 9112 section 4: HTTP-version SP 3DIGIT SP [ reason-phrase ]. */
-static int parse_status_line(struct http_head *h, struct str line,
-	const char **why)
+static int parse_status_line(
+	struct http_head *h, struct str line, const char **why)
 {
 	struct str version, code;
 
@@ -298,13 +296,13 @@ static int parse_status_line(struct http_head *h, struct str line,
 		return -1;
 	}
 	h->status = (code.p[0] - '0') * 100 + (code.p[1] - '0') * 10 +
-		(code.p[2] - '0');
+		    (code.p[2] - '0');
 	h->reason = line;
 	return 0;
 }
 
-int http_parse_response(struct http_head *h, const char *p, size_t n,
-	const char **why)
+int http_parse_response(
+	struct http_head *h, const char *p, size_t n, const char **why)
 {
 	struct str rest = { p, n }, line;
 
@@ -336,8 +334,8 @@ size_t http_field_count(const struct http_head *h, struct str name)
 	return count;
 }
 
-bool http_has_element(const struct http_head *h, struct str name,
-	struct str element)
+bool http_has_element(
+	const struct http_head *h, struct str name, struct str element)
 {
 	for (size_t i = 0; i < h->n; i++) {
 		struct str list = h->fields[i].value, e;

@@ -54,11 +54,11 @@ MUST_CHECK ssize_t http_find_end(const char *p, size_t n, size_t *scanned);
  *   505 not HTTP/1.0 or 1.1
  * Whether the method is served is the caller's to decide (405).
  */
-MUST_CHECK int http_parse_request(struct http_head *h, const char *p, size_t n,
-	const char **why);
+MUST_CHECK int http_parse_request(
+	struct http_head *h, const char *p, size_t n, const char **why);
 /* The same for a response's head. Returns 0, or -1 and *why. */
-MUST_CHECK int http_parse_response(struct http_head *h, const char *p,
-	size_t n, const char **why);
+MUST_CHECK int http_parse_response(
+	struct http_head *h, const char *p, size_t n, const char **why);
 
 /* The value of the first field of that name (any case); STR_NONE: none. */
 struct str http_field(const struct http_head *h, struct str name);
@@ -68,8 +68,8 @@ size_t http_field_count(const struct http_head *h, struct str name);
  * Whether a list field has this element, compared without regard to case, in
  * any of its lines: http_has_element(h, STR("Connection"), STR("upgrade")).
  */
-bool http_has_element(const struct http_head *h, struct str name,
-	struct str element);
+bool http_has_element(
+	const struct http_head *h, struct str name, struct str element);
 /* Whether s is a token (RFC 9110 section 5.6.2): one byte or more. */
 bool http_is_token(struct str s);
 /* "Bad Gateway" for 502; "" for what is not in the registry. */

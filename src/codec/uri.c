@@ -24,10 +24,10 @@ enum {
  * it names no file, and refusing would break honest pages. A path may not.
  */
 #define Q (QUERY)
-#define P (PATH | QUERY)                             /* sub-delims : @ / % */
-#define U (UNRESERVED | PATH | QUERY)                /* '~' */
-#define N (UNRESERVED | PATH | QUERY | NAME)         /* letters - . _ */
-#define H (UNRESERVED | PATH | QUERY | NAME | HEX)   /* A-F, a-f */
+#define P (PATH | QUERY)                           /* sub-delims : @ / % */
+#define U (UNRESERVED | PATH | QUERY)              /* '~' */
+#define N (UNRESERVED | PATH | QUERY | NAME)       /* letters - . _ */
+#define H (UNRESERVED | PATH | QUERY | NAME | HEX) /* A-F, a-f */
 #define D (UNRESERVED | PATH | QUERY | NAME | HEX | DIGIT)
 
 /* clang-format off */
@@ -166,7 +166,7 @@ int uri_split_target(struct uri_target *t, struct str target)
 static bool segment_is_bad(const char *p, size_t n, bool last)
 {
 	return (n == 0 && !last) || (n == 1 && p[0] == '.') ||
-		(n == 2 && p[0] == '.' && p[1] == '.');
+	       (n == 2 && p[0] == '.' && p[1] == '.');
 }
 
 ssize_t uri_normalise_path(char *out, struct str path)
@@ -257,8 +257,8 @@ size_t uri_query_get(struct str query, struct str name, struct str *value)
 		if (!has_name(parameter, name))
 			continue;
 		if (count++ == 0)
-			*value = tail_of(parameter,
-				equals + (equals < parameter.n));
+			*value = tail_of(
+				parameter, equals + (equals < parameter.n));
 	}
 	return count;
 }
@@ -382,8 +382,8 @@ int uri_parse_authority(struct uri_authority *a, struct str s)
 		return -1;
 	if (!bracket && !is_host_name(head_of(s, n)))
 		return -1;
-	if (n < s.n && (s.p[n] != ':' ||
-			parse_port(tail_of(s, n + 1), &a->port) < 0))
+	if (n < s.n &&
+		(s.p[n] != ':' || parse_port(tail_of(s, n + 1), &a->port) < 0))
 		return -1;
 	a->host = head_of(s, n);
 	a->is_ip = bracket || is_address(AF_INET, a->host);

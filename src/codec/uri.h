@@ -18,13 +18,15 @@
 struct uri_target {
 	struct str authority; /* of the absolute form; else STR_NONE */
 	struct str path;      /* raw, begins with '/' */
-	struct str query;     /* raw, without '?'; p is NULL when there is none */
+	struct str query; /* raw, without '?'; p is NULL when there is none */
 };
 
 /*
  * Splits a request target: origin-form ("/sim?x") or absolute-form
- * ("http://host/sim?x", also https, ws, wss). -1 for the others, for a '#',
- * and for bytes that no URI has.
+ * ("http://host/sim?x", also https, ws, wss; an empty path becomes "/"). -1
+ * for the others, for an authority that uri_parse_authority refuses, for a
+ * '#', and for bytes that no URI has; a query may have those that browsers
+ * leave as they are ([ ] { } | \ ^ `).
  */
 MUST_CHECK int uri_split_target(struct uri_target *t, struct str target);
 
@@ -40,7 +42,8 @@ MUST_CHECK ssize_t uri_normalise_path(char *out, struct str path);
 
 /*
  * Finds a parameter of an application/x-www-form-urlencoded query by its
- * name. Returns how often it stands there; *value is the first one, raw.
+ * name, which is compared decoded. Returns how often it stands there; *value
+ * is the first one, raw, STR_NONE when there is none.
  */
 size_t uri_query_get(struct str query, struct str name, struct str *value);
 /*
@@ -67,7 +70,8 @@ struct uri_authority {
 
 /*
  * "host", "host:port", "[v6]:port" (RFC 3986 section 3.2.2, no user
- * information, host names of letters, digits, '-', '_' and '.'). -1: bad.
+ * information, host names of letters, digits, '-', '_' and '.' as DNS has
+ * them, ports from 1 without leading zeros). -1: bad.
  */
 MUST_CHECK int uri_parse_authority(struct uri_authority *a, struct str s);
 

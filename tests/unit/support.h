@@ -18,20 +18,20 @@
 #include "base/str.h"
 
 /* Compares a str with a string literal or array, NULs and all. */
-#define assert_str(s, text)                                                   \
-	do {                                                                  \
-		struct str got_ = (s);                                        \
-		const char *want_ = (text);                                   \
-		assert_int_equal(got_.n, strlen(want_));                      \
-		if (got_.n > 0)                                               \
-			assert_memory_equal(got_.p, want_, got_.n);           \
+#define assert_str(s, text)                                                    \
+	do {                                                                   \
+		struct str got_ = (s);                                         \
+		const char *want_ = (text);                                    \
+		assert_int_equal(got_.n, strlen(want_));                       \
+		if (got_.n > 0)                                                \
+			assert_memory_equal(got_.p, want_, got_.n);            \
 	} while (0)
 
 /* Says which case of a table failed, and fails. */
-#define fail_case(text, ...)                                                  \
-	do {                                                                  \
-		print_error("case \"%s\"\n", (text));                         \
-		fail_msg(__VA_ARGS__);                                        \
+#define fail_case(text, ...)                                                   \
+	do {                                                                   \
+		print_error("case \"%s\"\n", (text));                          \
+		fail_msg(__VA_ARGS__);                                         \
 	} while (0)
 
 /* An owned copy of n bytes with nothing behind them; free() it. */

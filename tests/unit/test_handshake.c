@@ -7,20 +7,20 @@
 #include "support.h"
 
 /* RFC 6455 section 1.3 */
-#define KEY "dGhlIHNhbXBsZSBub25jZQ=="
+#define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-#define HOST "Host: h\r\n"
-#define UPGRADE "Upgrade: websocket\r\n"
-#define CONNECTION "Connection: Upgrade\r\n"
-#define VERSION "Sec-WebSocket-Version: "
-#define KEY_FIELD "Sec-WebSocket-Key: "
-#define PROTOCOL "Sec-WebSocket-Protocol: "
+#define HOST          "Host: h\r\n"
+#define UPGRADE       "Upgrade: websocket\r\n"
+#define CONNECTION    "Connection: Upgrade\r\n"
+#define VERSION_FIELD "Sec-WebSocket-Version: "
+#define KEY_FIELD     "Sec-WebSocket-Key: "
+#define PROTOCOL      "Sec-WebSocket-Protocol: "
 
 /* A request line, Host and what an upgrade needs less the key. */
 #define START "GET /sim HTTP/1.1\r\n" HOST
-#define ASK START UPGRADE CONNECTION VERSION "13\r\n"
-#define GOOD ASK KEY_FIELD KEY "\r\n"
+#define ASK   START UPGRADE CONNECTION VERSION_FIELD "13\r\n"
+#define GOOD  ASK KEY_FIELD KEY "\r\n"
 
 static const struct {
 	const char *head; /* without its empty line */
@@ -30,13 +30,16 @@ static const struct {
 	{ GOOD, 0, NULL },
 	/* RFC 6455 section 1.2 */
 	{ "GET /chat HTTP/1.1\r\nHost: server.example.com\r\n" UPGRADE
-	  CONNECTION KEY_FIELD KEY "\r\nOrigin: http://example.com\r\n"
-	  PROTOCOL "chat, superchat\r\n" VERSION "13\r\n", 0, NULL },
+			CONNECTION KEY_FIELD KEY
+	  "\r\nOrigin: http://example.com\r\n" PROTOCOL
+	  "chat, superchat\r\n" VERSION_FIELD "13\r\n",
+		0, NULL },
 	/* Firefox */
-	{ START UPGRADE "Connection: keep-alive, Upgrade\r\n" VERSION
-	  "13\r\n" KEY_FIELD KEY "\r\n", 0, NULL },
+	{ START UPGRADE "Connection: keep-alive, Upgrade\r\n" VERSION_FIELD
+			"13\r\n" KEY_FIELD KEY "\r\n",
+		0, NULL },
 	{ START "upgrade: h2c, WebSocket\r\nconnection: upgrade\r\n"
-	  "sec-websocket-version:13\r\nsec-websocket-key:" KEY "\r\n",
+		"sec-websocket-version:13\r\nsec-websocket-key:" KEY "\r\n",
 		0, NULL },
 	{ GOOD "Sec-WebSocket-Extensions: permessage-deflate\r\n", 0, NULL },
 	{ GOOD PROTOCOL "a\r\n" PROTOCOL "b ,, A\r\n", 0, NULL },
@@ -55,13 +58,13 @@ static const struct {
 	{ START UPGRADE "Connection: upgrades\r\n", 400, "Connection" },
 
 	{ START UPGRADE CONNECTION KEY_FIELD KEY "\r\n", 400, "Version" },
-	{ GOOD VERSION "13\r\n", 400, "Version" },
-	{ GOOD VERSION "8\r\n", 400, "Version" },
-	{ START UPGRADE CONNECTION VERSION "8\r\n" KEY_FIELD KEY "\r\n", 426,
-		"not 13" },
-	{ START UPGRADE CONNECTION VERSION "013\r\n", 426, "not 13" },
-	{ START UPGRADE CONNECTION VERSION "13, 8\r\n", 426, "not 13" },
-	{ START UPGRADE CONNECTION VERSION "\r\n", 426, "not 13" },
+	{ GOOD VERSION_FIELD "13\r\n", 400, "Version" },
+	{ GOOD VERSION_FIELD "8\r\n", 400, "Version" },
+	{ START UPGRADE CONNECTION VERSION_FIELD "8\r\n" KEY_FIELD KEY "\r\n",
+		426, "not 13" },
+	{ START UPGRADE CONNECTION VERSION_FIELD "013\r\n", 426, "not 13" },
+	{ START UPGRADE CONNECTION VERSION_FIELD "13, 8\r\n", 426, "not 13" },
+	{ START UPGRADE CONNECTION VERSION_FIELD "\r\n", 426, "not 13" },
 
 	{ ASK, 400, "Key" },
 	{ GOOD KEY_FIELD KEY "\r\n", 400, "Key" },
@@ -98,9 +101,9 @@ static void parse(struct http_head *h, const char *head, char **copy)
 
 	assert_true(n < sizeof(text));
 	*copy = exact_copy(text, n);
-	result = str_starts(str_of(head), STR("HTTP/")) ?
-		http_parse_response(h, *copy, n, &why) :
-		http_parse_request(h, *copy, n, &why);
+	result = str_starts(str_of(head), STR("HTTP/"))
+			 ? http_parse_response(h, *copy, n, &why)
+			 : http_parse_request(h, *copy, n, &why);
 	if (result != 0)
 		fail_case(head, "%s", why);
 }
@@ -120,8 +123,8 @@ static void test_requests(void **state)
 		if (status != requests[i].status)
 			fail_case(requests[i].head, "%d: %s", status,
 				why ? why : "-");
-		if (requests[i].why ? !why || !strstr(why, requests[i].why) :
-				      why != NULL)
+		if (requests[i].why ? !why || !strstr(why, requests[i].why)
+				    : why != NULL)
 			fail_case(requests[i].head, "%s", why ? why : "-");
 		if (status == 0)
 			assert_int_equal(key.n, HANDSHAKE_KEY);
@@ -142,8 +145,8 @@ static void test_offers_limit(void **state)
 		char *copy;
 
 		for (int i = 0; i < HANDSHAKE_OFFERS_MAX + more; i++)
-			n += (size_t)snprintf(text + n, sizeof(text) - n,
-				"p%d,", i);
+			n += (size_t)snprintf(
+				text + n, sizeof(text) - n, "p%d,", i);
 		snprintf(text + n, sizeof(text) - n, "\r\n");
 		parse(&h, text, &copy);
 		assert_int_equal(handshake_check_request(&h, &key, &why),
@@ -176,8 +179,7 @@ static void test_is_upgrade(void **state)
 
 		parse(&h, cases[i].head, &copy);
 		if (handshake_is_upgrade(&h) != cases[i].is_upgrade)
-			fail_case(cases[i].head, "not %d",
-				cases[i].is_upgrade);
+			fail_case(cases[i].head, "not %d", cases[i].is_upgrade);
 		free(copy);
 	}
 }
@@ -191,8 +193,8 @@ static void test_accept(void **state)
 	assert_memory_equal(accept, ACCEPT, HANDSHAKE_ACCEPT);
 	/* Made with: printf %s KEY GUID | openssl sha1 -binary | base64 */
 	handshake_accept(accept, STR("AAAAAAAAAAAAAAAAAAAAAA=="));
-	assert_memory_equal(accept, "ICX+Yqv66kxgM0FcWaLWlFLwTAI=",
-		HANDSHAKE_ACCEPT);
+	assert_memory_equal(
+		accept, "ICX+Yqv66kxgM0FcWaLWlFLwTAI=", HANDSHAKE_ACCEPT);
 }
 
 static void test_make_key(void **state)
@@ -204,8 +206,8 @@ static void test_make_key(void **state)
 	assert_memory_equal(key, KEY, HANDSHAKE_KEY);
 }
 
-#define SWITCH "HTTP/1.1 101 Switching Protocols\r\n"
-#define ACCEPT_FIELD "Sec-WebSocket-Accept: "
+#define SWITCH        "HTTP/1.1 101 Switching Protocols\r\n"
+#define ACCEPT_FIELD  "Sec-WebSocket-Accept: "
 #define GOOD_RESPONSE SWITCH UPGRADE CONNECTION ACCEPT_FIELD ACCEPT "\r\n"
 
 static const struct {
@@ -217,7 +219,8 @@ static const struct {
 	{ GOOD_RESPONSE PROTOCOL "chat\r\n", 0, NULL, "chat" },
 	{ "HTTP/1.1 101 \r\nupgrade: WebSocket\r\n"
 	  "connection: keep-alive, UPGRADE\r\n"
-	  "sec-websocket-accept: " ACCEPT "\r\nServer: x\r\n", 0, NULL, NULL },
+	  "sec-websocket-accept: " ACCEPT "\r\nServer: x\r\n",
+		0, NULL, NULL },
 
 	{ "HTTP/1.1 200 OK\r\n" UPGRADE CONNECTION ACCEPT_FIELD ACCEPT "\r\n",
 		-1, "101", NULL },
@@ -228,23 +231,26 @@ static const struct {
 	{ SWITCH "Upgrade: h2c\r\n" CONNECTION ACCEPT_FIELD ACCEPT "\r\n", -1,
 		"no Upgrade", NULL },
 	{ SWITCH "Upgrade: websocket, h2c\r\n" CONNECTION ACCEPT_FIELD ACCEPT
-	  "\r\n", -1, "no Upgrade", NULL },
+		 "\r\n",
+		-1, "no Upgrade", NULL },
 	{ GOOD_RESPONSE UPGRADE, -1, "no Upgrade", NULL },
 	{ SWITCH UPGRADE ACCEPT_FIELD ACCEPT "\r\n", -1, "Connection", NULL },
-	{ SWITCH UPGRADE "Connection: close\r\n" ACCEPT_FIELD ACCEPT "\r\n",
-		-1, "Connection", NULL },
+	{ SWITCH UPGRADE "Connection: close\r\n" ACCEPT_FIELD ACCEPT "\r\n", -1,
+		"Connection", NULL },
 	{ SWITCH UPGRADE CONNECTION, -1, "Accept", NULL },
 	{ SWITCH UPGRADE CONNECTION ACCEPT_FIELD "\r\n", -1, "Accept", NULL },
 	{ SWITCH UPGRADE CONNECTION ACCEPT_FIELD KEY "\r\n", -1, "Accept",
 		NULL },
 	/* another key's, and this one's in the wrong case */
 	{ SWITCH UPGRADE CONNECTION ACCEPT_FIELD
-	  "ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n", -1, "Accept", NULL },
+		"ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n",
+		-1, "Accept", NULL },
 	{ SWITCH UPGRADE CONNECTION ACCEPT_FIELD
-	  "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n", -1, "Accept", NULL },
+		"S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+		-1, "Accept", NULL },
 	{ GOOD_RESPONSE ACCEPT_FIELD ACCEPT "\r\n", -1, "Accept", NULL },
-	{ GOOD_RESPONSE "Sec-WebSocket-Extensions: permessage-deflate\r\n",
-		-1, "extension", NULL },
+	{ GOOD_RESPONSE "Sec-WebSocket-Extensions: permessage-deflate\r\n", -1,
+		"extension", NULL },
 	{ GOOD_RESPONSE "Sec-WebSocket-Extensions:\r\n", -1, "extension",
 		NULL },
 	{ GOOD_RESPONSE PROTOCOL "a\r\n" PROTOCOL "a\r\n", -1, "more than one",
@@ -264,13 +270,13 @@ static void test_responses(void **state)
 		int result;
 
 		parse(&h, responses[i].head, &copy);
-		result = handshake_check_response(&h, STR(KEY), &protocol,
-			&why);
+		result = handshake_check_response(
+			&h, STR(KEY), &protocol, &why);
 		if (result != responses[i].result)
 			fail_case(responses[i].head, "%d: %s", result,
 				why ? why : "-");
-		if (responses[i].why ? !why || !strstr(why, responses[i].why) :
-				       why != NULL)
+		if (responses[i].why ? !why || !strstr(why, responses[i].why)
+				     : why != NULL)
 			fail_case(responses[i].head, "%s", why ? why : "-");
 		assert_int_equal(!!protocol.p, !!responses[i].protocol);
 		if (protocol.p)
@@ -290,8 +296,8 @@ static void test_offers(void **state)
 
 	(void)state;
 	parse(&h,
-		START PROTOCOL "a, ,b\r\n" UPGRADE PROTOCOL
-			       "\r\n" PROTOCOL " ,C,\t\r\n" PROTOCOL "d\r\n",
+		START PROTOCOL "a, ,b\r\n" UPGRADE PROTOCOL "\r\n" PROTOCOL
+			       " ,C,\t\r\n" PROTOCOL "d\r\n",
 		&copy);
 	handshake_offers_init(&o, &h);
 	while (handshake_offers_next(&o, &protocol)) {

@@ -13,7 +13,10 @@ static const struct {
 	size_t n;
 	ssize_t end;
 } ends[] = {
-#define CASE(text, end) { text, sizeof(text) - 1, end }
+#define CASE(text, end)                                                        \
+	{                                                                      \
+		text, sizeof(text) - 1, end                                    \
+	}
 	CASE("", 0),
 	CASE("G", 0),
 	CASE("GET / HTTP/1.1", 0),
@@ -114,7 +117,8 @@ static void test_find_end_is_linear(void **state)
 	(void)state;
 	assert_non_null(p);
 	while (n + 64 < SIZE)
-		n += (size_t)snprintf(p + n, SIZE - n, "Name-%zu: value\r\n", n);
+		n += (size_t)snprintf(
+			p + n, SIZE - n, "Name-%zu: value\r\n", n);
 	memcpy(p + n, "\r\n", 2);
 	n += 2;
 	for (size_t i = 1; i < n; i++) {
@@ -227,7 +231,7 @@ static const struct verdict requests[] = {
 	{ "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "malformed" },
 	{ "GET / HTTP/1.0\r\nHost: a:b\r\n\r\n", 400, "malformed" },
 
-	/* bodies */
+/* bodies */
 #define LENGTH "Content-Length: "
 #define CODING "Transfer-Encoding: "
 	{ "GET / HTTP/1.1\r\n" HOST LENGTH "1\r\n\r\n", 400, "body" },
@@ -304,8 +308,8 @@ static int parse_many(struct http_head *h, size_t fields, const char *last)
 {
 	char text[HTTP_FIELDS_MAX * 16 + 256];
 	const char *why;
-	size_t n = (size_t)snprintf(text, sizeof(text),
-		"GET / HTTP/1.1\r\n" HOST);
+	size_t n = (size_t)snprintf(
+		text, sizeof(text), "GET / HTTP/1.1\r\n" HOST);
 
 	for (size_t i = 1; i < fields; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "A: b\r\n");
@@ -355,8 +359,8 @@ static void test_every_byte(void **state)
 		bool is_visible = i > 0x20 && i < 0x7f;
 		bool is_text = i == '\t' || (i >= ' ' && i != 0x7f);
 
-		assert_int_equal(http_is_token((struct str){ &c, 1 }),
-			is_token);
+		assert_int_equal(
+			http_is_token((struct str){ &c, 1 }), is_token);
 		assert_int_equal(
 			parse_with("G@T / HTTP/1.1\r\n" HOST "\r\n", c),
 			is_token ? 0 : 400);
@@ -364,13 +368,13 @@ static void test_every_byte(void **state)
 			parse_with("GET /@ HTTP/1.1\r\n" HOST "\r\n", c),
 			is_visible ? 0 : 400);
 		/* A colon in the name ends it. */
-		assert_int_equal(parse_with("GET / HTTP/1.1\r\n" HOST
-					    "A@B: c\r\n\r\n",
-					 c),
+		assert_int_equal(
+			parse_with(
+				"GET / HTTP/1.1\r\n" HOST "A@B: c\r\n\r\n", c),
 			is_token || c == ':' ? 0 : 400);
-		assert_int_equal(parse_with("GET / HTTP/1.1\r\n" HOST
-					    "A: b@c\r\n\r\n",
-					 c),
+		assert_int_equal(
+			parse_with(
+				"GET / HTTP/1.1\r\n" HOST "A: b@c\r\n\r\n", c),
 			is_text ? 0 : 400);
 	}
 	assert_false(http_is_token(STR("")));
@@ -489,8 +493,8 @@ static void test_fields(void **state)
 	assert_int_equal(http_field_count(&h, name), 3);
 	assert_int_equal(http_field_count(&h, STR("VIA")), 1);
 	assert_int_equal(http_field_count(&h, STR("Vi")), 0);
-	assert_str(http_field(&h, STR("cONNECTION")),
-		"keep-alive,\t,UPgrade ,");
+	assert_str(
+		http_field(&h, STR("cONNECTION")), "keep-alive,\t,UPgrade ,");
 	assert_true(http_has_element(&h, name, STR("upgrade")));
 	assert_true(http_has_element(&h, name, STR("Keep-Alive")));
 	assert_true(http_has_element(&h, name, STR("X")));
@@ -509,8 +513,8 @@ static void test_status_text(void **state)
 	assert_string_equal(http_status_text(421), "Misdirected Request");
 	assert_string_equal(http_status_text(426), "Upgrade Required");
 	assert_string_equal(http_status_text(502), "Bad Gateway");
-	assert_string_equal(http_status_text(511),
-		"Network Authentication Required");
+	assert_string_equal(
+		http_status_text(511), "Network Authentication Required");
 	assert_string_equal(http_status_text(0), "");
 	assert_string_equal(http_status_text(-1), "");
 	assert_string_equal(http_status_text(306), "");

@@ -26,7 +26,7 @@
 #include "support.h"
 
 #define MUTANTS 60000
-#define SEED UINT64_C(0x77737265)
+#define SEED    UINT64_C(0x77737265)
 
 /* --- what llhttp reads --------------------------------------------------- */
 
@@ -64,8 +64,7 @@ static int on_name(llhttp_t *parser, const char *at, size_t n)
 {
 	struct reading *r = parser->data;
 
-	return r->n > HTTP_FIELDS_MAX ? -1 :
-					grow(&r->fields[r->n].name, at, n);
+	return r->n > HTTP_FIELDS_MAX ? -1 : grow(&r->fields[r->n].name, at, n);
 }
 
 static int on_value(llhttp_t *parser, const char *at, size_t n)
@@ -101,8 +100,8 @@ static int on_message_complete(llhttp_t *parser)
 }
 
 /* Where the first message ends, or 0 and *error. */
-static size_t read_with_llhttp(struct reading *r, const char *p, size_t n,
-	const char **error)
+static size_t read_with_llhttp(
+	struct reading *r, const char *p, size_t n, const char **error)
 {
 	llhttp_settings_t settings;
 	llhttp_t parser;
@@ -121,9 +120,8 @@ static size_t read_with_llhttp(struct reading *r, const char *p, size_t n,
 	parser.data = r;
 	code = llhttp_execute(&parser, p, n);
 	*error = code == HPE_OK ? "incomplete" : parser.reason;
-	return code == HPE_PAUSED ?
-		(size_t)(llhttp_get_error_pos(&parser) - p) :
-		0;
+	return code == HPE_PAUSED ? (size_t)(llhttp_get_error_pos(&parser) - p)
+				  : 0;
 }
 
 /* --- the comparison ------------------------------------------------------ */
@@ -150,8 +148,8 @@ static bool is_taken(struct http_head *h, const char *p, size_t n, size_t *end)
 		return false;
 	*end = (size_t)found;
 	return http_parse_request(h, p, *end, &why) == 0 &&
-		uri_split_target(&target, h->target) == 0 &&
-		is_known_method(h->method);
+	       uri_split_target(&target, h->target) == 0 &&
+	       is_known_method(h->method);
 }
 
 /* Whether we take the request; fails where llhttp reads another one. */
@@ -177,8 +175,7 @@ static bool compare(const char *p, size_t n)
 		fail_case(p, "%zu fields, for llhttp %zu", h.n, r.n);
 	for (size_t i = 0; i < h.n; i++)
 		if (!str_eq(r.fields[i].name, h.fields[i].name) ||
-			!str_eq(str_trim(r.fields[i].value),
-				h.fields[i].value))
+			!str_eq(str_trim(r.fields[i].value), h.fields[i].value))
 			fail_case(p, "field %zu reads differently", i);
 	return true;
 }
@@ -212,11 +209,11 @@ static const char *const field_sets[] = {
 	"Content-Lengt: 5\r\nContent-Lengths: 7\r\n",
 	"Expect: 100-continue\r\nTE: trailers\r\nTrailer: x\r\n",
 };
-static const char *const behind[] = { "", "GET /next HTTP/1.1\r\n",
-	"\r\n", "\x81\x80" };
+static const char *const behind[] = { "", "GET /next HTTP/1.1\r\n", "\r\n",
+	"\x81\x80" };
 
-#define BY_HAND                                                               \
-	(ARRAY_SIZE(methods) * ARRAY_SIZE(targets) * ARRAY_SIZE(versions) *   \
+#define BY_HAND                                                                \
+	(ARRAY_SIZE(methods) * ARRAY_SIZE(targets) * ARRAY_SIZE(versions) *    \
 		ARRAY_SIZE(field_sets) * ARRAY_SIZE(behind))
 
 /* The i-th combination. */
@@ -271,8 +268,7 @@ static size_t below(uint64_t *random, size_t limit)
 }
 
 /* Puts n bytes in the place of drop bytes at i; the new length. */
-static size_t splice(char *p, size_t size, size_t i, size_t drop,
-	struct str s)
+static size_t splice(char *p, size_t size, size_t i, size_t drop, struct str s)
 {
 	size_t n = strlen(p);
 
@@ -319,8 +315,8 @@ static void test_mutants(void **state)
 	(void)state;
 	for (size_t i = 0; i < MUTANTS; i++) {
 		char text[2048];
-		size_t n = make_request(text, sizeof(text),
-			below(&random, BY_HAND));
+		size_t n = make_request(
+			text, sizeof(text), below(&random, BY_HAND));
 		char *copy;
 
 		for (size_t k = 1 + below(&random, 3); k > 0; k--)

@@ -183,8 +183,7 @@ static void test_normalise(void **state)
 		struct str s = str_of(paths[i].path);
 		char *copy = exact_copy(s.p, s.n);
 		char *out = exact_copy(s.p, s.n), *again;
-		ssize_t n =
-			uri_normalise_path(out, (struct str){ copy, s.n });
+		ssize_t n = uri_normalise_path(out, (struct str){ copy, s.n });
 
 		if ((n < 0) != !paths[i].normal)
 			fail_case(s.p, "%zd", n);
@@ -337,8 +336,8 @@ static void test_decode(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct str s = str_of(cases[i].text);
 		char *copy = exact_copy(s.p, s.n);
-		ssize_t n = uri_decode(out, (struct str){ copy, s.n },
-			cases[i].plus);
+		ssize_t n = uri_decode(
+			out, (struct str){ copy, s.n }, cases[i].plus);
 
 		if ((n < 0) != !cases[i].want)
 			fail_case(s.p, "%zd", n);
@@ -364,8 +363,8 @@ static void test_encode(void **state)
 		all[i] = (char)i;
 	n = uri_encode(out, (struct str){ all, sizeof(all) });
 	assert_int_equal(n, 66 + 3 * (256 - 66));
-	assert_int_equal(uri_decode(back, (struct str){ out, n }, true),
-		sizeof(all));
+	assert_int_equal(
+		uri_decode(back, (struct str){ out, n }, true), sizeof(all));
 	assert_memory_equal(back, all, sizeof(all));
 }
 
@@ -447,8 +446,7 @@ static const char *const bad_authorities[] = {
 	L63 "." L63 "." L63 "." L61 "x",
 };
 
-static int parse_exact(const char *text, struct uri_authority *a,
-	char **copy)
+static int parse_exact(const char *text, struct uri_authority *a, char **copy)
 {
 	struct str s = str_of(text);
 
