@@ -12,9 +12,11 @@ def spread(values):
 
 
 def number(value):
-    """Three significant digits, without an exponent."""
+    """About three significant digits, without an exponent."""
     if value is None:
         return '-'
+    if 0 < abs(value) < 0.1:
+        return '%.5f' % value
     if abs(value) >= 100:
         return '%.0f' % value
     return '%.*f' % (1 if abs(value) >= 10 else 2, value)
@@ -36,7 +38,8 @@ def bytes_text(size):
 
 def scenario_text(scenario):
     clients, size, in_flight = scenario
-    text = '%d connections, %s' % (clients, bytes_text(size))
+    text = '%d connection%s, %s' % (clients, 's' if clients > 1 else '',
+                                    bytes_text(size))
     return text + (', %d in flight' % in_flight if in_flight > 1 else '')
 
 
