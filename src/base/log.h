@@ -9,8 +9,9 @@
  * the ring is full the line is dropped and counted, and the next line written
  * says how many. Any thread may log.
  *
- * Control characters, quotes and backslashes in values are escaped. Never
- * give it a payload or a token.
+ * Control characters, quotes and backslashes in values are escaped, values
+ * over 1024 bytes are cut, fields that make a line longer than 4096 bytes are
+ * left out. Never give it a payload or a token.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
