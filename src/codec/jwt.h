@@ -20,10 +20,11 @@
 #include "base/compiler.h"
 #include "base/str.h"
 
-#define JWT_TOKEN_MAX 8192 /* bytes of a token that are looked at */
-#define JWT_SUBJECT_MAX 255
-#define JWT_SECRET_MIN 32 /* bytes of an HMAC key (RFC 7518 section 3.2) */
-#define JWT_HASH 32       /* bytes: SHA-256 */
+#define JWT_TOKEN_MAX     8192 /* bytes of a token that are looked at */
+#define JWT_SUBJECT_MAX   255
+#define JWT_SECRET_MIN    32  /* bytes of an HMAC key (RFC 7518 section 3.2) */
+#define JWT_HASH          32  /* bytes: SHA-256 */
+#define JWT_SIGNATURE_MAX 512 /* bytes: RSA of 4096 bits */
 
 enum jwt_algorithm { JWT_NONE, JWT_HS256 };
 
@@ -57,12 +58,12 @@ struct jwt {
 	char *origin;
 	char **aud;
 	size_t aud_n;
-	enum jwt_perm perm;
+	enum jwt_perm perm; /* JWT_READ_WRITE where absent */
 	/* SHA-256 of header and payload: a token's identity. */
 	uint8_t hash[JWT_HASH];
 	/* what the signature covers, and the signature; borrowed */
 	struct str signing_input;
-	uint8_t signature[512];
+	uint8_t signature[JWT_SIGNATURE_MAX];
 	size_t signature_n;
 };
 
@@ -82,27 +83,28 @@ enum jwt_result { /* the words of wsrelayd(8), see base/reason.def */
 
 /*
  * Parses a token; the result borrows its bytes and owns its strings, which
- * jwt_free frees (also after a failure). JWT_OK or JWT_MALFORMED, and *why:
- * not three canonical base64url parts, not JSON objects (RFC 8259, no
- * duplicate names, at most JWT_TOKEN_MAX), alg none or unknown, crit present,
- * typ other than JWT or wsuri+jwt, a claim of the wrong type, exp or path
- * missing, a sub that is too long or has control characters, a perm other
- * than r, w, rw.
+ * jwt_free frees (also after a failure). JWT_OK, JWT_NO_MEMORY, or
+ * JWT_MALFORMED and *why: longer than JWT_TOKEN_MAX, not three canonical
+ * base64url parts, not JSON objects (RFC 8259) or nested too deep, duplicate
+ * names, alg none or unknown, crit present, typ other than JWT or wsuri+jwt,
+ * a claim of the wrong type, exp or path missing, a date before 1970 or
+ * after 9999, a path without '/' in front, a sub that is too long, control
+ * characters, a perm other than r, w, rw.
  */
-MUST_CHECK enum jwt_result jwt_parse(struct jwt *t, struct str token,
-	const char **why);
+MUST_CHECK enum jwt_result jwt_parse(
+	struct jwt *t, struct str token, const char **why);
 void jwt_free(struct jwt *t);
 
 /*
  * JWT_OK; JWT_UNKNOWN_KEY when the algorithms differ or a kid names another
  * key; JWT_SIGNATURE. Compares in constant time.
  */
-MUST_CHECK enum jwt_result jwt_verify(const struct jwt *t,
-	const struct jwt_key *key);
+MUST_CHECK enum jwt_result jwt_verify(
+	const struct jwt *t, const struct jwt_key *key);
 /*
  * Everything but the signature, at the time now_ms (Unix time) for the
- * normalised path. A path claim is exact, or a prefix when it ends in a slash and an asterisk,
- * which does not match the bare prefix.
+ * normalised path. A path claim is exact, or a prefix when it ends in a
+ * slash and an asterisk, which does not match the bare prefix.
  */
 MUST_CHECK enum jwt_result jwt_check(const struct jwt *t,
 	const struct jwt_key *key, int64_t now_ms, struct str path);
@@ -117,11 +119,14 @@ struct jwt_claims {
 	const char *origin;
 	const char *issuer;
 	const char *audience;
-	enum jwt_perm perm; /* 0 = left out */
+	enum jwt_perm perm;   /* 0 = left out */
 	int64_t expire_at_ms; /* JWT_NEVER = left out */
 };
 
-/* Appends a signed token to out. -1 without memory. */
+/*
+ * Appends a signed token to out. -1 without memory, for a string that is not
+ * UTF-8, a date that jwt_parse refuses, a key that cannot sign.
+ */
 MUST_CHECK int jwt_mint(struct buf *out, const struct jwt_key *key,
 	const struct jwt_claims *claims);
 /*

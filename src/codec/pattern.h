@@ -19,7 +19,7 @@
 #include "base/str.h"
 
 #define PATTERN_CAPTURES_MAX 8
-#define PATTERN_CAPTURE_MAX 64 /* bytes */
+#define PATTERN_CAPTURE_MAX  64 /* bytes */
 
 struct pattern; /* immutable once parsed */
 
@@ -40,8 +40,8 @@ size_t pattern_captures(const struct pattern *p);
 bool pattern_has_capture(const struct pattern *p, struct str name);
 
 /* Whether the whole path matches; captures then point into it. */
-bool pattern_match(const struct pattern *p, struct str path,
-	struct captures *captures);
+bool pattern_match(
+	const struct pattern *p, struct str path, struct captures *captures);
 /*
  * Whether the path begins with the pattern, at a segment boundary; *rest is
  * what follows ("/a/b", or "" or "/" at the end). A '/' at the end of the
@@ -66,7 +66,7 @@ bool template_has_captures(struct str template);
  * Appends the template with its captures filled in. -1 without memory, or
  * when template_check would refuse it.
  */
-MUST_CHECK int template_expand(struct buf *out, struct str template,
-	const struct captures *captures);
+MUST_CHECK int template_expand(
+	struct buf *out, struct str template, const struct captures *captures);
 
 #endif

@@ -1,0 +1,130 @@
+#include "codec/jwt_json.h"
+
+#include <string.h>
+
+#include "base/base64.h"
+
+/* Takes what stands before the next '.'; false when there is none. */
+static bool next_part(struct str *left, struct str *part)
+{
+	const char *dot = left->n > 0 ? memchr(left->p, '.', left->n) : NULL;
+
+	if (!dot)
+		return false;
+	*part = (struct str){ left->p, (size_t)(dot - left->p) };
+	left->n -= part->n + 1;
+	left->p = dot + 1;
+	return true;
+}
+
+int jwt_json_split(
+	struct jwt_json_parts *parts, struct str token, const char **why)
+{
+	struct str left = token;
+
+	*why = "longer than 8192 bytes";
+	if (token.n > JWT_TOKEN_MAX)
+		return -1;
+	*why = "not three parts with dots between them";
+	if (!next_part(&left, &parts->header) ||
+		!next_part(&left, &parts->payload))
+		return -1;
+	parts->signature = left;
+	parts->signing_input = (struct str){ token.p,
+		(size_t)(left.p - token.p) - 1 };
+	if (left.n > 0 && memchr(left.p, '.', left.n))
+		return -1;
+	*why = "an empty part";
+	return parts->header.n > 0 && parts->payload.n > 0 && left.n > 0 ? 0
+									 : -1;
+}
+
+/*
+ * Whether arrays and objects nest few enough levels deep. The parser
+ * recurses, and its own limit is 2048 levels.
+ */
+static bool is_shallow(const uint8_t *json, size_t n)
+{
+	size_t depth = 0;
+	bool quoted = false;
+
+	for (size_t i = 0; i < n; i++) {
+		switch (json[i]) {
+		case '\\':
+			i += quoted;
+			break;
+		case '"':
+			quoted = !quoted;
+			break;
+		case '[':
+		case '{':
+			depth += !quoted;
+			break;
+		case ']':
+		case '}':
+			depth -= !quoted && depth > 0;
+			break;
+		default:
+			break;
+		}
+		if (depth > JWT_JSON_DEPTH)
+			return false;
+	}
+	return true;
+}
+
+enum jwt_result jwt_json_load(
+	json_t **object, struct str part, const char **why)
+{
+	uint8_t json[JWT_TOKEN_MAX / 4 * 3 + 2];
+	ssize_t n;
+	json_error_t error;
+
+	*object = NULL;
+	*why = "not canonical base64url (RFC 4648 section 5, no padding)";
+	n = part.n > JWT_TOKEN_MAX ? -1
+				   : base64url_decode(json, part.p, part.n);
+	if (n < 0)
+		return JWT_MALFORMED;
+	*why = "JSON nested too deep";
+	if (!is_shallow(json, (size_t)n))
+		return JWT_MALFORMED;
+	/*
+	 * Without further flags jansson also refuses bytes behind the object,
+	 * bad UTF-8, and NULs in strings, which our C strings could not hold.
+	 */
+	*object = json_loadb(
+		(const char *)json, (size_t)n, JSON_REJECT_DUPLICATES, &error);
+	if (!*object && json_error_code(&error) == json_error_out_of_memory) {
+		*why = "no memory";
+		return JWT_NO_MEMORY;
+	}
+	*why = "not a JSON object, or one with a name twice";
+	if (json_is_object(*object))
+		return JWT_OK;
+	json_decref(*object);
+	*object = NULL;
+	return JWT_MALFORMED;
+}
+
+int jwt_json_date(int64_t *ms, const json_t *value)
+{
+	if (json_is_integer(value)) {
+		json_int_t seconds = json_integer_value(value);
+
+		if (seconds < 0 || seconds > JWT_JSON_DATE_MAX)
+			return -1;
+		*ms = seconds * 1000;
+		return 0;
+	}
+	if (json_is_real(value)) {
+		double seconds = json_real_value(value);
+
+		/* Written so that a NaN, which JSON has not, would fail. */
+		if (!(seconds >= 0 && seconds <= (double)JWT_JSON_DATE_MAX))
+			return -1;
+		*ms = (int64_t)(seconds * 1000 + 0.5);
+		return 0;
+	}
+	return -1;
+}

@@ -1,0 +1,41 @@
+/*
+ * jwt_json.h: from a compact JWS (RFC 7515 section 3.1) to JSON objects.
+ * Private to codec/jwt*.c.
+ */
+#ifndef CODEC_JWT_JSON_H
+#define CODEC_JWT_JSON_H
+
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/compiler.h"
+#include "base/str.h"
+#include "codec/jwt.h"
+
+/* Levels of arrays and objects in a header or payload. */
+#define JWT_JSON_DEPTH 8
+/* A NumericDate's end: the last second of the year 9999. */
+#define JWT_JSON_DATE_MAX INT64_C(253402300799)
+
+struct jwt_json_parts { /* still encoded, borrowed, not empty */
+	struct str header, payload, signature;
+	struct str signing_input; /* header.payload */
+};
+
+/* -1 and *why: too long, or not three parts. */
+MUST_CHECK int jwt_json_split(
+	struct jwt_json_parts *parts, struct str token, const char **why);
+/*
+ * Decodes a part. JWT_OK and the caller owns *object; JWT_MALFORMED and *why;
+ * JWT_NO_MEMORY.
+ */
+MUST_CHECK enum jwt_result jwt_json_load(
+	json_t **object, struct str part, const char **why);
+/*
+ * A NumericDate (RFC 7519 section 2), integer or real, as milliseconds. -1:
+ * not a number, before 1970, after 9999.
+ */
+MUST_CHECK int jwt_json_date(int64_t *ms, const json_t *value);
+
+#endif
