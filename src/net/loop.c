@@ -77,7 +77,7 @@ fail:
 	return NULL;
 }
 
-static void run_deferred(struct loop *l)
+void loop_run_deferred(struct loop *l)
 {
 	struct deferred *d;
 
@@ -95,7 +95,7 @@ void loop_free(struct loop *l)
 	if (!l)
 		return;
 	if (l->base)
-		run_deferred(l);
+		loop_run_deferred(l);
 	if (l->dns)
 		evdns_base_free(l->dns, 0);
 	if (l->alarm)
@@ -117,7 +117,7 @@ int loop_run(struct loop *l)
 		l->now_known = false;
 		if (event_base_loop(l->base, EVLOOP_ONCE) < 0)
 			return -1;
-		run_deferred(l);
+		loop_run_deferred(l);
 	}
 	return 0;
 }

@@ -41,6 +41,7 @@ struct backend_params {
 	const struct client *client;     /* until done or cancel */
 	const struct request *request;   /* until backend_open returns */
 	const struct captures *captures; /* likewise */
+	int client_fd; /* for its local address; borrowed until done */
 	/* Called once, never from within backend_open. */
 	void (*done)(void *owner, const struct backend_result *r);
 	void *owner;
@@ -61,6 +62,9 @@ MUST_CHECK struct attempt *backend_open(const struct backend_params *p);
 /* Before done: it will not be called, what was opened is closed. */
 void backend_cancel(struct attempt *a);
 
+/* Closes an end that no pair will be made of. */
+void backend_discard(struct end *e);
+
 extern const struct backend_kind backend_socket; /* tcp and unix */
 extern const struct backend_kind backend_ws;
 extern const struct backend_kind backend_exec;
@@ -77,6 +81,8 @@ MUST_CHECK struct dial *backend_dial(const struct backend_params *p,
 	void (*done)(void *owner, enum dial_result result, int fd,
 		const struct addr *to, const char *text),
 	void *owner);
+/* The client's query less the token; owned, terminated; NULL: no memory. */
+MUST_CHECK char *backend_query(const struct backend_params *p);
 /* The reason that a dial's failure is. */
 enum reason backend_dial_reason(enum dial_result result);
 

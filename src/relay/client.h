@@ -26,7 +26,8 @@ struct client {
 	struct addr socket_peer; /* whom the socket is connected to */
 	struct addr peer;        /* the client; differs behind a proxy */
 	uint8_t perm;            /* enum jwt_perm */
-	bool counted;            /* in the admission table, under socket_peer */
+	bool entered;            /* counted in all, see admission.h */
+	bool counted;            /* counted under peer */
 	bool in_route;           /* counted in its route's connections */
 	bool reserved;           /* its token is reserved for single use */
 	uint8_t token[16];       /* the token's identity, when reserved */

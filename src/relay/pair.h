@@ -76,6 +76,11 @@ void pair_input(struct end *from, const struct piece *piece);
 void pair_drained(struct end *e);
 /* From an end or the worker: it is over. Only the first call counts. */
 void pair_ended(struct pair *p, enum end_side side, const struct ending *e);
+/*
+ * From the worker: ends it now. What is queued is lost, so this is for want
+ * of memory and for the end of the time to drain.
+ */
+void pair_abort(struct pair *p, enum reason reason);
 /* From an end: nothing of it is left, it is freed after this. */
 void pair_gone(struct end *e);
 /* The other end of e's pair. NULL once it is gone. */

@@ -6,6 +6,8 @@
 #ifndef RELAY_STREAM_END_H
 #define RELAY_STREAM_END_H
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 #include "relay/end.h"
 
@@ -28,5 +30,8 @@ MUST_CHECK struct end *echo_end_new(struct worker *w);
 struct proc;
 void stream_end_set_proc(struct end *e, struct proc *p);
 void stream_end_exited(struct end *e, int status);
+/* Whether it has ever said something; whether it was ever told something. */
+bool stream_end_heard(const struct end *e);
+bool stream_end_spoken_to(const struct end *e);
 
 #endif

@@ -51,6 +51,7 @@ struct worker {
 	TAILQ_HEAD(, pair) pairs;
 	struct counters counters;
 	struct timer tick; /* once a second: memory, refusals' log limit */
+	size_t pending; /* fronts that wait for a complete request */
 	bool draining;
 	size_t random_n; /* bytes of random left */
 	uint8_t random[WORKER_RANDOM];

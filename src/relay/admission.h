@@ -1,0 +1,63 @@
+/*
+ * admission.h: limits over all workers: connections, per address, per route,
+ * processes, used tokens. Touched only when a connection opens or closes. Any
+ * thread may call: a short lock each.
+ */
+#ifndef RELAY_ADMISSION_H
+#define RELAY_ADMISSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/reason.h"
+
+struct addr;
+struct admission;
+struct client;
+struct conf;
+struct conf_route;
+struct shared;
+
+MUST_CHECK struct admission *admission_new(size_t routes);
+void admission_free(struct admission *a);
+
+/*
+ * Counts a client in all, and under its address (IPv4, or IPv6 per /64; not
+ * Unix sockets, not trusted proxies). REASON_NONE, LIMIT_CONNECTIONS,
+ * LIMIT_ADDRESS; admission_leave is owed in any case.
+ */
+MUST_CHECK enum reason admission_enter(struct shared *s, struct client *c);
+/*
+ * Behind a trusted proxy: the client is another one than was thought, and is
+ * counted as that one from now on. REASON_NONE or LIMIT_ADDRESS.
+ */
+MUST_CHECK enum reason admission_set_peer(struct shared *s, struct client *c,
+	const struct addr *peer);
+/* Counts it in its route: REASON_NONE, LIMIT_CONNECTIONS. */
+MUST_CHECK enum reason admission_enter_route(struct shared *s,
+	struct client *c);
+/*
+ * Gives everything back that the client holds: counts, an unused reserved
+ * token, its subject and its configuration. The client is empty then.
+ */
+void admission_leave(struct shared *s, struct client *c);
+
+/* A process of a route: REASON_NONE or LIMIT_PROCESSES; gives it back. */
+MUST_CHECK enum reason admission_enter_process(struct shared *s,
+	const struct conf_route *r);
+void admission_leave_process(struct shared *s, const struct conf_route *r);
+
+/*
+ * Single use: reserves the token (its identity stands in c->token) until
+ * exp_ms, Unix time. REASON_NONE, TOKEN_USED, TOKEN_STORE. Once
+ * admission_use_token was called it stays used; else admission_leave gives it
+ * back.
+ */
+#define ADMISSION_TOKENS 100000
+MUST_CHECK enum reason admission_reserve_token(struct shared *s,
+	struct client *c, int64_t exp_ms, int64_t now_ms);
+void admission_use_token(struct client *c);
+
+#endif

@@ -1,0 +1,263 @@
+#include "relay/auth.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbedtls/sha256.h>
+#include <mbedtls/version.h>
+
+#include "codec/handshake.h"
+#include "codec/http.h"
+#include "codec/jwt.h"
+#include "codec/uri.h"
+#include "relay/admission.h"
+#include "relay/client.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+
+#define BEARER "Bearer "
+
+bool auth_is_token(struct str protocol)
+{
+	return str_starts(protocol, STR(AUTH_SUBPROTOCOL));
+}
+
+/* --- where a token stands ---------------------------------------------------------*/
+
+struct found {
+	size_t n; /* tokens, in all places */
+	struct str token;
+	bool alone; /* as a subprotocol with nothing beside it */
+};
+
+static void found_add(struct found *f, struct str token)
+{
+	f->n++;
+	f->token = token;
+}
+
+static void find_in_query(struct found *f, const struct request *r,
+	const char *name)
+{
+	struct str value;
+	size_t n = uri_query_get(r->query, str_of(name), &value);
+
+	/* Base64url and '.' need no escapes: the raw value is the token. */
+	for (size_t i = 0; i < n; i++)
+		found_add(f, value);
+}
+
+static void find_in_fields(struct found *f, const struct request *r)
+{
+	for (size_t i = 0; i < r->head.n; i++) {
+		struct str v = r->head.fields[i].value;
+
+		if (!str_eq_nocase(r->head.fields[i].name,
+			    STR("Authorization")) ||
+			v.n < sizeof(BEARER) - 1 ||
+			!str_eq_nocase((struct str){ v.p, sizeof(BEARER) - 1 },
+				STR(BEARER)))
+			continue;
+		v.p += sizeof(BEARER) - 1;
+		v.n -= sizeof(BEARER) - 1;
+		found_add(f, str_trim(v));
+	}
+}
+
+static void find_in_subprotocols(struct found *f, const struct request *r)
+{
+	struct handshake_offers offers;
+	struct str p;
+	size_t others = 0, tokens = 0;
+
+	if (!r->upgrade)
+		return;
+	handshake_offers_init(&offers, &r->head);
+	while (handshake_offers_next(&offers, &p)) {
+		if (!auth_is_token(p)) {
+			others++;
+			continue;
+		}
+		tokens++;
+		p.p += sizeof(AUTH_SUBPROTOCOL) - 1;
+		p.n -= sizeof(AUTH_SUBPROTOCOL) - 1;
+		found_add(f, p);
+	}
+	f->alone = tokens > 0 && others == 0;
+}
+
+/* --- which key made it --------------------------------------------------------------*/
+
+static const struct conf_key *find_kid(const struct conf_keys *keys,
+	const char *kid)
+{
+	for (size_t i = 0; i < keys->n; i++)
+		if (strcmp(keys->v[i]->section.name, kid) == 0)
+			return keys->v[i];
+	return NULL;
+}
+
+/* The key that verifies the signature; *result says what was wrong. */
+static const struct conf_key *find_key(const struct conf_keys *keys,
+	const struct jwt *t, enum jwt_result *result)
+{
+	const struct conf_key *key;
+	size_t tried = 0;
+
+	*result = JWT_UNKNOWN_KEY;
+	if (t->kid) {
+		key = find_kid(keys, t->kid);
+		if (key)
+			*result = jwt_verify(t, &key->jwt);
+		return key && *result == JWT_OK ? key : NULL;
+	}
+	for (size_t i = 0; i < keys->n && tried < AUTH_KEYS_TRIED; i++) {
+		key = keys->v[i];
+		if (key->jwt.algorithm != t->algorithm)
+			continue;
+		tried++;
+		*result = jwt_verify(t, &key->jwt);
+		if (*result == JWT_OK)
+			return key;
+	}
+	return NULL;
+}
+
+static enum reason reason_of(enum jwt_result r)
+{
+	switch (r) {
+	case JWT_OK:
+		return REASON_NONE;
+	case JWT_MALFORMED:
+		return REASON_TOKEN_MALFORMED;
+	case JWT_UNKNOWN_KEY:
+	case JWT_ISSUER:
+		return REASON_TOKEN_UNKNOWN_KEY;
+	case JWT_SIGNATURE:
+		return REASON_TOKEN_SIGNATURE;
+	case JWT_EXPIRED:
+		return REASON_TOKEN_EXPIRED;
+	case JWT_TOO_EARLY:
+		return REASON_TOKEN_TOO_EARLY;
+	case JWT_TTL:
+		return REASON_TOKEN_TTL;
+	case JWT_PATH:
+		return REASON_TOKEN_PATH;
+	case JWT_AUDIENCE:
+		return REASON_TOKEN_AUDIENCE;
+	case JWT_NO_MEMORY:
+		return REASON_INTERNAL;
+	}
+	return REASON_INTERNAL;
+}
+
+/* --- single use -----------------------------------------------------------------------*/
+
+/*
+ * A token is known by its key and jti, or by the hash of what was signed. Not
+ * by its signature: that has more than one spelling for some algorithms.
+ */
+static int token_identity(uint8_t out[16], const struct jwt *t,
+	const struct conf_key *key)
+{
+	struct buf b = { 0 };
+	uint8_t hash[JWT_HASH];
+	int failed;
+
+	if (!t->jti) {
+		memcpy(out, t->hash, 16);
+		return 0;
+	}
+	if (buf_add_printf(&b, "%s\n%s", key->section.name, t->jti) < 0) {
+		buf_free(&b);
+		return -1;
+	}
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	failed = mbedtls_sha256(b.p, b.n, hash, 0);
+#else
+	failed = mbedtls_sha256_ret(b.p, b.n, hash, 0);
+#endif
+	buf_free(&b);
+	memcpy(out, hash, 16);
+	return failed ? -1 : 0;
+}
+
+static enum reason reserve(const struct auth_params *a, const struct jwt *t,
+	const struct conf_key *key, struct client *c, const char **detail)
+{
+	/* What was used before the start is forgotten, so it can't be let in. */
+	if (t->iat == JWT_NEVER || t->iat < a->shared->started_ms) {
+		*detail = t->iat == JWT_NEVER
+			? "single use needs an iat"
+			: "made before the relay was started";
+		return REASON_TOKEN_USED;
+	}
+	if (token_identity(c->token, t, key) < 0)
+		return REASON_INTERNAL;
+	return admission_reserve_token(a->shared, c,
+		t->exp + key->jwt.leeway_ms, a->now_ms);
+}
+
+/* --- all of it ------------------------------------------------------------------------*/
+
+static enum reason check_parsed(const struct auth_params *a,
+	const struct request *r, const struct jwt *t, struct client *c,
+	const char **detail)
+{
+	enum jwt_result result;
+	const struct conf_key *key = find_key(a->keys, t, &result);
+	enum reason reason;
+
+	if (!key)
+		return reason_of(result);
+	result = jwt_check(t, &key->jwt, a->now_ms, r->path);
+	if (result != JWT_OK)
+		return reason_of(result);
+	if (t->expire_at != JWT_NEVER && t->expire_at != 0 &&
+		t->expire_at <= a->now_ms) {
+		*detail = "expire_at has passed";
+		return REASON_TOKEN_EXPIRED;
+	}
+	if (t->origin && !str_eq_nocase(str_of(t->origin), r->origin)) {
+		*detail = "the token is for another origin";
+		return REASON_ORIGIN;
+	}
+	if (a->single_use) {
+		reason = reserve(a, t, key, c, detail);
+		if (reason != REASON_NONE)
+			return reason;
+	}
+	if (t->sub) {
+		c->subject = str_dup(str_of(t->sub));
+		if (!c->subject)
+			return REASON_INTERNAL;
+	}
+	c->perm = (uint8_t)t->perm;
+	c->expire_at = t->expire_at == 0 ? JWT_NEVER : t->expire_at;
+	return REASON_NONE;
+}
+
+enum reason auth_check(const struct auth_params *a, const struct request *r,
+	struct client *c, const char **detail)
+{
+	struct found found = { 0 };
+	struct jwt t;
+	enum jwt_result result;
+	enum reason reason;
+
+	*detail = NULL;
+	find_in_query(&found, r, a->token_param);
+	find_in_fields(&found, r);
+	find_in_subprotocols(&found, r);
+	if (found.n == 0)
+		return REASON_TOKEN_MISSING;
+	if (found.n > 1)
+		return REASON_TOKEN_TWICE;
+	if (found.alone)
+		return REASON_SUBPROTOCOL;
+	result = jwt_parse(&t, found.token, detail);
+	reason = result == JWT_OK ? check_parsed(a, r, &t, c, detail)
+				  : reason_of(result);
+	jwt_free(&t);
+	return reason;
+}

@@ -1,0 +1,46 @@
+/*
+ * auth.h: the token of a request, from wherever it stands, checked against
+ * the keys that may have made it.
+ */
+#ifndef RELAY_AUTH_H
+#define RELAY_AUTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+#include "conf/conf.h"
+
+struct client;
+struct request;
+struct shared;
+
+/* In front of a token that is offered as a subprotocol. */
+#define AUTH_SUBPROTOCOL "wsuri.bearer."
+/* Offered beside it; selected when nothing else is. */
+#define AUTH_SUBPROTOCOL_PLAIN "wsuri"
+#define AUTH_KEYS_TRIED 4
+
+struct auth_params {
+	const struct conf_keys *keys;
+	const char *token_param;
+	bool single_use;
+	struct shared *shared;
+	int64_t now_ms; /* Unix time */
+};
+
+/*
+ * Finds and checks the token; fills the client's subject, perm and expire_at,
+ * and with single_use reserves it. REASON_NONE, one of REASON_TOKEN_*,
+ * SUBPROTOCOL, ORIGIN (the token is bound to another), INTERNAL; *detail says
+ * more for the log (never the token) and lives forever.
+ */
+MUST_CHECK enum reason auth_check(const struct auth_params *a,
+	const struct request *r, struct client *c, const char **detail);
+
+/* Whether an offered subprotocol is a token, and must go no further. */
+bool auth_is_token(struct str protocol);
+
+#endif

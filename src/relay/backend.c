@@ -1,0 +1,126 @@
+#include "relay/backend.h"
+
+#include <stdlib.h>
+
+#include "codec/pattern.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/dial.h"
+#include "relay/client.h"
+#include "relay/end.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+
+static const struct backend_kind *const kinds[] = {
+	[BACKEND_TCP] = &backend_socket,
+	[BACKEND_UNIX] = &backend_socket,
+	[BACKEND_WS] = &backend_ws,
+	[BACKEND_EXEC] = &backend_exec,
+	[BACKEND_ECHO] = &backend_echo,
+};
+
+struct attempt *backend_open(const struct backend_params *p)
+{
+	const struct backend_kind *kind = kinds[p->client->route->to.kind];
+	struct attempt *a = kind->open(p);
+
+	if (a)
+		a->kind = kind;
+	return a;
+}
+
+void backend_cancel(struct attempt *a)
+{
+	a->kind->cancel(a);
+}
+
+void backend_discard(struct end *e)
+{
+	e->ops->close(e, WS_CODE_GOING_AWAY, STR_NONE);
+}
+
+/* A terminated expansion; NULL without memory. */
+static char *expand(const char *template, const struct captures *c)
+{
+	struct buf b = { 0 };
+
+	if (template_expand(&b, str_of(template), c) < 0 ||
+		buf_add(&b, "", 1, SIZE_MAX) < 0) {
+		buf_free(&b);
+		return NULL;
+	}
+	return (char *)b.p;
+}
+
+char *backend_query(const struct backend_params *p)
+{
+	struct str query = p->request->query;
+	char *out = malloc(query.n + 1);
+
+	if (!out)
+		return NULL;
+	out[uri_query_without(out, query,
+		str_of(p->client->route->token_param))] = '\0';
+	return out;
+}
+
+/* A port may come from a capture, so it is looked at only now. */
+static int parse_port(const char *s, uint16_t *port)
+{
+	unsigned long n;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return -1;
+	n = strtoul(s, &end, 10);
+	if (*end || n == 0 || n > 65535)
+		return -1;
+	*port = (uint16_t)n;
+	return 0;
+}
+
+struct dial *backend_dial(const struct backend_params *p,
+	void (*done)(void *owner, enum dial_result result, int fd,
+		const struct addr *to, const char *text),
+	void *owner)
+{
+	const struct conf_route *r = p->client->route;
+	struct dial_params d = { .timeout_ms = r->connect_timeout,
+		.allow = &r->backend_allow, .done = done, .owner = owner };
+	char *host = NULL, *port = NULL, *path = NULL;
+	struct dial *dial = NULL;
+
+	if (r->to.kind == BACKEND_UNIX) {
+		path = expand(r->to.path, p->captures);
+		d.path = path;
+		if (path)
+			dial = dial_start(p->worker->loop, &d);
+	} else {
+		host = expand(r->to.host, p->captures);
+		port = expand(r->to.port, p->captures);
+		d.host = host;
+		if (host && port && parse_port(port, &d.port) == 0)
+			dial = dial_start(p->worker->loop, &d);
+	}
+	free(host);
+	free(port);
+	free(path);
+	return dial;
+}
+
+enum reason backend_dial_reason(enum dial_result result)
+{
+	switch (result) {
+	case DIAL_OK:
+		return REASON_NONE;
+	case DIAL_RESOLVE:
+		return REASON_BACKEND_RESOLVE;
+	case DIAL_FORBIDDEN:
+		return REASON_BACKEND_FORBIDDEN;
+	case DIAL_REFUSED:
+		return REASON_BACKEND_REFUSED;
+	case DIAL_TIMEOUT:
+		return REASON_BACKEND_TIMEOUT;
+	}
+	return REASON_INTERNAL;
+}

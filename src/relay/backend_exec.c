@@ -1,0 +1,344 @@
+/*
+ * exec:/path/to/program arg {id}: one process per client, its standard input
+ * and output with the framing, its standard error line by line to the log. No
+ * shell: each word is one argument.
+ */
+#include "relay/backend.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "codec/jwt.h"
+#include "codec/pattern.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "net/proc.h"
+#include "relay/admission.h"
+#include "relay/client.h"
+#include "relay/request.h"
+#include "relay/stream_end.h"
+#include "relay/worker.h"
+
+#define STDERR_LINES 20 /* logged per second of a process */
+#define SILENCE_MS 5000
+
+/*
+ * Lives as long as its process: from open over the pair's time to the exit.
+ */
+struct exec_attempt {
+	struct attempt attempt;
+	struct backend_params params; /* until done */
+	struct worker *worker;
+	const struct conf_route *route;
+	struct conf *conf; /* a reference, for route */
+	struct proc *proc;
+	struct end *end;
+	uint64_t id;      /* the client's */
+	enum reason reason; /* of a failed open */
+	const char *detail;
+	bool counted;     /* as a process of its route */
+	bool cancelled;
+	struct deferred deferred;
+	struct timer silence;
+	int64_t second;   /* of the count below */
+	unsigned lines, hidden;
+};
+
+static void exec_free(struct exec_attempt *a)
+{
+	if (a->counted)
+		admission_leave_process(a->worker->shared, a->route);
+	timer_fini(a->worker->loop, &a->silence);
+	conf_unref(a->conf);
+	free(a);
+}
+
+/* --- standard error --------------------------------------------------------------*/
+
+static void log_hidden(struct exec_attempt *a, const char *id)
+{
+	if (a->hidden > 0)
+		LOG(LOG_INFO, "stderr-suppressed", F_STR("id", id),
+			F_STR("route", a->route->section.name),
+			F_INT("count", a->hidden));
+	a->hidden = 0;
+}
+
+static void stderr_line(void *owner, const char *p, size_t n)
+{
+	struct exec_attempt *a = owner;
+	struct client who = { .id = a->id };
+	char id[CLIENT_ID_TEXT];
+	int64_t second = loop_now(a->worker->loop) / 1000;
+
+	client_id(&who, id);
+	if (second != a->second) {
+		a->second = second;
+		a->lines = 0;
+		log_hidden(a, id);
+	}
+	if (++a->lines > STDERR_LINES) {
+		a->hidden++;
+		return;
+	}
+	LOG(LOG_INFO, "stderr", F_STR("id", id),
+		F_STR("route", a->route->section.name),
+		F_VIEW("line", ((struct str){ p, n })));
+}
+
+/*
+ * The most common trouble of a first try: a program whose output is buffered,
+ * because it is no terminal that it writes to.
+ */
+static void silence_timer(struct timer *t)
+{
+	struct exec_attempt *a = CONTAINER_OF(t, struct exec_attempt, silence);
+	struct client who = { .id = a->id };
+	char id[CLIENT_ID_TEXT];
+
+	if (!a->end || stream_end_heard(a->end))
+		return;
+	if (!stream_end_spoken_to(a->end)) {
+		timer_set(a->worker->loop, &a->silence,
+			loop_now(a->worker->loop) + SILENCE_MS);
+		return;
+	}
+	LOG(LOG_WARN, "backend-silent", F_STR("id", client_id(&who, id)),
+		F_STR("route", a->route->section.name),
+		F_STR("detail",
+			"the program has got input but printed nothing for 5 "
+			"seconds: is its output buffered? (flush after each "
+			"line)"));
+}
+
+/* --- what the program is told -------------------------------------------------------*/
+
+static void strings_free(char **v)
+{
+	for (size_t i = 0; v && v[i]; i++)
+		free(v[i]);
+	free(v);
+}
+
+static char **make_argv(const struct conf_backend *to,
+	const struct captures *captures)
+{
+	char **argv = calloc(to->argc + 1, sizeof(*argv));
+
+	for (size_t i = 0; argv && i < to->argc; i++) {
+		struct buf b = { 0 };
+
+		if (template_expand(&b, str_of(to->argv[i]), captures) == 0)
+			argv[i] = str_dup(buf_str(&b));
+		buf_free(&b);
+		if (!argv[i]) {
+			strings_free(argv);
+			return NULL;
+		}
+	}
+	return argv;
+}
+
+static int env_add(char **env, size_t *n, const char *name, struct str value)
+{
+	struct buf b = { 0 };
+	int failed = buf_add_printf(&b, "%s=%.*s", name, (int)value.n,
+		value.p ? value.p : "");
+
+	env[*n] = failed ? NULL : str_dup(buf_str(&b));
+	buf_free(&b);
+	if (!env[*n])
+		return -1;
+	(*n)++;
+	return 0;
+}
+
+static const char *perm_text(uint8_t perm)
+{
+	switch ((enum jwt_perm)perm) {
+	case JWT_READ:
+		return "r";
+	case JWT_WRITE:
+		return "w";
+	case JWT_READ_WRITE:
+		return "rw";
+	}
+	return "rw";
+}
+
+static struct str inherited(const char *name, const char *otherwise)
+{
+	const char *value = getenv(name);
+
+	return str_of(value && *value ? value : otherwise);
+}
+
+#define ENV_FIXED 11
+
+static char **make_env(const struct backend_params *p, struct str query)
+{
+	const struct client *c = p->client;
+	const struct conf_route *r = c->route;
+	char **env = calloc(ENV_FIXED + r->exec_env.n + 1, sizeof(*env));
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+	const struct {
+		const char *name;
+		struct str value;
+	} fixed[ENV_FIXED] = {
+		{ "PATH", inherited("PATH", "/usr/local/bin:/usr/bin:/bin") },
+		{ "HOME", inherited("HOME", "/") },
+		{ "LANG", inherited("LANG", "C.UTF-8") },
+		{ "PYTHONUNBUFFERED", STR("1") },
+		{ "WSRELAY_ID", str_of(client_id(c, id)) },
+		{ "WSRELAY_ROUTE", str_of(r->section.name) },
+		{ "WSRELAY_PATH", p->request->path },
+		{ "WSRELAY_QUERY", query },
+		{ "WSRELAY_SUBJECT", str_of(c->subject) },
+		{ "WSRELAY_PERM", str_of(perm_text(c->perm)) },
+		{ "REMOTE_ADDR", str_of(addr_format_ip(&c->peer, peer)) },
+	};
+	size_t n = 0;
+
+	if (!env)
+		return NULL;
+	for (size_t i = 0; i < ENV_FIXED; i++)
+		if (env_add(env, &n, fixed[i].name, fixed[i].value) < 0)
+			goto fail;
+	for (size_t i = 0; i < r->exec_env.n; i++) {
+		env[n] = str_dup(str_of(r->exec_env.v[i]));
+		if (!env[n++])
+			goto fail;
+	}
+	return env;
+fail:
+	strings_free(env);
+	return NULL;
+}
+
+/* --- life -----------------------------------------------------------------------------*/
+
+static void exec_exited(void *owner, int status)
+{
+	struct exec_attempt *a = owner;
+	struct client who = { .id = a->id };
+	char id[CLIENT_ID_TEXT];
+
+	log_hidden(a, client_id(&who, id));
+	LOG(LOG_DEBUG, "exit", F_STR("id", client_id(&who, id)),
+		F_STR("route", a->route->section.name),
+		F_INT("status", status));
+	stream_end_exited(a->end, status);
+	exec_free(a);
+}
+
+/*
+ * At the end of the turn, so that done never runs inside open.
+ */
+static void exec_ready(struct deferred *d)
+{
+	struct exec_attempt *a =
+		CONTAINER_OF(d, struct exec_attempt, deferred);
+	struct backend_params p = a->params;
+	struct backend_result r = { .reason = a->reason,
+		.detail = a->detail, .end = a->end };
+
+	if (a->cancelled) {
+		if (a->end)
+			backend_discard(a->end); /* exec_exited follows */
+		else
+			exec_free(a);
+		return;
+	}
+	if (!a->end)
+		exec_free(a);
+	p.done(p.owner, &r);
+}
+
+static void unowned_closed(struct conn *c)
+{
+	(void)c;
+}
+
+static const struct conn_cb unowned = { .closed = unowned_closed };
+
+/* Starts the process and its end. REASON_NONE, or why not. */
+static enum reason start(struct exec_attempt *a, const struct backend_params *p)
+{
+	char **argv = make_argv(&a->route->to, p->captures);
+	char *query = backend_query(p);
+	char **envp = query ? make_env(p, str_of(query)) : NULL;
+	struct conn *c = NULL;
+	enum reason reason = REASON_INTERNAL;
+	int in, out;
+
+	if (!argv || !envp)
+		goto out;
+	a->proc = proc_start(a->worker->loop,
+		&(struct proc_params){ .argv = argv,
+			.envp = envp,
+			.dir = a->route->exec_dir,
+			.nofile = &a->worker->shared->nofile,
+			.stderr_line = stderr_line,
+			.exited = exec_exited,
+			.owner = a },
+		&in, &out);
+	if (!a->proc) {
+		a->detail = strerror(errno);
+		reason = REASON_BACKEND_SPAWN;
+		goto out;
+	}
+	c = conn_new(a->worker->loop, out, in, &unowned, NULL);
+	a->end = c ? stream_end_new(a->worker, c, a->route) : NULL;
+	if (!a->end) {
+		if (c)
+			conn_close(c);
+		proc_signal(a->proc, SIGKILL);
+		proc_release(a->proc, 0);
+		goto out;
+	}
+	stream_end_set_proc(a->end, a->proc);
+	timer_set(a->worker->loop, &a->silence,
+		loop_now(a->worker->loop) + SILENCE_MS);
+	reason = REASON_NONE;
+out:
+	free(query);
+	strings_free(argv);
+	strings_free(envp);
+	return reason;
+}
+
+static struct attempt *exec_open(const struct backend_params *p)
+{
+	struct exec_attempt *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	if (timer_init(p->worker->loop, &a->silence, silence_timer) < 0) {
+		free(a);
+		return NULL;
+	}
+	a->params = *p;
+	a->worker = p->worker;
+	a->route = p->client->route;
+	a->conf = conf_ref(p->client->conf);
+	a->id = p->client->id;
+	a->reason = admission_enter_process(p->worker->shared, a->route);
+	a->counted = a->reason == REASON_NONE;
+	if (a->counted)
+		a->reason = start(a, p);
+	loop_defer(p->worker->loop, &a->deferred, exec_ready);
+	return &a->attempt;
+}
+
+static void exec_cancel(struct attempt *attempt)
+{
+	CONTAINER_OF(attempt, struct exec_attempt, attempt)->cancelled = true;
+}
+
+const struct backend_kind backend_exec = {
+	.open = exec_open,
+	.cancel = exec_cancel,
+};

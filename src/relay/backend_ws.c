@@ -1,0 +1,434 @@
+/*
+ * ws://host:port/path: our own WebSocket client (RFC 6455 section 4.1).
+ *
+ *   dial -> request, built anew -> response head -> 101: ws_end
+ *                                               -> else: body, passed on
+ */
+#include "relay/backend.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/handshake.h"
+#include "codec/http.h"
+#include "codec/pattern.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "net/dial.h"
+#include "relay/auth.h"
+#include "relay/backend_limits.h"
+#include "relay/client.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+#include "relay/ws_end.h"
+
+#define RESPONSE_HEAD_MAX 16384
+#define REFUSAL_BODY_MAX 65536
+
+struct ws_attempt {
+	struct attempt attempt;
+	struct backend_params params;
+	struct dial *dial; /* until it is done */
+	struct conn *conn; /* after it */
+	struct timer deadline;
+	struct buf request;
+	struct buf offers; /* the subprotocols we offer: "a, b" */
+	struct buf in;     /* of the response */
+	size_t scanned;
+	size_t head_n;     /* once a refusal's head is complete */
+	size_t body_n;     /* how much of its body is awaited */
+	bool over;         /* done was called, or it was cancelled */
+	char key[HANDSHAKE_KEY];
+};
+
+static void attempt_free(struct ws_attempt *a)
+{
+	timer_fini(a->params.worker->loop, &a->deadline);
+	buf_free(&a->request);
+	buf_free(&a->offers);
+	buf_free(&a->in);
+	free(a);
+}
+
+/* Says how it went; the attempt is freed here, or when its socket is closed. */
+static void attempt_done(struct ws_attempt *a, struct backend_result *r)
+{
+	struct conn *c = r->end ? NULL : a->conn;
+
+	a->over = true;
+	timer_clear(a->params.worker->loop, &a->deadline);
+	a->params.done(a->params.owner, r);
+	if (c)
+		conn_close(c); /* attempt_free follows */
+	else
+		attempt_free(a);
+}
+
+static void attempt_failed(struct ws_attempt *a, enum reason reason,
+	const char *detail)
+{
+	attempt_done(a, &(struct backend_result){ .reason = reason,
+				.detail = detail });
+}
+
+/* --- the request -----------------------------------------------------------------*/
+
+static int make_offers(struct buf *out, const struct request *r)
+{
+	struct handshake_offers o;
+	struct str p;
+
+	handshake_offers_init(&o, &r->head);
+	while (handshake_offers_next(&o, &p)) {
+		if (auth_is_token(p) || str_eq(p, STR(AUTH_SUBPROTOCOL_PLAIN)))
+			continue;
+		if ((out->n > 0 && buf_add_str(out, STR(", ")) < 0) ||
+			buf_add_str(out, p) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_field(struct buf *out, const char *name, struct str value)
+{
+	if (value.n == 0)
+		return 0;
+	return buf_add_printf(out, "%s: %.*s\r\n", name, (int)value.n,
+		value.p);
+}
+
+static int add_host(struct buf *out, const struct backend_params *p)
+{
+	const struct conf_route *r = p->client->route;
+	struct buf host = { 0 };
+	int failed = -1;
+
+	switch ((enum conf_backend_host)r->backend_host_kind) {
+	case CONF_HOST_CLIENT:
+		return add_field(out, "Host", p->request->host);
+	case CONF_HOST_NAME:
+		return add_field(out, "Host", str_of(r->backend_host));
+	case CONF_HOST_BACKEND:
+		break;
+	}
+	/* An IPv6 address stands in brackets (RFC 3986 section 3.2.2). */
+	if (strchr(r->to.host, ':')) {
+		if (buf_add_printf(&host, "[%s]", r->to.host) < 0)
+			goto out;
+	} else if (template_expand(&host, str_of(r->to.host), p->captures) <
+		0) {
+		goto out;
+	}
+	if (strcmp(r->to.port, "80") != 0 &&
+		(buf_add_str(&host, STR(":")) < 0 ||
+			template_expand(&host, str_of(r->to.port),
+				p->captures) < 0))
+		goto out;
+	failed = add_field(out, "Host", buf_str(&host));
+out:
+	buf_free(&host);
+	return failed;
+}
+
+static int add_target(struct buf *out, const struct backend_params *p)
+{
+	char *query = backend_query(p);
+	int failed = -1;
+
+	if (query && buf_add_str(out, STR("GET ")) == 0 &&
+		template_expand(out, str_of(p->client->route->to.path),
+			p->captures) == 0 &&
+		(!*query || (buf_add_str(out, STR("?")) == 0 &&
+				    buf_add_str(out, str_of(query)) == 0)))
+		failed = buf_add_str(out, STR(" HTTP/1.1\r\n"));
+	free(query);
+	return failed;
+}
+
+/* What comes from the client is chosen by name: nothing else gets through. */
+static int add_fields(struct buf *out, const struct backend_params *p)
+{
+	static const char *const passed[] = { "Origin", "User-Agent",
+		"Cookie" };
+	const struct client *c = p->client;
+	const struct request *r = p->request;
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
+		if (add_field(out, passed[i],
+			    http_field(&r->head, str_of(passed[i]))) < 0)
+			return -1;
+	if (c->peer.family != ADDR_UNIX &&
+		add_field(out, "X-Forwarded-For",
+			str_of(addr_format_ip(&c->peer, peer))) < 0)
+		return -1;
+	if (add_field(out, "X-Forwarded-Proto",
+		    r->secure ? STR("https") : STR("http")) < 0 ||
+		add_field(out, "X-Forwarded-Host", r->host) < 0 ||
+		add_field(out, "X-Wsrelay-Id", str_of(client_id(c, id))) < 0 ||
+		add_field(out, "X-Wsrelay-Route",
+			str_of(c->route->section.name)) < 0)
+		return -1;
+	return add_field(out, "X-Wsrelay-Subject", str_of(c->subject));
+}
+
+static int make_request(struct ws_attempt *a, const struct backend_params *p)
+{
+	struct buf *out = &a->request;
+	uint8_t nonce[16];
+
+	worker_random(p->worker, nonce, sizeof(nonce));
+	handshake_make_key(a->key, nonce);
+	if (make_offers(&a->offers, p->request) < 0 || add_target(out, p) < 0 ||
+		add_host(out, p) < 0 ||
+		buf_add_printf(out,
+			"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+			"Sec-WebSocket-Version: 13\r\n"
+			"Sec-WebSocket-Key: %.*s\r\n",
+			HANDSHAKE_KEY, a->key) < 0 ||
+		add_field(out, "Sec-WebSocket-Protocol", buf_str(&a->offers)) <
+			0 ||
+		add_fields(out, p) < 0)
+		return -1;
+	return buf_add_str(out, STR("\r\n"));
+}
+
+/* --- the response ------------------------------------------------------------------*/
+
+static bool was_offered(const struct ws_attempt *a, struct str protocol)
+{
+	struct str list = buf_str(&a->offers), p;
+
+	while (str_next_element(&list, &p))
+		if (str_eq(p, protocol))
+			return true;
+	return false;
+}
+
+static void accepted(struct ws_attempt *a, const struct http_head *h, size_t n)
+{
+	const struct conf_route *route = a->params.client->route;
+	struct backend_result r = { 0 };
+	struct str protocol;
+	struct buf early = { 0 };
+	const char *why;
+
+	if (handshake_check_response(h,
+		    (struct str){ a->key, HANDSHAKE_KEY }, &protocol,
+		    &why) < 0) {
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
+		return;
+	}
+	if (protocol.p && !was_offered(a, protocol)) {
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+			"it selected a subprotocol that was not offered");
+		return;
+	}
+	if (buf_add(&early, a->in.p + n, a->in.n - n, SIZE_MAX) == 0)
+		r.end = ws_end_new(a->params.worker, a->conn, END_BACKEND,
+			route);
+	if (!r.end) {
+		buf_free(&early);
+		attempt_failed(a, REASON_INTERNAL, "no memory");
+		return;
+	}
+	conn_set_reading(a->conn, false);
+	r.protocol = protocol;
+	r.early = &early;
+	attempt_done(a, &r);
+	buf_free(&early);
+}
+
+/* A refusal's body, as far as it came. */
+static void refused(struct ws_attempt *a)
+{
+	struct http_head h;
+	const char *why;
+	struct backend_result r = { .reason = REASON_BACKEND_STATUS };
+	char detail[32] = "HTTP ";
+	size_t have = a->in.n - a->head_n;
+
+	if (http_parse_response(&h, (const char *)a->in.p, a->head_n, &why) <
+		0) {
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
+		return;
+	}
+	detail[5] = (char)('0' + h.status / 100);
+	detail[6] = (char)('0' + h.status / 10 % 10);
+	detail[7] = (char)('0' + h.status % 10);
+	r.detail = detail;
+	r.status = h.status;
+	r.type = http_field(&h, STR("Content-Type"));
+	r.body = (struct str){ (const char *)a->in.p + a->head_n,
+		have < a->body_n ? have : a->body_n };
+	attempt_done(a, &r);
+}
+
+/* The length that a refusal announces, as far as we pass it on. */
+static size_t refusal_length(const struct http_head *h)
+{
+	struct str v = http_field(h, STR("Content-Length"));
+	size_t n = 0;
+
+	for (size_t i = 0; i < v.n; i++) {
+		if (v.p[i] < '0' || v.p[i] > '9')
+			return 0;
+		n = n * 10 + (size_t)(v.p[i] - '0');
+		if (n > REFUSAL_BODY_MAX)
+			return REFUSAL_BODY_MAX;
+	}
+	return n;
+}
+
+static void head_complete(struct ws_attempt *a, size_t n)
+{
+	struct http_head h;
+	const char *why;
+
+	if (http_parse_response(&h, (const char *)a->in.p, n, &why) < 0) {
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
+	} else if (h.status == 101) {
+		accepted(a, &h, n);
+	} else if (h.status < 300 || h.status > 599) {
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+			"its status is neither 101 nor a refusal");
+	} else {
+		a->head_n = n;
+		a->body_n = refusal_length(&h);
+		if (a->in.n - n >= a->body_n)
+			refused(a);
+	}
+}
+
+static void ws_input(struct conn *c, uint8_t *p, size_t n)
+{
+	struct ws_attempt *a = c->owner;
+	ssize_t end;
+
+	if (a->over)
+		return;
+	if (buf_add(&a->in, p, n, SIZE_MAX) < 0) {
+		attempt_failed(a, REASON_INTERNAL, "no memory");
+		return;
+	}
+	if (a->head_n > 0) {
+		if (a->in.n - a->head_n >= a->body_n)
+			refused(a);
+		return;
+	}
+	end = http_find_end((const char *)a->in.p, a->in.n, &a->scanned);
+	if (end < 0)
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+			"its answer is not HTTP");
+	else if (end > 0)
+		head_complete(a, (size_t)end);
+	else if (a->in.n > RESPONSE_HEAD_MAX)
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+			"its answer's head is too long");
+}
+
+static void ws_ended(struct conn *c, int error)
+{
+	struct ws_attempt *a = c->owner;
+
+	if (a->over)
+		conn_close(c);
+	else if (a->head_n > 0)
+		refused(a);
+	else
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+			error ? strerror(error)
+			      : "it closed instead of answering");
+}
+
+static void ws_closed(struct conn *c)
+{
+	attempt_free(c->owner);
+}
+
+static const struct conn_cb ws_cb = {
+	.input = ws_input,
+	.ended = ws_ended,
+	.closed = ws_closed,
+};
+
+/* --- opening -------------------------------------------------------------------------*/
+
+static void ws_deadline(struct timer *t)
+{
+	struct ws_attempt *a = CONTAINER_OF(t, struct ws_attempt, deadline);
+
+	if (a->head_n > 0)
+		refused(a); /* its status is known, its body is slow */
+	else
+		attempt_failed(a, REASON_BACKEND_TIMEOUT,
+			"no answer to the upgrade");
+}
+
+static void dialled(void *owner, enum dial_result result, int fd,
+	const struct addr *to, const char *text)
+{
+	struct ws_attempt *a = owner;
+	struct loop *l = a->params.worker->loop;
+
+	(void)to;
+	a->dial = NULL;
+	if (fd < 0) {
+		attempt_failed(a, backend_dial_reason(result), text);
+		return;
+	}
+	conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
+	a->conn = conn_new(l, fd, fd, &ws_cb, a);
+	if (!a->conn) {
+		attempt_failed(a, REASON_INTERNAL, "no memory");
+		return;
+	}
+	timer_set(l, &a->deadline,
+		loop_now(l) + a->params.client->route->connect_timeout);
+	conn_send(a->conn, NULL, 0, a->request.p, a->request.n);
+	buf_free(&a->request);
+	conn_set_reading(a->conn, true);
+}
+
+static struct attempt *ws_open(const struct backend_params *p)
+{
+	struct ws_attempt *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->params = *p;
+	if (timer_init(p->worker->loop, &a->deadline, ws_deadline) < 0) {
+		free(a);
+		return NULL;
+	}
+	if (make_request(a, p) < 0)
+		goto fail;
+	a->dial = backend_dial(p, dialled, a);
+	if (!a->dial)
+		goto fail;
+	return &a->attempt;
+fail:
+	attempt_free(a);
+	return NULL;
+}
+
+static void ws_cancel(struct attempt *attempt)
+{
+	struct ws_attempt *a =
+		CONTAINER_OF(attempt, struct ws_attempt, attempt);
+
+	a->over = true;
+	timer_clear(a->params.worker->loop, &a->deadline);
+	if (a->conn) {
+		conn_close(a->conn); /* ws_closed follows */
+		return;
+	}
+	dial_cancel(a->dial);
+	attempt_free(a);
+}
+
+const struct backend_kind backend_ws = {
+	.open = ws_open,
+	.cancel = ws_cancel,
+};

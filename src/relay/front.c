@@ -1,0 +1,671 @@
+/*
+ * accept -> conn -> input: bytes -> head complete -> request -> dispatch
+ *
+ *   dispatch: /healthz | refuse | page -> answer | route -> gate -> backend
+ *   backend open -> 101 -> ws_end, pair; the front is gone
+ *
+ * A front keeps the bytes of the request under way and of whatever came behind
+ * it; they are bounded by max_header and one read.
+ */
+#include "relay/front.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "codec/handshake.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/admission.h"
+#include "relay/auth.h"
+#include "relay/backend.h"
+#include "relay/client.h"
+#include "relay/front_answer.h"
+#include "relay/front_private.h"
+#include "relay/gate.h"
+#include "relay/page.h"
+#include "relay/pair.h"
+#include "relay/reply.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+#include "relay/ws_end.h"
+
+#define KEEPALIVE_S 60
+#define REFUSALS_LOGGED 20 /* per second and worker */
+
+static void front_process(struct front *f);
+
+static void set_state(struct front *f, enum front_state to)
+{
+	if (f->state == FRONT_HEAD)
+		f->worker->pending--;
+	if (to == FRONT_HEAD)
+		f->worker->pending++;
+	f->state = (uint8_t)to;
+}
+
+/* --- life ------------------------------------------------------------------------*/
+
+static void upgrade_free(struct front_upgrade *u)
+{
+	free(u->offer);
+	free(u->selected);
+	free(u->path);
+	*u = (struct front_upgrade){ 0 };
+}
+
+/* Frees the front; the connection has been closed, or handed over. */
+static void front_free(struct front *f)
+{
+	struct worker *w = f->worker;
+
+	set_state(f, FRONT_LEAVING);
+	if (f->attempt)
+		backend_cancel(f->attempt);
+	front_answer_free(f);
+	upgrade_free(&f->upgrade);
+	timer_fini(w->loop, &f->timer);
+	buf_free(&f->head);
+	admission_leave(w->shared, &f->client);
+	TAILQ_REMOVE(&w->fronts, f, next);
+	free(f);
+}
+
+static void front_closed(struct conn *c)
+{
+	front_free(c->owner);
+}
+
+/* Our last bytes are on their way: what the client still says is dropped. */
+static void front_leave(struct front *f)
+{
+	set_state(f, FRONT_LEAVING);
+	timer_clear(f->worker->loop, &f->timer);
+	conn_finish(f->conn, FRONT_LINGER_MS);
+}
+
+static void front_ended(struct conn *c, int error)
+{
+	struct front *f = c->owner;
+
+	if (f->state == FRONT_OPENING) {
+		backend_cancel(f->attempt);
+		f->attempt = NULL;
+		front_log_refusal(f, error ? REASON_CLIENT_RESET
+					   : REASON_CLIENT_GONE,
+			"while the backend was being opened");
+	}
+	if (f->state == FRONT_ANSWER && !error)
+		return; /* a half-closed client still gets its answer */
+	conn_close(c);
+}
+
+static void front_timer(struct timer *t)
+{
+	struct front *f = CONTAINER_OF(t, struct front, timer);
+
+	if (f->served && f->head.n == 0)
+		conn_close(f->conn); /* idle between two requests: no news */
+	else
+		front_refuse(f, NULL, REASON_HEAD_TIMEOUT, NULL);
+}
+
+static void await_request(struct front *f)
+{
+	int64_t ms = f->served && f->head.n == 0
+		? f->client.listen->keepalive_timeout
+		: f->client.listen->handshake_timeout;
+
+	timer_set(f->worker->loop, &f->timer,
+		loop_now(f->worker->loop) + ms);
+}
+
+/* --- refusing ----------------------------------------------------------------------*/
+
+void front_log_refusal(struct front *f, enum reason reason, const char *detail)
+{
+	struct worker *w = f->worker;
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+	const struct conf_route *route = f->client.route;
+
+	worker_count_reason(w, reason);
+	if (++w->refusals > REFUSALS_LOGGED) {
+		w->refusals_hidden++;
+		return;
+	}
+	LOG(LOG_INFO, "refuse", F_STR("id", client_id(&f->client, id)),
+		F_STR("listen", f->client.listen->section.name),
+		F_STR("route", route ? route->section.name : NULL),
+		F_STR("subject", f->client.subject),
+		F_STR("peer", addr_format(&f->client.peer, peer)),
+		F_STR("path", f->upgrade.path),
+		F_STR("reason", reason_get(reason)->word),
+		F_STR("detail", detail));
+}
+
+void front_log_refusals(struct worker *w)
+{
+	if (w->refusals_hidden > 0)
+		LOG(LOG_WARN, "refuse-suppressed",
+			F_INT("count", w->refusals_hidden));
+	w->refusals = w->refusals_hidden = 0;
+}
+
+/*
+ * A page's script can't see an HTTP status: for it the upgrade is finished and
+ * closed at once, with the reason where CloseEvent shows it.
+ */
+static bool refuse_by_close(const struct front *f, enum reason reason)
+{
+	int reject = f->client.route ? f->client.route->reject
+				     : CONF_REJECT_AUTO;
+
+	if (!f->upgrade.possible || !reason_get(reason)->code)
+		return false;
+	return reject == CONF_REJECT_CLOSE ||
+		(reject == CONF_REJECT_AUTO && f->upgrade.origin);
+}
+
+static int close_text(struct buf *out, struct front *f, enum reason reason,
+	const char *id)
+{
+	const struct reason_info *info = reason_get(reason);
+	uint8_t payload[WS_CONTROL_MAX], head[WS_HEAD_MAX];
+	struct buf text = { 0 };
+	size_t n, head_n;
+	int result = -1;
+
+	if (buf_add_printf(&text, "%s: %s", info->word, info->text) == 0 &&
+		reply_switch(out, front_accept(f),
+			str_of(f->upgrade.offer), id) == 0) {
+		n = ws_encode_close(payload, info->code, buf_str(&text));
+		head_n = ws_encode_head(head, WS_CLOSE, true, n, NULL);
+		result = buf_add(out, head, head_n, SIZE_MAX) < 0 ||
+				buf_add(out, payload, n, SIZE_MAX) < 0
+			? -1
+			: 0;
+	}
+	buf_free(&text);
+	return result;
+}
+
+void front_refuse(struct front *f, const struct request *r, enum reason reason,
+	const char *detail)
+{
+	struct buf out = { 0 };
+	char id[CLIENT_ID_TEXT];
+	bool head = r && str_eq(r->head.method, STR("HEAD"));
+	int failed;
+
+	front_log_refusal(f, reason, detail);
+	client_id(&f->client, id);
+	if (refuse_by_close(f, reason))
+		failed = close_text(&out, f, reason, id);
+	else
+		failed = reply_refusal(&out, reason, 0, id, head);
+	if (!failed)
+		conn_send(f->conn, NULL, 0, out.p, out.n);
+	conn_flush(f->conn);
+	buf_free(&out);
+	front_leave(f);
+}
+
+/* --- the upgrade ---------------------------------------------------------------------*/
+
+struct str front_accept(const struct front *f)
+{
+	return (struct str){ f->upgrade.accept, HANDSHAKE_ACCEPT };
+}
+
+static bool offered(const struct request *r, struct str name)
+{
+	struct handshake_offers o;
+	struct str p;
+
+	handshake_offers_init(&o, &r->head);
+	while (handshake_offers_next(&o, &p))
+		if (str_eq(p, name))
+			return true;
+	return false;
+}
+
+/* The client's first offer that the route allows. */
+static struct str select_protocol(const struct conf_route *route,
+	const struct request *r)
+{
+	struct handshake_offers o;
+	struct str p;
+
+	handshake_offers_init(&o, &r->head);
+	while (handshake_offers_next(&o, &p))
+		for (size_t i = 0; i < route->subprotocols.n; i++)
+			if (str_eq(p, str_of(route->subprotocols.v[i])))
+				return p;
+	return STR_NONE;
+}
+
+/*
+ * Keeps what the end of the upgrade needs, for the request is forgotten while
+ * the backend is opened.
+ */
+static int keep_upgrade(struct front *f, const struct request *r)
+{
+	struct front_upgrade *u = &f->upgrade;
+	struct handshake_offers o;
+	struct str p, selected = STR_NONE;
+
+	upgrade_free(u);
+	u->path = str_dup(r->path);
+	if (!u->path)
+		return -1;
+	if (!request_can_upgrade(r))
+		return 0;
+	u->possible = true;
+	u->origin = r->origin.p != NULL;
+	handshake_accept(u->accept, r->key);
+	/* A browser takes a 101 only if one of its offers is in it. */
+	handshake_offers_init(&o, &r->head);
+	while (!u->offer && handshake_offers_next(&o, &p)) {
+		if (auth_is_token(p))
+			continue;
+		u->offer = str_dup(p);
+		if (!u->offer)
+			return -1;
+	}
+	u->plain = offered(r, STR(AUTH_SUBPROTOCOL_PLAIN));
+	if (f->client.route && f->client.route->to.kind != BACKEND_WS)
+		selected = select_protocol(f->client.route, r);
+	if (selected.p) {
+		u->selected = str_dup(selected);
+		if (!u->selected)
+			return -1;
+	}
+	return 0;
+}
+
+static void log_open(const struct front *f)
+{
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	LOG(LOG_INFO, "open", F_STR("id", client_id(&f->client, id)),
+		F_STR("listen", f->client.listen->section.name),
+		F_STR("route", f->client.route->section.name),
+		F_STR("subject", f->client.subject),
+		F_STR("peer", addr_format(&f->client.peer, peer)),
+		F_STR("path", f->upgrade.path),
+		F_INT("open_ms",
+			loop_now(f->worker->loop) - f->opening_ms));
+}
+
+/* The backend is open: the 101, then the connection changes hands. */
+static void front_upgrade(struct front *f, const struct backend_result *b)
+{
+	struct worker *w = f->worker;
+	struct conn *c = f->conn;
+	struct buf out = { 0 }, early = f->head;
+	struct str protocol = b->protocol;
+	struct end *client_end;
+	struct pair *pair;
+	char id[CLIENT_ID_TEXT];
+
+	if (!protocol.p)
+		protocol = str_of(f->upgrade.selected);
+	if (!protocol.p && f->upgrade.plain)
+		protocol = STR(AUTH_SUBPROTOCOL_PLAIN);
+	client_id(&f->client, id);
+	if (reply_switch(&out, front_accept(f), protocol, id) < 0)
+		goto no_memory;
+	client_end = ws_end_new(w, c, END_CLIENT, f->client.route);
+	if (!client_end)
+		goto no_memory;
+	conn_set_reading(c, false);
+	conn_send(c, NULL, 0, out.p, out.n);
+	buf_free(&out);
+	admission_use_token(&f->client);
+	pair = pair_new(w, &f->client, client_end, b->end);
+	if (!pair) {
+		front_log_refusal(f, REASON_INTERNAL, "no memory");
+		client_end->ops->close(client_end, WS_CODE_INTERNAL_ERROR,
+			STR("internal"));
+		backend_discard(b->end);
+		front_free(f);
+		return;
+	}
+	log_open(f);
+	f->client = (struct client){ 0 };
+	f->head = (struct buf){ 0 };
+	front_free(f);
+	if (early.n > 0)
+		ws_end_feed(client_end, early.p, early.n);
+	buf_free(&early);
+	if (b->early && b->early->n > 0 && pair->end[END_BACKEND])
+		ws_end_feed(pair->end[END_BACKEND], b->early->p, b->early->n);
+	return;
+no_memory:
+	buf_free(&out);
+	backend_discard(b->end);
+	front_refuse(f, NULL, REASON_INTERNAL, "no memory");
+}
+
+/* A ws backend's own refusal goes on as it came, where a status is shown. */
+static void pass_refusal(struct front *f, const struct backend_result *b)
+{
+	struct buf out = { 0 }, fields = { 0 };
+	char id[CLIENT_ID_TEXT];
+	struct reply reply = { .status = b->status, .close = true,
+		.has_length = true, .length = b->body.n };
+
+	front_log_refusal(f, b->reason, b->detail);
+	reply.id = client_id(&f->client, id);
+	if (b->type.n > 0 &&
+		buf_add_printf(&fields, "Content-Type: %.*s\r\n",
+			(int)b->type.n, b->type.p) < 0)
+		goto out;
+	reply.fields = buf_str(&fields);
+	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
+		conn_send(f->conn, NULL, 0, out.p, out.n);
+	conn_flush(f->conn);
+out:
+	buf_free(&out);
+	buf_free(&fields);
+	front_leave(f);
+}
+
+static void backend_done(void *owner, const struct backend_result *b)
+{
+	struct front *f = owner;
+
+	f->attempt = NULL;
+	if (b->reason == REASON_NONE) {
+		front_upgrade(f, b);
+	} else if (b->reason == REASON_BACKEND_STATUS &&
+		!refuse_by_close(f, b->reason)) {
+		pass_refusal(f, b);
+	} else {
+		LOG(LOG_WARN, "backend-error",
+			F_STR("route", f->client.route->section.name),
+			F_STR("reason", reason_get(b->reason)->word),
+			F_STR("detail", b->detail));
+		front_refuse(f, NULL, b->reason, b->detail);
+	}
+}
+
+static void open_backend(struct front *f, const struct request *r,
+	const struct captures *captures)
+{
+	set_state(f, FRONT_OPENING);
+	f->opening_ms = loop_now(f->worker->loop);
+	f->attempt = backend_open(&(struct backend_params){
+		.worker = f->worker,
+		.client = &f->client,
+		.request = r,
+		.captures = captures,
+		.client_fd = f->conn->fd,
+		.done = backend_done,
+		.owner = f });
+	if (!f->attempt)
+		front_refuse(f, r, REASON_INTERNAL, "no memory");
+}
+
+/* --- a request -------------------------------------------------------------------------*/
+
+static enum reason check_limits(const struct front *f)
+{
+	if (f->over != REASON_NONE)
+		return (enum reason)f->over;
+	return worker_memory_full(f->worker) ? REASON_MEMORY : REASON_NONE;
+}
+
+static void dispatch_route(struct front *f, const struct request *r,
+	const struct captures *captures)
+{
+	const char *detail;
+	enum reason reason;
+
+	if (!r->upgrade) {
+		front_refuse(f, r, REASON_UPGRADE, NULL);
+		return;
+	}
+	reason = gate_check_route(f->worker->shared, r, &f->client, &detail);
+	if (reason != REASON_NONE)
+		front_refuse(f, r, reason, detail);
+	else
+		open_backend(f, r, captures);
+}
+
+static void dispatch_page(struct front *f, const struct request *r)
+{
+	struct page_match match;
+	struct page_answer a;
+	struct page_visitor visitor;
+	const char *detail = NULL;
+	enum reason reason = REASON_NOT_FOUND;
+
+	if (r->upgrade || !page_find(f->client.conf, f->client.listen, r->path,
+				  &match)) {
+		front_refuse(f, r, REASON_NOT_FOUND, NULL);
+		return;
+	}
+	if (page_builtin(&a, r->path, r)) {
+		front_answer(f, r, &a);
+		return;
+	}
+	reason = gate_check_page(f->worker->shared, r, match.page, &f->client,
+		&detail);
+	if (reason != REASON_NONE) {
+		front_refuse(f, r, reason, detail);
+		return;
+	}
+	visitor.subject = f->client.subject;
+	visitor.perm = (enum jwt_perm)f->client.perm;
+	page_answer(&a, &match, r, &visitor, front_unix_ms());
+	front_answer(f, r, &a);
+}
+
+static void dispatch(struct front *f, struct request *r, enum reason reason,
+	const char *why)
+{
+	struct captures captures;
+
+	if (reason == REASON_NONE || reason == REASON_HOST) {
+		if (str_eq(r->path, STR("/healthz")) && !r->upgrade) {
+			front_answer_health(f, r);
+			return;
+		}
+	}
+	if (keep_upgrade(f, r) < 0)
+		reason = REASON_INTERNAL;
+	if (reason != REASON_NONE && reason != REASON_HOST) {
+		front_refuse(f, r, reason, why);
+		return;
+	}
+	if (!conf_admits(&f->client.listen->allow, &f->client.listen->deny,
+		    &f->client.peer)) {
+		front_refuse(f, r, REASON_ADDRESS, NULL);
+		return;
+	}
+	if (reason == REASON_NONE)
+		reason = check_limits(f);
+	if (reason != REASON_NONE) {
+		front_refuse(f, r, reason, why);
+		return;
+	}
+	f->client.route = gate_find_route(f->client.conf, f->client.listen, r,
+		&captures);
+	if (!f->client.route) {
+		dispatch_page(f, r);
+		return;
+	}
+	if (keep_upgrade(f, r) < 0) /* now that the route is known */
+		front_refuse(f, r, REASON_INTERNAL, NULL);
+	else
+		dispatch_route(f, r, &captures);
+}
+
+/* Takes one complete request off the bytes. */
+static void take_request(struct front *f, size_t n)
+{
+	/* What the request's views point into, until it is dealt with. */
+	struct buf bytes = f->head;
+	struct request r;
+	const char *why;
+	enum reason reason;
+
+	f->head = (struct buf){ 0 };
+	f->scanned = 0;
+	if (buf_add(&f->head, bytes.p + n, bytes.n - n, SIZE_MAX) < 0) {
+		buf_free(&bytes);
+		conn_close(f->conn);
+		return;
+	}
+	timer_clear(f->worker->loop, &f->timer);
+	reason = request_parse(&r, (const char *)bytes.p, n, f->client.listen,
+		f->address, &f->client.socket_peer, &why);
+	if (!addr_same_ip(&r.peer, &f->client.peer))
+		f->over = (uint8_t)admission_set_peer(f->worker->shared,
+			&f->client, &r.peer);
+	dispatch(f, &r, reason, why);
+	request_free(&r);
+	buf_free(&bytes);
+}
+
+static void front_process(struct front *f)
+{
+	size_t max = (size_t)f->client.listen->max_header;
+	ssize_t n;
+
+	if (f->head.n == 0)
+		return;
+	n = http_find_end((const char *)f->head.p, f->head.n, &f->scanned);
+	if (n < 0)
+		front_refuse(f, NULL, REASON_BAD_REQUEST,
+			f->head.p[0] == 0x16 ? "TLS on a plain port"
+					     : "not an HTTP head");
+	else if ((size_t)n > max || (n == 0 && f->head.n > max))
+		front_refuse(f, NULL, REASON_HEAD_SIZE, NULL);
+	else if (n > 0)
+		take_request(f, (size_t)n);
+}
+
+void front_set_answering(struct front *f)
+{
+	set_state(f, FRONT_ANSWER);
+}
+
+static void front_again(struct deferred *d)
+{
+	struct front *f = CONTAINER_OF(d, struct front, again);
+
+	if (f->conn->state != CONN_OPEN)
+		return;
+	set_state(f, FRONT_HEAD);
+	f->served = true;
+	await_request(f);
+	conn_set_reading(f->conn, true);
+	front_process(f);
+}
+
+/* Not at once: a client that pipelines must not deepen the stack. */
+void front_done(struct front *f)
+{
+	if (f->close_after || f->conn->ended_called)
+		front_leave(f);
+	else
+		loop_defer(f->worker->loop, &f->again, front_again);
+}
+
+static void front_input(struct conn *c, uint8_t *p, size_t n)
+{
+	struct front *f = c->owner;
+	bool first = f->head.n == 0;
+
+	if (buf_add(&f->head, p, n, SIZE_MAX) < 0) {
+		conn_close(c);
+		return;
+	}
+	if (f->state == FRONT_HEAD) {
+		if (first && f->served)
+			await_request(f); /* the time of this request begins */
+		front_process(f);
+	} else if (f->head.n >= (size_t)f->client.listen->max_header) {
+		conn_set_reading(c, false);
+	}
+}
+
+static void front_drained(struct conn *c)
+{
+	front_answer_more(c->owner);
+}
+
+static const struct conn_cb front_cb = {
+	.input = front_input,
+	.drained = front_drained,
+	.ended = front_ended,
+	.closed = front_closed,
+};
+
+void front_give_way(struct front *f)
+{
+	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
+	conn_close(f->conn);
+}
+
+void front_drain(struct front *f)
+{
+	if (f->state == FRONT_OPENING) {
+		backend_cancel(f->attempt);
+		f->attempt = NULL;
+		front_refuse(f, NULL, REASON_SHUTDOWN, NULL);
+	} else if (f->state == FRONT_HEAD) {
+		conn_close(f->conn);
+	} else {
+		f->close_after = true; /* the answer under way is finished */
+	}
+}
+
+void front_new(struct worker *w, int fd, const struct addr *peer,
+	const struct conf_listen *listen, const struct conf_address *address)
+{
+	struct front *f = calloc(1, sizeof(*f));
+
+	if (!f || timer_init(w->loop, &f->timer, front_timer) < 0)
+		goto no_memory;
+	f->conn = conn_new(w->loop, fd, fd, &front_cb, f);
+	if (!f->conn) {
+		timer_fini(w->loop, &f->timer);
+		free(f);
+		worker_count_reason(w, REASON_INTERNAL);
+		return;
+	}
+	conn_tune(fd, KEEPALIVE_S, 0);
+	f->worker = w;
+	f->address = address;
+	f->file = -1;
+	f->state = FRONT_LEAVING;
+	f->client = (struct client){ .conf = conf_ref(w->conf),
+		.listen = listen, .socket_peer = *peer, .peer = *peer,
+		.expire_at = JWT_NEVER };
+	f->client.id = atomic_fetch_add_explicit(&w->shared->next_id, 1,
+		memory_order_relaxed);
+	TAILQ_INSERT_TAIL(&w->fronts, f, next);
+	set_state(f, FRONT_HEAD);
+	if (!conf_admits(&listen->allow, &listen->deny, peer) &&
+		!cidr_list_contains(&listen->trusted_proxies, peer)) {
+		front_log_refusal(f, REASON_ADDRESS, "on the socket");
+		conn_close(f->conn);
+		return;
+	}
+	f->over = (uint8_t)admission_enter(w->shared, &f->client);
+	await_request(f);
+	conn_set_reading(f->conn, true);
+	return;
+no_memory:
+	free(f);
+	close(fd);
+	worker_count_reason(w, REASON_INTERNAL);
+}

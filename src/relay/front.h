@@ -1,0 +1,30 @@
+/*
+ * front.h: the HTTP side of a client connection: from accept to the answer,
+ * or to the upgrade, which hands it over to a pair.
+ *
+ *   HEAD: collect a request -> understand -> a page: ANSWER -> HEAD again
+ *                                         -> a route: gate, OPENING -> pair
+ *                                         -> refused: LEAVING
+ */
+#ifndef RELAY_FRONT_H
+#define RELAY_FRONT_H
+
+#include "base/addr.h"
+#include "base/compiler.h"
+
+struct conf_address;
+struct conf_listen;
+struct front;
+struct worker;
+
+/* Takes the socket. Without memory it is closed and counted. */
+void front_new(struct worker *w, int fd, const struct addr *peer,
+	const struct conf_listen *listen, const struct conf_address *address);
+/* The relay stops: no further request, what is being opened is refused. */
+void front_drain(struct front *f);
+/* The oldest request that is not complete gives way. */
+void front_give_way(struct front *f);
+/* Once a second. */
+void front_log_refusals(struct worker *w);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * A file goes out in parts: as long as the connection's queue is short another
+ * part is read, and the rest follows when it has drained.
+ */
+#include "relay/front_answer.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/front_private.h"
+#include "relay/page.h"
+#include "relay/reply.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+
+#define PART (64u * 1024)
+
+int64_t front_unix_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void front_answer_free(struct front *f)
+{
+	if (f->file >= 0)
+		close(f->file);
+	f->file = -1;
+	f->file_left = 0;
+}
+
+/* HTTP/1.1 stays open unless told otherwise (RFC 9112 section 9.3). */
+static bool must_close(const struct front *f, const struct request *r)
+{
+	return f->worker->draining || r->head.minor == 0 ||
+		http_has_element(&r->head, STR("Connection"), STR("close"));
+}
+
+void front_answer_more(struct front *f)
+{
+	char part[PART];
+
+	if (f->state != FRONT_ANSWER)
+		return;
+	while (f->file_left > 0 && f->conn->queued < PART) {
+		size_t want = f->file_left < PART ? (size_t)f->file_left
+						  : PART;
+		ssize_t n = read(f->file, part, want);
+
+		if (n <= 0) { /* it shrank: the client must see a torn answer */
+			conn_close(f->conn);
+			return;
+		}
+		f->file_left -= (uint64_t)n;
+		conn_send(f->conn, NULL, 0, part, (size_t)n);
+		conn_flush(f->conn);
+	}
+	if (f->file_left == 0 && f->conn->queued == 0) {
+		front_answer_free(f);
+		front_done(f);
+	}
+}
+
+static void send_answer(struct front *f, const struct request *r,
+	const struct reply *reply, struct str body)
+{
+	struct buf out = { 0 };
+	bool head = str_eq(r->head.method, STR("HEAD"));
+
+	front_set_answering(f);
+	f->close_after = reply->close;
+	if (reply_head(&out, reply) < 0 ||
+		(!head && buf_add_str(&out, body) < 0)) {
+		buf_free(&out);
+		conn_close(f->conn);
+		return;
+	}
+	if (head)
+		front_answer_free(f);
+	conn_send(f->conn, NULL, 0, out.p, out.n);
+	conn_flush(f->conn);
+	buf_free(&out);
+	front_answer_more(f);
+}
+
+static void log_page(const struct front *f, const struct request *r, int status)
+{
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	LOG(LOG_DEBUG, "page", F_STR("id", client_id(&f->client, id)),
+		F_STR("peer", addr_format(&f->client.peer, peer)),
+		F_STR("subject", f->client.subject), F_VIEW("path", r->path),
+		F_INT("status", status));
+}
+
+void front_answer(struct front *f, const struct request *r,
+	struct page_answer *a)
+{
+	char id[CLIENT_ID_TEXT];
+	struct reply reply = { .status = a->status,
+		.fields = buf_str(&a->fields), .close = must_close(f, r),
+		/* RFC 9110 section 15.4.5: a 304 has no content. */
+		.has_length = a->status != 304,
+		.length = a->fd >= 0 ? a->size : a->body.n };
+
+	if (a->reason != REASON_NONE) {
+		front_refuse(f, r, a->reason, NULL);
+		page_answer_free(a);
+		return;
+	}
+	log_page(f, r, a->status);
+	reply.id = client_id(&f->client, id);
+	if (a->fd < 0 && a->body.n == 0 && a->size > 0)
+		reply.length = a->size; /* HEAD */
+	f->file = a->fd;
+	f->file_left = a->fd >= 0 ? a->size : 0;
+	a->fd = -1;
+	send_answer(f, r, &reply, buf_str(&a->body));
+	page_answer_free(a);
+}
+
+void front_answer_health(struct front *f, const struct request *r)
+{
+	char id[CLIENT_ID_TEXT];
+	struct reply reply = { .status = f->worker->draining ? 503 : 200,
+		.fields = STR("Content-Type: text/plain; charset=utf-8\r\n"
+			      "Cache-Control: no-store\r\n"),
+		.close = must_close(f, r), .has_length = true, .length = 3 };
+
+	reply.id = client_id(&f->client, id);
+	send_answer(f, r, &reply, STR("ok\n"));
+}

@@ -1,0 +1,76 @@
+/*
+ * front_private.h: the front's own structure, for its two files: front.c
+ * (requests, refusals, the upgrade) and front_answer.c (pages).
+ */
+#ifndef RELAY_FRONT_PRIVATE_H
+#define RELAY_FRONT_PRIVATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/reason.h"
+#include "codec/handshake.h"
+#include "net/loop.h"
+#include "relay/client.h"
+
+struct attempt;
+struct conf_address;
+struct conn;
+struct request;
+struct worker;
+
+/* How long a client may take to read our last word. */
+#define FRONT_LINGER_MS 5000
+
+enum front_state {
+	FRONT_HEAD,    /* waits for a request, or for the rest of one */
+	FRONT_ANSWER,  /* a page is on its way */
+	FRONT_OPENING, /* a backend is being opened */
+	FRONT_LEAVING, /* the last answer is on its way */
+};
+
+struct front_upgrade { /* what is kept of a request that asks for one */
+	bool possible; /* proper: may be finished */
+	bool origin;   /* it came from a page */
+	bool plain;    /* "wsuri" was offered */
+	char accept[HANDSHAKE_ACCEPT];
+	char *offer;    /* its first subprotocol that is no token */
+	char *selected; /* what we selected; NULL: nothing, or the backend will */
+	char *path;     /* for logs; of any request */
+};
+
+struct front {
+	TAILQ_ENTRY(front) next; /* in worker->fronts */
+	struct worker *worker;
+	struct conn *conn;
+	const struct conf_address *address;
+	struct client client;
+	struct timer timer;
+	struct buf head;   /* bytes not yet understood */
+	size_t scanned;    /* see http_find_end */
+	struct front_upgrade upgrade;
+	struct attempt *attempt; /* while OPENING */
+	int64_t opening_ms;
+	int file;          /* of the answer under way, -1 = none */
+	uint64_t file_left;
+	uint8_t state;     /* enum front_state; front.c's set_state */
+	uint8_t over;      /* enum reason: the limit it came over */
+	bool served;       /* a request was answered before */
+	bool close_after;  /* the answer under way is the last */
+	struct deferred again; /* go on with the next request */
+};
+
+/* front.c */
+void front_refuse(struct front *f, const struct request *r, enum reason reason,
+	const char *detail);
+void front_log_refusal(struct front *f, enum reason reason,
+	const char *detail);
+struct str front_accept(const struct front *f);
+void front_set_answering(struct front *f);
+/* The answer has left: wait for another request, or leave. */
+void front_done(struct front *f);
+
+#endif

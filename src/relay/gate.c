@@ -1,0 +1,122 @@
+#include "relay/gate.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "codec/origin.h"
+#include "relay/admission.h"
+#include "relay/auth.h"
+#include "relay/client.h"
+#include "relay/page.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+
+static int64_t unix_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static bool listens(const struct conf_listens *l,
+	const struct conf_listen *listen)
+{
+	if (l->n == 0)
+		return true;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i] == listen)
+			return true;
+	return false;
+}
+
+const struct conf_route *gate_find_route(const struct conf *conf,
+	const struct conf_listen *listen, const struct request *r,
+	struct captures *captures)
+{
+	for (size_t i = 0; i < conf->routes_n; i++) {
+		const struct conf_route *route = &conf->routes[i];
+
+		if (!listens(&route->listens, listen))
+			continue;
+		if (route->host &&
+			!str_eq_nocase(str_of(route->host), r->authority.host))
+			continue;
+		if (pattern_match(route->pattern, r->path, captures))
+			return route;
+	}
+	return NULL;
+}
+
+static bool origin_listed(const struct conf_route *route, struct str origin)
+{
+	for (size_t i = 0; i < route->origins.n; i++)
+		if (origin_matches(origin, str_of(route->origins.v[i])))
+			return true;
+	return false;
+}
+
+/*
+ * Browsers send an Origin with every upgrade and pages cannot forge it; a
+ * program that sends none is no page, and nobody's cookies are at stake.
+ */
+static bool origin_allowed(const struct conf_route *route,
+	const struct request *r)
+{
+	if (!r->origin.p)
+		return true;
+	switch ((enum conf_origins)route->origins_kind) {
+	case CONF_ORIGINS_SAME:
+		return origin_is_same(r->origin, r->host, r->secure);
+	case CONF_ORIGINS_ANY:
+		return true;
+	case CONF_ORIGINS_LIST:
+		return origin_listed(route, r->origin);
+	}
+	return false;
+}
+
+enum reason gate_check_route(struct shared *s, const struct request *r,
+	struct client *c, const char **detail)
+{
+	const struct conf_route *route = c->route;
+	enum reason reason;
+
+	*detail = NULL;
+	if (!conf_admits(&route->allow, &route->deny, &c->peer))
+		return REASON_ADDRESS;
+	reason = admission_enter_route(s, c);
+	if (reason != REASON_NONE)
+		return reason;
+	if (!origin_allowed(route, r))
+		return REASON_ORIGIN;
+	c->perm = JWT_READ_WRITE;
+	c->expire_at = JWT_NEVER;
+	if (route->auth == CONF_AUTH_NONE)
+		return REASON_NONE;
+	return auth_check(&(struct auth_params){
+				  .keys = &route->use_keys,
+				  .token_param = route->token_param,
+				  .single_use = route->single_use,
+				  .shared = s,
+				  .now_ms = unix_ms() },
+		r, c, detail);
+}
+
+enum reason gate_check_page(struct shared *s, const struct request *r,
+	const struct conf_page *page, struct client *c, const char **detail)
+{
+	*detail = NULL;
+	free(c->subject); /* of the request before, on the same connection */
+	c->subject = NULL;
+	c->perm = JWT_READ_WRITE;
+	if (!conf_admits(&page->allow, &page->deny, &c->peer))
+		return REASON_ADDRESS;
+	if (page->auth == CONF_AUTH_NONE)
+		return REASON_NONE;
+	return auth_check(&(struct auth_params){ .keys = &c->conf->all_keys,
+				  .token_param = "token",
+				  .shared = s,
+				  .now_ms = unix_ms() },
+		r, c, detail);
+}

@@ -1,0 +1,34 @@
+/*
+ * gate.h: who may come in. Order: address, limits, route, origin, token; then
+ * the backend.
+ */
+#ifndef RELAY_GATE_H
+#define RELAY_GATE_H
+
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "codec/pattern.h"
+#include "conf/conf.h"
+
+struct client;
+struct page_match;
+struct request;
+struct shared;
+
+/* The first route, in file order, of this listener, Host and path. */
+MUST_CHECK const struct conf_route *gate_find_route(const struct conf *conf,
+	const struct conf_listen *listen, const struct request *r,
+	struct captures *captures);
+/*
+ * Everything that stands between a request and its route, which the client
+ * names already. Fills in the client. *detail: more for the log, or NULL; it
+ * lives forever.
+ */
+MUST_CHECK enum reason gate_check_route(struct shared *s,
+	const struct request *r, struct client *c, const char **detail);
+/* The same for a page; with auth = token the client becomes the visitor. */
+MUST_CHECK enum reason gate_check_page(struct shared *s,
+	const struct request *r, const struct conf_page *page,
+	struct client *c, const char **detail);
+
+#endif

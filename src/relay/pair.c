@@ -1,0 +1,458 @@
+/*
+ *   client end --pair_input--> [rights, limits, counters] --send--> backend end
+ *        ^                                                              |
+ *        '------send------ [counters] <----------pair_input-------------'
+ *
+ * Flow: when the queue of one side is over queue_limit (or the daemon over
+ * max_memory), the other side is not read; pair_drained undoes it.
+ */
+#include "relay/pair.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "codec/jwt.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/admission.h"
+#include "relay/rate.h"
+#include "relay/worker.h"
+
+static const char *const side_names[] = { "client", "backend" };
+
+struct pair_rate {
+	struct rate messages, bytes;
+	struct timer timer;
+	struct pair *pair;
+};
+
+bool pair_is_open(const struct pair *p)
+{
+	return p->reason == REASON_NONE;
+}
+
+static int other_side(int side)
+{
+	return side == END_CLIENT ? END_BACKEND : END_CLIENT;
+}
+
+struct end *pair_other(const struct end *e)
+{
+	return e->pair->end[other_side(e->side)];
+}
+
+/* --- the end ---------------------------------------------------------------------*/
+
+static void log_close(const struct pair *p)
+{
+	const struct reason_info *r = reason_get((enum reason)p->reason);
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	LOG(LOG_INFO, "close", F_STR("id", client_id(&p->client, id)),
+		F_STR("route", p->client.route->section.name),
+		F_STR("subject", p->client.subject),
+		F_STR("peer", addr_format(&p->client.peer, peer)),
+		F_STR("reason", r->word),
+		F_STR("side", side_names[p->side]),
+		p->code ? F_INT("code", p->code) : F_NONE,
+		F_INT("age_ms", p->ended_ms - p->opened_ms),
+		F_INT("client_messages", p->flow[END_CLIENT].messages),
+		F_INT("client_bytes", p->flow[END_CLIENT].bytes),
+		F_INT("backend_messages", p->flow[END_BACKEND].messages),
+		F_INT("backend_bytes", p->flow[END_BACKEND].bytes),
+		F_INT("client_dropped", p->flow[END_CLIENT].dropped),
+		F_INT("backend_dropped", p->flow[END_BACKEND].dropped),
+		F_STR("detail", p->detail));
+}
+
+static void pair_free(struct pair *p)
+{
+	struct worker *w = p->worker;
+
+	log_close(p);
+	worker_count_reason(w, (enum reason)p->reason);
+	counter_add(&w->counters.closed, 1);
+	admission_leave(w->shared, &p->client);
+	TAILQ_REMOVE(&w->pairs, p, next);
+	timer_fini(w->loop, &p->timer);
+	if (p->rate)
+		timer_fini(w->loop, &p->rate->timer);
+	free(p->rate);
+	for (int side = 0; side < 2; side++)
+		buf_free(&p->flow[side].whole);
+	free(p->detail);
+	free(p);
+}
+
+static void whole_free(struct pair *p, int side)
+{
+	struct buf *b = &p->flow[side].whole;
+
+	atomic_fetch_sub_explicit(p->worker->loop->queued, b->n,
+		memory_order_relaxed);
+	buf_free(b);
+}
+
+void pair_gone(struct end *e)
+{
+	struct pair *p = e->pair;
+
+	if (!p)
+		return; /* backend_discard */
+	assert(!pair_is_open(p)); /* it was closed by the pair before */
+	if (e->conn)
+		p->flow[e->side].dropped += e->conn->dropped;
+	p->end[e->side] = NULL;
+	if (!p->end[END_CLIENT] && !p->end[END_BACKEND])
+		pair_free(p);
+}
+
+/* "word: text", as a page finds it in its CloseEvent. */
+static struct str default_text(enum reason r, char text[WS_CLOSE_REASON_MAX],
+	struct str words)
+{
+	const struct reason_info *info = reason_get(r);
+	struct buf b = { 0 };
+	struct str s = STR_NONE;
+
+	if (words.p)
+		return words;
+	if (buf_add_printf(&b, "%s: %s", info->word, info->text) == 0) {
+		s = (struct str){ text,
+			utf8_prefix(b.p, b.n, WS_CLOSE_REASON_MAX) };
+		memcpy(text, b.p, s.n);
+	}
+	buf_free(&b);
+	return s;
+}
+
+/* What a ws backend is told: not what was the client's fault. */
+static uint16_t backend_code(const struct pair *p, uint16_t code)
+{
+	switch ((enum reason)p->reason) {
+	case REASON_CLIENT_CLOSE:
+	case REASON_BACKEND_CLOSE:
+		return code;
+	case REASON_BACKEND_PROTOCOL:
+		return WS_CODE_PROTOCOL_ERROR;
+	default:
+		return WS_CODE_GOING_AWAY;
+	}
+}
+
+/* What the client is told; 0: there is nobody to tell. */
+static uint16_t client_code(const struct pair *p, uint16_t code)
+{
+	switch ((enum reason)p->reason) {
+	case REASON_CLIENT_GONE:
+	case REASON_CLIENT_RESET:
+		return 0;
+	case REASON_BACKEND_CLOSE:
+		/* A ws backend's empty close frame stays empty. */
+	case REASON_CLIENT_CLOSE:
+		return code;
+	default:
+		return code ? code : WS_CODE_GOING_AWAY;
+	}
+}
+
+void pair_ended(struct pair *p, enum end_side side, const struct ending *why)
+{
+	const struct reason_info *info = reason_get(why->reason);
+	uint16_t code = why->code ? why->code : info->code;
+	char text[WS_CLOSE_REASON_MAX];
+	struct str words;
+	struct end *client = p->end[END_CLIENT];
+	struct end *backend = p->end[END_BACKEND];
+
+	if (!pair_is_open(p))
+		return;
+	p->reason = (uint8_t)why->reason;
+	p->side = (uint8_t)side;
+	p->code = code;
+	p->ended_ms = loop_now(p->worker->loop);
+	/* Without memory the line lacks its detail, no more. */
+	p->detail = why->detail ? str_dup(str_of(why->detail)) : NULL;
+	timer_clear(p->worker->loop, &p->timer);
+	if (p->rate)
+		timer_clear(p->worker->loop, &p->rate->timer);
+	for (int i = 0; i < 2; i++)
+		whole_free(p, i);
+	words = default_text(why->reason, text, why->text);
+	if (why->reason == REASON_CLIENT_CLOSE ||
+		why->reason == REASON_BACKEND_CLOSE)
+		words = why->text; /* the peer's own, or none */
+	client->ops->close(client, client_code(p, code), words);
+	backend->ops->close(backend, backend_code(p, code), words);
+}
+
+void pair_abort(struct pair *p, enum reason reason)
+{
+	pair_ended(p, END_CLIENT, &(struct ending){ .reason = reason });
+	for (int side = 0; side < 2; side++)
+		if (p->end[side] && p->end[side]->conn)
+			conn_close(p->end[side]->conn);
+}
+
+/* --- limits ----------------------------------------------------------------------*/
+
+static void pause_side(struct pair *p, int side, uint8_t why)
+{
+	struct pair_flow *f = &p->flow[side];
+
+	if (!f->paused)
+		p->end[side]->ops->flow(p->end[side], false);
+	f->paused |= why;
+}
+
+static void resume_side(struct pair *p, int side, uint8_t why)
+{
+	struct pair_flow *f = &p->flow[side];
+
+	if (!(f->paused & why))
+		return;
+	f->paused &= (uint8_t)~why;
+	if (!f->paused && pair_is_open(p))
+		p->end[side]->ops->flow(p->end[side], true);
+}
+
+static void rate_timer(struct timer *t)
+{
+	struct pair_rate *r = CONTAINER_OF(t, struct pair_rate, timer);
+
+	resume_side(r->pair, END_CLIENT, PAIR_PAUSED_RATE);
+}
+
+/* After the message was passed on: its sender is read again when it may. */
+static void rate_take(struct pair *p, const struct piece *piece)
+{
+	struct pair_rate *r = p->rate;
+	int64_t now = loop_now(p->worker->loop);
+	int64_t a = rate_add(&r->messages, now, piece->last ? 1 : 0);
+	int64_t b = rate_add(&r->bytes, now, (int64_t)piece->n);
+	int64_t wait = a > b ? a : b;
+
+	if (wait <= 0 || !pair_is_open(p))
+		return;
+	pause_side(p, END_CLIENT, PAIR_PAUSED_RATE);
+	timer_set(p->worker->loop, &r->timer, now + wait);
+}
+
+/* The next time that anything can be over. */
+static void pair_check(struct pair *p)
+{
+	const struct conf_route *r = p->client.route;
+	const struct {
+		int64_t due;
+		enum reason reason;
+	} ends[] = {
+		{ p->expires_ms, (enum reason)p->expires_as },
+		{ r->idle_timeout ? p->flow[END_CLIENT].last_ms +
+				r->idle_timeout
+				  : INT64_MAX,
+			REASON_IDLE },
+		{ r->backend_idle_timeout ? p->flow[END_BACKEND].last_ms +
+				r->backend_idle_timeout
+					  : INT64_MAX,
+			REASON_BACKEND_IDLE },
+	};
+	int64_t now = loop_now(p->worker->loop);
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		if (ends[i].due <= now) {
+			pair_ended(p,
+				ends[i].reason == REASON_BACKEND_IDLE
+					? END_BACKEND
+					: END_CLIENT,
+				&(struct ending){ .reason = ends[i].reason });
+			return;
+		}
+		if (ends[i].due < next)
+			next = ends[i].due;
+	}
+	if (next != INT64_MAX)
+		timer_set(p->worker->loop, &p->timer, next);
+}
+
+static void pair_timer(struct timer *t)
+{
+	pair_check(CONTAINER_OF(t, struct pair, timer));
+}
+
+/* --- messages --------------------------------------------------------------------*/
+
+static void refuse_message(struct pair *p, enum end_side side, enum reason r)
+{
+	/* A backend's message that can't be carried is not the client's fault. */
+	pair_ended(p, side, &(struct ending){ .reason = r });
+}
+
+/*
+ * Collects the pieces of a message for an end that wants it whole. NULL: more
+ * is needed, or the pair ended.
+ */
+static const struct piece *assemble(struct pair *p, enum end_side from,
+	const struct piece *piece, struct piece *whole)
+{
+	struct buf *b = &p->flow[from].whole;
+
+	if (piece->first && piece->last)
+		return piece;
+	/* The decoder has checked the length against max_message. */
+	if (buf_add(b, piece->data, piece->n, SIZE_MAX) < 0) {
+		refuse_message(p, from, REASON_INTERNAL);
+		return NULL;
+	}
+	atomic_fetch_add_explicit(p->worker->loop->queued, piece->n,
+		memory_order_relaxed);
+	if (!piece->last)
+		return NULL;
+	*whole = (struct piece){ .opcode = piece->opcode, .first = true,
+		.last = true, .data = b->p, .n = b->n };
+	return whole;
+}
+
+static void check_queue(struct pair *p, enum end_side from, struct end *to)
+{
+	size_t limit = (size_t)p->client.route->queue_limit;
+
+	if (!to->conn || to->conn->queued == 0)
+		return;
+	if (to->conn->queued > limit || worker_memory_full(p->worker))
+		pause_side(p, from, PAIR_PAUSED_QUEUE);
+}
+
+void pair_input(struct end *from_end, const struct piece *piece)
+{
+	struct pair *p = from_end->pair;
+	enum end_side from = (enum end_side)from_end->side;
+	struct end *to = pair_other(from_end);
+	struct pair_flow *f = &p->flow[from];
+	struct piece whole;
+	const struct piece *out = piece;
+	enum reason r;
+
+	if (!pair_is_open(p)) {
+		f->dropped += piece->n;
+		return;
+	}
+	if (from == END_CLIENT && !(p->client.perm & JWT_WRITE)) {
+		refuse_message(p, from, REASON_READ_ONLY);
+		return;
+	}
+	f->messages += piece->last;
+	f->bytes += piece->n;
+	f->last_ms = loop_now(p->worker->loop);
+	counter_add(&p->worker->counters.bytes[from], piece->n);
+	if (piece->last)
+		counter_add(&p->worker->counters.messages[from], 1);
+	if (to->whole) {
+		out = assemble(p, from, piece, &whole);
+		if (!out)
+			return;
+	}
+	r = to->ops->send(to, out);
+	if (out == &whole) {
+		if (to->conn)
+			conn_flush(to->conn);
+		whole_free(p, (int)from);
+	}
+	if (r != REASON_NONE) {
+		refuse_message(p, from, r);
+		return;
+	}
+	if (!pair_is_open(p))
+		return; /* the write broke the other side */
+	check_queue(p, from, to);
+	if (p->rate && from == END_CLIENT)
+		rate_take(p, piece);
+}
+
+void pair_drained(struct end *e)
+{
+	struct pair *p = e->pair;
+
+	if (pair_is_open(p))
+		resume_side(p, other_side(e->side), PAIR_PAUSED_QUEUE);
+}
+
+/* --- the beginning -----------------------------------------------------------------*/
+
+static int64_t unix_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* The connection's own end: the token's, or the route's, what comes first. */
+static void set_expiry(struct pair *p)
+{
+	const struct conf_route *r = p->client.route;
+	int64_t now = loop_now(p->worker->loop);
+
+	p->expires_ms = INT64_MAX;
+	if (r->max_session > 0) {
+		p->expires_ms = now + r->max_session;
+		p->expires_as = REASON_SESSION_END;
+	}
+	if (p->client.expire_at > 0) {
+		int64_t left = p->client.expire_at - unix_ms();
+
+		if (left < 0)
+			left = 0;
+		if (p->expires_ms == INT64_MAX || left < p->expires_ms - now) {
+			p->expires_ms = now + left;
+			p->expires_as = REASON_TOKEN_END;
+		}
+	}
+}
+
+struct pair *pair_new(struct worker *w, const struct client *client,
+	struct end *client_end, struct end *backend_end)
+{
+	const struct conf_route *r = client->route;
+	struct pair *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	if (r->message_rate > 0 || r->byte_rate > 0) {
+		p->rate = calloc(1, sizeof(*p->rate));
+		if (!p->rate ||
+			timer_init(w->loop, &p->rate->timer, rate_timer) < 0)
+			goto fail;
+		rate_init(&p->rate->messages, r->message_rate);
+		rate_init(&p->rate->bytes, r->byte_rate);
+		p->rate->pair = p;
+	}
+	if (timer_init(w->loop, &p->timer, pair_timer) < 0)
+		goto fail_timer;
+	p->worker = w;
+	p->client = *client;
+	p->end[END_CLIENT] = client_end;
+	p->end[END_BACKEND] = backend_end;
+	client_end->pair = backend_end->pair = p;
+	p->opened_ms = loop_now(w->loop);
+	p->flow[END_CLIENT].last_ms = p->flow[END_BACKEND].last_ms =
+		p->opened_ms;
+	TAILQ_INSERT_TAIL(&w->pairs, p, next);
+	counter_add(&w->counters.opened, 1);
+	set_expiry(p);
+	client_end->ops->flow(client_end, true);
+	backend_end->ops->flow(backend_end, true);
+	pair_check(p);
+	return p;
+fail_timer:
+	if (p->rate)
+		timer_fini(w->loop, &p->rate->timer);
+fail:
+	free(p->rate);
+	free(p);
+	return NULL;
+}

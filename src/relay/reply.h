@@ -1,0 +1,36 @@
+/*
+ * reply.h: writes HTTP response heads.
+ */
+#ifndef RELAY_REPLY_H
+#define RELAY_REPLY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+
+struct reply {
+	int status;
+	const char *id;     /* X-Wsrelay-Id; NULL = none */
+	struct str fields;  /* "Name: value\r\n" ... */
+	bool close;         /* Connection: close */
+	bool has_length;
+	uint64_t length;    /* Content-Length */
+};
+
+/* Appends the head to out. -1 without memory. */
+MUST_CHECK int reply_head(struct buf *out, const struct reply *r);
+/*
+ * Appends a whole refusal: the reason's status (or another, when status is not
+ * 0), its fields and "word: text" as its body, left out for HEAD.
+ */
+MUST_CHECK int reply_refusal(struct buf *out, enum reason reason, int status,
+	const char *id, bool head);
+/* Appends the 101 (RFC 6455 section 4.2.2); protocol may be STR_NONE. */
+MUST_CHECK int reply_switch(struct buf *out, struct str accept,
+	struct str protocol, const char *id);
+
+#endif

@@ -1,0 +1,128 @@
+#include "relay/request.h"
+
+#include <stdlib.h>
+
+#include "codec/forwarded.h"
+#include "codec/handshake.h"
+#include "conf/conf.h"
+
+static enum reason reason_of_status(int status)
+{
+	switch (status) {
+	case 405:
+		return REASON_METHOD;
+	case 426:
+		return REASON_UPGRADE;
+	case 431:
+		return REASON_HEAD_SIZE;
+	case 501:
+		return REASON_NOT_IMPLEMENTED;
+	case 505:
+		return REASON_HTTP_VERSION;
+	default:
+		return REASON_BAD_REQUEST;
+	}
+}
+
+/* Who it really comes from, where a trusted proxy says so. */
+static void read_forwarded(struct request *r, const struct conf_listen *listen,
+	const struct addr *socket_peer)
+{
+	struct forwarded f;
+
+	if (!cidr_list_contains(&listen->trusted_proxies, socket_peer))
+		return;
+	forwarded_read(&f, &r->head, socket_peer, &listen->trusted_proxies);
+	r->peer = f.peer;
+	if (f.has_proto)
+		r->secure = f.secure;
+	if (f.host.p)
+		r->host = f.host;
+}
+
+static enum reason parse_target(struct request *r, const char **why)
+{
+	struct uri_target target;
+	ssize_t n;
+
+	if (uri_split_target(&target, r->head.target) < 0) {
+		*why = "the target is not a path";
+		return REASON_BAD_REQUEST;
+	}
+	r->memory = malloc(target.path.n + 1);
+	if (!r->memory)
+		return REASON_INTERNAL;
+	n = uri_normalise_path(r->memory, target.path);
+	if (n < 0) {
+		*why = "the path has no single meaning";
+		return REASON_BAD_REQUEST;
+	}
+	r->path = (struct str){ r->memory, (size_t)n };
+	r->query = target.query;
+	/* RFC 9112 section 3.2.2: the absolute form's authority is the Host. */
+	if (target.authority.p)
+		r->host = target.authority;
+	return REASON_NONE;
+}
+
+static enum reason check_host(struct request *r,
+	const struct conf_listen *listen, const struct conf_address *address,
+	const char **why)
+{
+	if (r->host.n == 0 && r->head.minor == 0)
+		return REASON_NONE; /* HTTP/1.0 need not say it */
+	if (uri_parse_authority(&r->authority, r->host) < 0) {
+		*why = "Host is not a host and a port";
+		return REASON_BAD_REQUEST;
+	}
+	return conf_listen_answers(listen, address, r->authority.host)
+		? REASON_NONE
+		: REASON_HOST;
+}
+
+enum reason request_parse(struct request *r, const char *p, size_t n,
+	const struct conf_listen *listen, const struct conf_address *address,
+	const struct addr *socket_peer, const char **why)
+{
+	enum reason reason;
+	int status;
+
+	*r = (struct request){ .peer = *socket_peer };
+	*why = NULL;
+	status = http_parse_request(&r->head, p, n, why);
+	if (status)
+		return reason_of_status(status);
+	r->host = http_field(&r->head, STR("Host"));
+	r->origin = http_field(&r->head, STR("Origin"));
+	reason = parse_target(r, why);
+	if (reason != REASON_NONE)
+		return reason;
+	read_forwarded(r, listen, socket_peer);
+	if (!str_eq(r->head.method, STR("GET")) &&
+		!str_eq(r->head.method, STR("HEAD")))
+		return REASON_METHOD;
+	r->upgrade = handshake_is_upgrade(&r->head);
+	if (r->upgrade) {
+		status = handshake_check_request(&r->head, &r->key, why);
+		if (status) {
+			r->key = STR_NONE;
+			return reason_of_status(status);
+		}
+	}
+	if (http_field_count(&r->head, STR("Origin")) > 1) {
+		*why = "more than one Origin";
+		return REASON_BAD_REQUEST;
+	}
+	return check_host(r, listen, address, why);
+}
+
+bool request_can_upgrade(const struct request *r)
+{
+	return r->key.p != NULL;
+}
+
+void request_free(struct request *r)
+{
+	free(r->memory);
+	r->memory = NULL;
+}

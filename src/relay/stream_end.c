@@ -1,0 +1,358 @@
+/*
+ * backend -> conn -> stream_end: take messages off the bytes -> pair
+ *   raw:         each read is a binary message, never copied
+ *   line, len32: whole messages; what a read leaves unfinished is kept
+ *
+ * A process is over when its output has ended and it has exited: only then is
+ * known whether it ended well.
+ */
+#include "relay/stream_end.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "codec/framing.h"
+#include "codec/utf8.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "net/proc.h"
+#include "relay/pair.h"
+#include "relay/worker.h"
+
+struct stream_end {
+	struct end end;
+	struct worker *worker;
+	const struct conf_route *route;
+	const struct framing *framing;
+	struct proc *proc; /* NULL: a socket, or it has exited */
+	struct buf rest;   /* the beginning of a message */
+	size_t scanned;    /* of it, see framing.h */
+	struct timer timer;
+	int status;        /* of the process */
+	bool is_proc;
+	bool closing;      /* the pair wants no more */
+	bool ended;        /* its output is over */
+	bool gone;         /* the conn is closed */
+	bool termed;       /* SIGTERM was sent */
+	bool heard;        /* it has said something */
+	bool spoken_to;    /* it was told something */
+};
+
+static struct stream_end *stream_end_of(struct end *e)
+{
+	return CONTAINER_OF(e, struct stream_end, end);
+}
+
+/* --- to the backend --------------------------------------------------------------*/
+
+static enum reason stream_end_send(struct end *end, const struct piece *p)
+{
+	struct stream_end *e = stream_end_of(end);
+	struct framing_message m = { .opcode = p->opcode, .data = p->data,
+		.n = p->n };
+	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
+	size_t head_n, tail_n;
+
+	switch (e->framing->encode(&m, head, &head_n, tail, &tail_n)) {
+	case 0:
+		break;
+	case FRAMING_BINARY:
+		return REASON_UNSUPPORTED;
+	case FRAMING_TOO_BIG:
+		return REASON_TOO_BIG;
+	default:
+		return REASON_POLICY;
+	}
+	e->spoken_to = true;
+	conn_send(end->conn, head, head_n, p->data, p->n);
+	if (tail_n > 0)
+		conn_send(end->conn, tail, tail_n, NULL, 0);
+	return REASON_NONE;
+}
+
+/* --- from the backend --------------------------------------------------------------*/
+
+static void backend_violation(struct stream_end *e, const char *detail)
+{
+	struct ending why = { .reason = REASON_BACKEND_PROTOCOL,
+		.detail = detail };
+
+	pair_ended(e->end.pair, END_BACKEND, &why);
+}
+
+static void message(struct stream_end *e, const struct framing_message *m)
+{
+	struct piece piece = { .opcode = m->opcode, .first = true,
+		.last = true, .data = m->data, .n = m->n };
+
+	if (m->opcode == WS_TEXT && !utf8_valid(m->data, m->n))
+		backend_violation(e, "text that is not UTF-8");
+	else
+		pair_input(&e->end, &piece);
+}
+
+/* Takes whole messages off the front; returns the bytes used. */
+static size_t take(struct stream_end *e, uint8_t *p, size_t n)
+{
+	size_t used = 0;
+
+	while (used < n && !e->closing) {
+		struct framing_message m;
+		ssize_t r = e->framing->decode(p + used, n - used,
+			(size_t)e->route->max_backend_message, &e->scanned, &m);
+
+		if (r == 0)
+			break;
+		if (r < 0) {
+			backend_violation(e, framing_strerror((int)r));
+			break;
+		}
+		used += (size_t)r;
+		e->scanned = 0;
+		message(e, &m);
+	}
+	return used;
+}
+
+/* What the client's end has corked points into bytes that now move. */
+static void flush_client(struct stream_end *e)
+{
+	struct end *client = pair_other(&e->end);
+
+	if (client && client->conn)
+		conn_flush(client->conn);
+}
+
+static void stream_end_input(struct conn *c, uint8_t *p, size_t n)
+{
+	struct stream_end *e = c->owner;
+	size_t used;
+
+	e->heard = true;
+	if (e->rest.n == 0) {
+		used = take(e, p, n);
+		if (e->closing || used == n)
+			return;
+		if (buf_add(&e->rest, p + used, n - used, SIZE_MAX) < 0)
+			goto no_memory;
+		return;
+	}
+	/* At most a message, its head and one read: decode refuses the rest. */
+	if (buf_add(&e->rest, p, n, SIZE_MAX) < 0)
+		goto no_memory;
+	used = take(e, e->rest.p, e->rest.n);
+	if (used == 0)
+		return;
+	flush_client(e);
+	buf_drop(&e->rest, used);
+	if (e->rest.n == 0)
+		buf_free(&e->rest);
+	return;
+no_memory:
+	pair_ended(e->end.pair, END_BACKEND,
+		&(struct ending){ .reason = REASON_INTERNAL });
+}
+
+static void stream_end_drained(struct conn *c)
+{
+	struct stream_end *e = c->owner;
+
+	pair_drained(&e->end);
+}
+
+static void stream_end_flow(struct end *end, bool on)
+{
+	if (!stream_end_of(end)->closing)
+		conn_set_reading(end->conn, on);
+}
+
+/* --- the end ---------------------------------------------------------------------*/
+
+/* Output over and, for a process, exit status known: say how it ended. */
+static void report(struct stream_end *e)
+{
+	struct ending why = { .reason = REASON_BACKEND_CLOSE };
+	char text[48];
+
+	if (e->status != 0) {
+		snprintf(text, sizeof(text), "backend-exit:%d", e->status);
+		why.reason = REASON_BACKEND_EXIT;
+		why.text = str_of(text);
+		why.detail = text;
+	} else if (e->rest.n > 0) {
+		why.detail = "its last message was not finished";
+	}
+	pair_ended(e->end.pair, END_BACKEND, &why);
+}
+
+static void stream_end_ended(struct conn *c, int error)
+{
+	struct stream_end *e = c->owner;
+
+	e->ended = true;
+	if (e->closing) {
+		conn_close(c);
+		return;
+	}
+	if (!e->is_proc) {
+		struct ending reset = { .reason = REASON_BACKEND_RESET,
+			.detail = strerror(error) };
+
+		if (error)
+			pair_ended(e->end.pair, END_BACKEND, &reset);
+		else
+			report(e);
+	} else if (!e->proc) {
+		report(e);
+	} else {
+		/* It says no more, so it need not be told any more either. */
+		timer_set(e->worker->loop, &e->timer,
+			loop_now(e->worker->loop) + e->route->close_timeout);
+	}
+}
+
+static void free_when_over(struct stream_end *e)
+{
+	if (!e->gone || e->proc)
+		return;
+	timer_fini(e->worker->loop, &e->timer);
+	pair_gone(&e->end);
+	buf_free(&e->rest);
+	free(e);
+}
+
+static void stream_end_closed(struct conn *c)
+{
+	struct stream_end *e = c->owner;
+
+	e->gone = true;
+	e->end.conn = NULL;
+	free_when_over(e);
+}
+
+/*
+ * The process is gone, but its output has not ended: a slow client holds up
+ * what is still in the pipe, or another process has it open. The first is
+ * waited for, the second gets close_timeout of silence.
+ */
+static void output_timer(struct stream_end *e)
+{
+	struct loop *l = e->worker->loop;
+	int64_t silence = loop_now(l) - e->end.conn->read_ms;
+	int64_t left = e->route->close_timeout - silence;
+
+	if (!e->end.conn->reading)
+		left = e->route->close_timeout;
+	if (left > 0)
+		timer_set(l, &e->timer, loop_now(l) + left);
+	else
+		report(e);
+}
+
+/* A process that does not go: SIGTERM, after another close_timeout SIGKILL. */
+static void stream_end_timer(struct timer *t)
+{
+	struct stream_end *e = CONTAINER_OF(t, struct stream_end, timer);
+
+	if (!e->proc) {
+		if (!e->closing)
+			output_timer(e);
+		return;
+	}
+	proc_signal(e->proc, e->termed ? SIGKILL : SIGTERM);
+	e->termed = true;
+	timer_set(e->worker->loop, &e->timer,
+		loop_now(e->worker->loop) + e->route->close_timeout);
+}
+
+static void stream_end_close(struct end *end, uint16_t code, struct str text)
+{
+	struct stream_end *e = stream_end_of(end);
+
+	(void)code;
+	(void)text;
+	e->closing = true;
+	if (e->proc)
+		timer_set(e->worker->loop, &e->timer,
+			loop_now(e->worker->loop) + e->route->close_timeout);
+	else
+		timer_clear(e->worker->loop, &e->timer);
+	conn_finish(end->conn, (uint32_t)e->route->close_timeout);
+}
+
+void stream_end_set_proc(struct end *end, struct proc *p)
+{
+	struct stream_end *e = stream_end_of(end);
+
+	e->proc = p;
+	e->is_proc = true;
+}
+
+void stream_end_exited(struct end *end, int status)
+{
+	struct stream_end *e = stream_end_of(end);
+
+	e->status = status;
+	proc_release(e->proc, 0);
+	e->proc = NULL;
+	timer_clear(e->worker->loop, &e->timer);
+	if (e->closing) {
+		free_when_over(e);
+		return;
+	}
+	if (e->ended)
+		report(e);
+	else /* what it wrote last is still in the pipe */
+		timer_set(e->worker->loop, &e->timer,
+			loop_now(e->worker->loop) + e->route->close_timeout);
+}
+
+bool stream_end_heard(const struct end *end)
+{
+	return CONTAINER_OF(end, const struct stream_end, end)->heard;
+}
+
+bool stream_end_spoken_to(const struct end *end)
+{
+	return CONTAINER_OF(end, const struct stream_end, end)->spoken_to;
+}
+
+static const struct end_ops stream_end_ops = {
+	.send = stream_end_send,
+	.flow = stream_end_flow,
+	.close = stream_end_close,
+};
+
+static const struct conn_cb stream_end_cb = {
+	.input = stream_end_input,
+	.drained = stream_end_drained,
+	.ended = stream_end_ended,
+	.closed = stream_end_closed,
+};
+
+struct end *stream_end_new(struct worker *w, struct conn *c,
+	const struct conf_route *route)
+{
+	struct stream_end *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	if (timer_init(w->loop, &e->timer, stream_end_timer) < 0) {
+		free(e);
+		return NULL;
+	}
+	e->worker = w;
+	e->route = route;
+	e->framing = framing_get((enum framing_id)route->framing);
+	assert(e->framing);
+	e->end = (struct end){ .ops = &stream_end_ops, .conn = c,
+		.side = END_BACKEND, .whole = e->framing->whole };
+	conn_set_owner(c, &stream_end_cb, e);
+	c->resume_at = (size_t)route->queue_limit / 2;
+	return &e->end;
+}

@@ -1,0 +1,386 @@
+/*
+ * browser -> conn -> ws_end: decode in place -> pair -> the other end
+ *                      | ping: pong, close: see below
+ *
+ * States: OPEN -> we send a close frame -> CLOSING -> the peer's arrives ->
+ * FINISHED; or the peer's comes first, is echoed, and it is FINISHED at once.
+ * In CLOSING messages are read and dropped. One timer serves pings in OPEN and
+ * close_timeout in CLOSING; it is never moved per message.
+ */
+#include "relay/ws_end.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/pair.h"
+#include "relay/worker.h"
+
+/* A peer that pings but does not read gets no more pongs than this queues. */
+#define PONG_QUEUE_MAX 65536
+
+enum ws_state { WS_OPEN, WS_CLOSING, WS_FINISHED };
+
+struct ws_end {
+	struct end end;
+	struct worker *worker;
+	const struct conf_route *route; /* the pair's client keeps it alive */
+	struct timer timer;
+	int64_t ping_ms; /* when the ping under way left us, 0 = none is */
+	bool ping_queued; /* it waits behind other bytes: its clock stands */
+	bool reading;
+	bool close_came;  /* the peer's close frame */
+	bool ended;       /* the peer's stream is over */
+	uint8_t state;    /* enum ws_state */
+	struct ws_decoder decoder;
+};
+
+static struct ws_end *ws_end_of(struct end *e)
+{
+	return CONTAINER_OF(e, struct ws_end, end);
+}
+
+static void set_state(struct ws_end *e, enum ws_state to)
+{
+	assert(to > e->state); /* it only goes on */
+	e->state = (uint8_t)to;
+}
+
+/* --- sending -------------------------------------------------------------------*/
+
+static void send_frame(struct ws_end *e, uint8_t opcode, bool fin,
+	uint8_t *p, size_t n)
+{
+	uint8_t head[WS_HEAD_MAX];
+	uint8_t mask[4];
+	size_t head_n;
+
+	if (e->end.side == END_BACKEND) {
+		worker_random(e->worker, mask, sizeof(mask));
+		ws_mask(p, n, mask);
+		head_n = ws_encode_head(head, opcode, fin, n, mask);
+	} else {
+		head_n = ws_encode_head(head, opcode, fin, n, NULL);
+	}
+	conn_send(e->end.conn, head, head_n, p, n);
+}
+
+static enum reason ws_end_send(struct end *end, const struct piece *p)
+{
+	send_frame(ws_end_of(end), p->first ? p->opcode : WS_CONTINUATION,
+		p->last, p->data, p->n);
+	return REASON_NONE;
+}
+
+/* Control payloads are small and may lie in the decoder: sent at once. */
+static void send_control(struct ws_end *e, uint8_t opcode, uint8_t *p,
+	size_t n)
+{
+	send_frame(e, opcode, true, p, n);
+	conn_flush(e->end.conn);
+}
+
+static void send_close(struct ws_end *e, uint16_t code, struct str text)
+{
+	uint8_t payload[WS_CONTROL_MAX];
+
+	send_control(e, WS_CLOSE, payload,
+		ws_encode_close(payload, code, text));
+}
+
+/* --- the end ---------------------------------------------------------------------*/
+
+static void finish(struct ws_end *e)
+{
+	set_state(e, WS_FINISHED);
+	timer_clear(e->worker->loop, &e->timer);
+	conn_finish(e->end.conn, (uint32_t)e->route->close_timeout);
+}
+
+static void ws_end_close(struct end *end, uint16_t code, struct str text)
+{
+	struct ws_end *e = ws_end_of(end);
+
+	if (e->state != WS_OPEN)
+		return;
+	if (e->ended || (code == 0 && !e->close_came)) {
+		set_state(e, WS_FINISHED);
+		timer_clear(e->worker->loop, &e->timer);
+		conn_close(end->conn);
+		return;
+	}
+	if (e->close_came) {
+		/* Section 5.5.1: the echo; then there is nothing to wait for. */
+		send_close(e, code, STR_NONE);
+		finish(e);
+		return;
+	}
+	send_close(e, code, text);
+	set_state(e, WS_CLOSING);
+	conn_set_reading(end->conn, true);
+	timer_set(e->worker->loop, &e->timer,
+		loop_now(e->worker->loop) + e->route->close_timeout);
+}
+
+static void ws_end_ended(struct conn *c, int error)
+{
+	struct ws_end *e = c->owner;
+	bool client = e->end.side == END_CLIENT;
+	struct ending why = { .reason = error
+			? (client ? REASON_CLIENT_RESET : REASON_BACKEND_RESET)
+			: (client ? REASON_CLIENT_GONE : REASON_BACKEND_RESET) };
+
+	e->ended = true;
+	if (e->state == WS_OPEN)
+		pair_ended(e->end.pair, e->end.side, &why);
+	else
+		conn_close(c);
+}
+
+static void ws_end_closed(struct conn *c)
+{
+	struct ws_end *e = c->owner;
+
+	timer_fini(e->worker->loop, &e->timer);
+	pair_gone(&e->end);
+	free(e);
+}
+
+/* --- receiving -------------------------------------------------------------------*/
+
+static void close_received(struct ws_end *e, const struct ws_event *ev)
+{
+	struct ending why = { .code = ev->code,
+		.text = { (const char *)ev->data, ev->n } };
+
+	e->close_came = true;
+	if (e->state == WS_CLOSING) {
+		finish(e);
+		return;
+	}
+	why.reason = e->end.side == END_CLIENT ? REASON_CLIENT_CLOSE
+					       : REASON_BACKEND_CLOSE;
+	pair_ended(e->end.pair, e->end.side, &why);
+}
+
+static void control_received(struct ws_end *e, const struct ws_event *ev)
+{
+	if (ev->opcode == WS_CLOSE)
+		close_received(e, ev);
+	else if (ev->opcode == WS_PING && e->state == WS_OPEN &&
+		e->end.conn->queued <= PONG_QUEUE_MAX)
+		send_control(e, WS_PONG, ev->data, ev->n);
+	/* A pong is life like any byte, and bytes are seen by the conn. */
+}
+
+static void violation(struct ws_end *e, const struct ws_event *ev)
+{
+	struct ending why = { .detail = ev->why };
+
+	if (e->state == WS_CLOSING) {
+		finish(e);
+		return;
+	}
+	if (e->end.side == END_BACKEND)
+		why.reason = REASON_BACKEND_PROTOCOL;
+	else if (ev->code == WS_CODE_TOO_BIG)
+		why.reason = REASON_TOO_BIG;
+	else if (ev->code == WS_CODE_INVALID_DATA)
+		why.reason = REASON_INVALID_DATA;
+	else
+		why.reason = REASON_PROTOCOL;
+	pair_ended(e->end.pair, e->end.side, &why);
+}
+
+/*
+ * After each event the state is looked at again: the pair may have closed us.
+ */
+static void take(struct ws_end *e, uint8_t *p, size_t n)
+{
+	struct ws_event ev;
+
+	while (e->state != WS_FINISHED) {
+		ws_decode(&e->decoder, &p, &n, &ev);
+		switch (ev.type) {
+		case WS_EVENT_NONE:
+			return;
+		case WS_EVENT_DATA:
+			pair_input(&e->end,
+				&(struct piece){ .opcode = ev.opcode,
+					.first = ev.first,
+					.last = ev.last,
+					.data = ev.data,
+					.n = ev.n });
+			break;
+		case WS_EVENT_CONTROL:
+			control_received(e, &ev);
+			break;
+		case WS_EVENT_BAD:
+			violation(e, &ev);
+			/*
+			 * What follows a violation means nothing: wait for the
+			 * peer's end without looking at its bytes.
+			 */
+			if (e->state == WS_CLOSING)
+				finish(e);
+			return;
+		}
+	}
+}
+
+static void ws_end_input(struct conn *c, uint8_t *p, size_t n)
+{
+	take(c->owner, p, n);
+}
+
+void ws_end_feed(struct end *end, uint8_t *p, size_t n)
+{
+	take(ws_end_of(end), p, n);
+}
+
+/* --- flow and life -----------------------------------------------------------------*/
+
+static void ws_end_flow(struct end *end, bool on)
+{
+	struct ws_end *e = ws_end_of(end);
+
+	if (e->state != WS_OPEN)
+		return;
+	e->reading = on;
+	if (on && e->ping_ms)
+		e->ping_ms = loop_now(e->worker->loop);
+	conn_set_reading(end->conn, on);
+}
+
+static void ws_end_drained(struct conn *c)
+{
+	struct ws_end *e = c->owner;
+
+	if (c->queued == 0 && e->ping_queued) {
+		e->ping_queued = false;
+		e->ping_ms = loop_now(e->worker->loop);
+	}
+	if (e->state == WS_OPEN)
+		pair_drained(&e->end);
+}
+
+static void ping_failed(struct ws_end *e)
+{
+	struct ending why = { .reason = REASON_PING_TIMEOUT };
+
+	if (e->end.side == END_BACKEND)
+		why.code = WS_CODE_INTERNAL_ERROR; /* for the browser */
+	e->ended = true; /* a close frame would reach nobody */
+	pair_ended(e->end.pair, e->end.side, &why);
+}
+
+/* When to look again; 0: it is over. */
+static int64_t ping_check(struct ws_end *e, int64_t now)
+{
+	const struct conf_route *r = e->route;
+	const struct conn *c = e->end.conn;
+	int64_t life = c->read_ms > c->sent_ms ? c->read_ms : c->sent_ms;
+	bool waiting = e->ping_ms || e->ping_queued;
+
+	/*
+	 * While we do not read the peer, or our bytes can't leave, its answer
+	 * may be under way unseen: then only the kernel knows who is gone.
+	 */
+	if (waiting && (!e->reading || e->ping_queued)) {
+		if (conn_vanished(c, r->ping_interval + r->ping_timeout)) {
+			ping_failed(e);
+			return 0;
+		}
+		return now + r->ping_timeout;
+	}
+	if (waiting && life >= e->ping_ms) {
+		e->ping_ms = 0;
+		return life + r->ping_interval;
+	}
+	if (waiting) {
+		if (now - e->ping_ms >= r->ping_timeout) {
+			ping_failed(e);
+			return 0;
+		}
+		return e->ping_ms + r->ping_timeout;
+	}
+	if (now - c->read_ms < r->ping_interval)
+		return c->read_ms + r->ping_interval;
+	send_control(e, WS_PING, NULL, 0);
+	if (c->queued > 0)
+		e->ping_queued = true;
+	else
+		e->ping_ms = now;
+	return now + r->ping_timeout;
+}
+
+/* CLOSING may take as long as queued bytes still leave. */
+static void close_check(struct ws_end *e, int64_t now)
+{
+	struct conn *c = e->end.conn;
+	int64_t due = c->sent_ms + e->route->close_timeout;
+
+	if (c->queued > 0 && now < due) {
+		timer_set(e->worker->loop, &e->timer, due);
+		return;
+	}
+	set_state(e, WS_FINISHED);
+	conn_close(c);
+}
+
+static void ws_end_timer(struct timer *t)
+{
+	struct ws_end *e = CONTAINER_OF(t, struct ws_end, timer);
+	int64_t now = loop_now(e->worker->loop);
+	int64_t due;
+
+	if (e->state == WS_CLOSING) {
+		close_check(e, now);
+		return;
+	}
+	due = ping_check(e, now);
+	if (due)
+		timer_set(e->worker->loop, &e->timer, due);
+}
+
+static const struct end_ops ws_end_ops = {
+	.send = ws_end_send,
+	.flow = ws_end_flow,
+	.close = ws_end_close,
+};
+
+static const struct conn_cb ws_end_cb = {
+	.input = ws_end_input,
+	.drained = ws_end_drained,
+	.ended = ws_end_ended,
+	.closed = ws_end_closed,
+};
+
+struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
+	const struct conf_route *route)
+{
+	struct ws_end *e = calloc(1, sizeof(*e));
+	int64_t max = side == END_CLIENT ? route->max_message
+					 : route->max_backend_message;
+
+	if (!e)
+		return NULL;
+	if (timer_init(w->loop, &e->timer, ws_end_timer) < 0) {
+		free(e);
+		return NULL;
+	}
+	e->end = (struct end){ .ops = &ws_end_ops, .conn = c,
+		.side = (uint8_t)side };
+	e->worker = w;
+	e->route = route;
+	e->reading = false;
+	ws_decoder_init(&e->decoder, side == END_CLIENT, (uint64_t)max);
+	conn_set_owner(c, &ws_end_cb, e);
+	c->resume_at = (size_t)route->queue_limit / 2;
+	if (route->ping_interval > 0)
+		timer_set(w->loop, &e->timer,
+			loop_now(w->loop) + route->ping_interval);
+	return &e->end;
+}
