@@ -1,0 +1,141 @@
+"""What make install puts on a system: the files, the units, and nothing that
+is left behind."""
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("WSRELAY_BUILD", ROOT / "build/asan"))
+THRESHOLD = 15  # tenths: 1.5
+
+
+def install(tree, what="install", prefix="/usr"):
+    environment = dict(os.environ, DESTDIR=str(tree), PREFIX=prefix,
+                       BUILD=str(BUILD))
+    return subprocess.run([ROOT / "scripts/install", what], check=True,
+                          env=environment, capture_output=True,
+                          text=True).stdout
+
+
+def files(tree):
+    return sorted(str(path.relative_to(tree)) for path in tree.rglob("*")
+                  if not path.is_dir())
+
+
+@pytest.fixture
+def tree(tmp_path):
+    install(tmp_path)
+    return tmp_path
+
+
+def test_files(tree):
+    found = files(tree)
+    for name in ("usr/sbin/wsrelayd", "usr/sbin/wsrelayctl",
+                 "usr/share/man/man8/wsrelayd.8",
+                 "usr/share/man/man8/wsrelayctl.8",
+                 "usr/share/man/man5/wsrelayd.ini.5",
+                 "usr/share/wsrelayd/wsrelay.js",
+                 "usr/share/doc/wsrelayd/exec.conf",
+                 "usr/share/doc/wsrelayd/examples/mint.py",
+                 "usr/lib/sysusers.d/wsrelayd.conf",
+                 "lib/systemd/system/wsrelayd.service",
+                 "lib/systemd/system/wsrelayd.socket",
+                 "etc/wsrelayd/wsrelayd.ini"):
+        assert name in found
+    for name in found:
+        mode = stat.S_IMODE((tree / name).stat().st_mode)
+        assert mode == (0o755 if name.startswith("usr/sbin/") else 0o644), name
+
+
+@pytest.mark.parametrize("prefix, units", [
+    ("/usr", "lib/systemd/system"),
+    ("/usr/local", "usr/local/lib/systemd/system"),
+    ("/opt/relay", "etc/systemd/system")])
+def test_prefix(tmp_path, prefix, units):
+    install(tmp_path, prefix=prefix)
+    unit = (tmp_path / units / "wsrelayd.service").read_text()
+    assert "ExecStart=%s/sbin/wsrelayd -c /etc/wsrelayd/wsrelayd.ini\n" \
+        % prefix in unit
+    assert "@PREFIX@" not in unit and "@SYSCONFDIR@" not in unit
+    assert (tmp_path / prefix[1:] / "sbin/wsrelayd").exists()
+    install(tmp_path, "uninstall", prefix)
+    assert files(tmp_path) == []
+
+
+def test_configuration_is_kept(tree):
+    mine = tree / "etc/wsrelayd/wsrelayd.ini"
+    mine.write_text("; mine\n")
+    said = install(tree)
+    assert "kept" in said
+    assert mine.read_text() == "; mine\n"
+    assert (tree / "etc/wsrelayd/wsrelayd.ini.dist").read_bytes() == \
+        (ROOT / "conf/wsrelayd.ini").read_bytes()
+    install(tree, "uninstall")
+    assert files(tree) == ["etc/wsrelayd/wsrelayd.ini"]
+
+
+def test_others_are_kept(tree):
+    key = tree / "etc/wsrelayd/lab.key"
+    key.write_text("x" * 44)
+    page = tree / "usr/share/man/man8/other.8"
+    page.write_text("")
+    install(tree, "uninstall")
+    assert files(tree) == ["etc/wsrelayd/lab.key", "usr/share/man/man8/other.8"]
+
+
+def test_security(tree):
+    unit = tree / "lib/systemd/system/wsrelayd.service"
+    found = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager",
+         "--threshold=%d" % THRESHOLD, unit], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+    assert "Overall exposure level" in found.stdout
+
+
+# What the system has and a tree of ours has not.
+STUBS = ("network-online", "sysinit", "basic", "shutdown", "sockets",
+         "multi-user")
+
+
+@pytest.mark.parametrize("unit", ["wsrelayd.service", "wsrelayd.socket"])
+@pytest.mark.parametrize("drop_in", [False, True], ids=["plain", "exec.conf"])
+def test_verify(tree, unit, drop_in):
+    units = tree / "lib/systemd/system"
+    for name in STUBS:
+        (units / (name + ".target")).write_text(
+            "[Unit]\nDescription=%s\n" % name)
+    (units / "system.slice").write_text("[Slice]\n")
+    (units / "-.slice").write_text("[Slice]\n")
+    if drop_in:
+        folder = tree / "etc/systemd/system/wsrelayd.service.d"
+        folder.mkdir(parents=True)
+        shutil.copy(tree / "usr/share/doc/wsrelayd/exec.conf", folder)
+    found = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes",
+         "--root=%s" % tree, unit], capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_verify_can_fail(tree):
+    unit = tree / "lib/systemd/system/wsrelayd.service"
+    unit.write_text(unit.read_text() + "NoSuchKey=1\n")
+    found = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--root=%s" % tree,
+         "wsrelayd.service"], capture_output=True, text=True)
+    assert found.stderr != ""
+
+
+def test_sysusers(tree):
+    """The user is made, and it is the one that the unit names."""
+    (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (tree / "etc/group").write_text("root:x:0:\n")
+    subprocess.run(["systemd-sysusers", "--root=%s" % tree, "wsrelayd.conf"],
+                   check=True, capture_output=True)
+    assert "\nwsrelayd:x:" in (tree / "etc/passwd").read_text()
+    assert "\nwsrelayd:x:" in (tree / "etc/group").read_text()
+    unit = (tree / "lib/systemd/system/wsrelayd.service").read_text()
+    assert "\nUser=wsrelayd\nGroup=wsrelayd\n" in unit
