@@ -27,6 +27,7 @@ struct reading {
 	char *directory;       /* the same, absolute: for relative paths */
 	int nesting;
 	bool server_seen;
+	bool section_seen;
 	/* the section under way */
 	bool known;
 	enum keys_section section;
@@ -193,6 +194,7 @@ static void take_section(void *data, int line, const char *text)
 	int s;
 
 	r->known = false;
+	r->section_seen = true;
 	if (!text) {
 		r->b->bad_header = true;
 		return;
@@ -320,6 +322,10 @@ static void take_pair(void *data, int line, const char *key,
 	struct reading *r = data;
 	const struct key_row *row;
 
+	if (!r->section_seen)
+		build_error_line(r->b, r->file->name, line, "%s: is in front "
+			"of the first section, expected [section] before it",
+			key);
 	if (!r->known)
 		return;
 	row = keys_find(r->section, str_of(key));

@@ -1,0 +1,584 @@
+/*
+ * test_conf_check.c: what one key alone cannot know, and how it is said.
+ */
+#include "conf_support.h"
+
+#include "base/compiler.h"
+
+/* Lines in front of each case; so the case begins at line 6. */
+#define FRONT "[listen a]\naddress = 127.0.0.1:81\n"                          \
+	      "[listen b]\naddress = 127.0.0.1:82\n\n"
+/* A route whose path is on line 7; and one with a {capture}. */
+#define ROUTE "[route r]\npath = /r\nauth = none\n"
+#define CAPTURE "[route r]\npath = /r/{id}/{*}\nauth = none\n"
+#define KEYS "[key k]\nsecret_file = secret\n"
+
+struct check_case {
+	const char *text, *want;
+};
+
+static void expect_cases(const struct check_case *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct buf text = { 0 };
+		char *whole;
+
+		assert_int_equal(
+			buf_add_printf(&text, FRONT "%s", v[i].text), 0);
+		whole = take_text(&text);
+		if (v[i].want)
+			expect_errors(whole, v[i].want);
+		else
+			conf_unref(load_good(whole));
+		free(whole);
+	}
+}
+
+static void test_sections(void **state)
+{
+	static const struct check_case cases[] = {
+		{ "[server]\n[server]\n", "t.ini:7: [server] is there twice, "
+					  "expected it once in a file\n" },
+		{ "[server x]\n",
+			"t.ini:6: [server x] has a name, expected [server]\n" },
+		{ "[routes x]\nfoo = bar\n",
+			"t.ini:6: [routes x] is not known, expected [route]\n" },
+		{ "[foo]\n", "t.ini:6: [foo] is not known, expected [server], "
+			     "[listen NAME], [key NAME], [page NAME] or "
+			     "[route NAME]\n" },
+		{ "[route]\n",
+			"t.ini:6: [route ] is not well-formed, expected [route "
+			"NAME], the name of at most 40 letters, digits, _ . "
+			"-\n" },
+		{ "[route a b]\n",
+			"t.ini:6: [route a b] is not well-formed, expected "
+			"[route NAME], the name of at most 40 letters, digits, "
+			"_ . -\n" },
+		{ "[route r\npath = /x\n",
+			"t.ini:6: a section header without its ], expected "
+			"[section] or [section NAME]\n" },
+		{ "[server]\nmax_mem = 1\nworkers = 1\nworkers = 1\n"
+		  "backend = x\nzebra = 1\n",
+			"t.ini:7: [server] max_mem: is not known, expected "
+			"max_memory\n"
+			"t.ini:9: [server] workers: is set twice, expected it "
+			"once: the first is at t.ini:8\n"
+			"t.ini:10: [server] backend: is a key of [route], "
+			"expected one of [server]\n"
+			"t.ini:11: [server] zebra: is not known, expected a "
+			"key of [server]\n" },
+		{ ROUTE "max_mesage = 1M\nbackend = echo:\n",
+			"t.ini:9: [route r] max_mesage: is not known, expected "
+			"max_message\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+	expect_errors("[listen a]\n[listen a]\naddress = 127.0.0.1:9\n",
+		"t.ini:2: [listen a] is there twice, expected another name: "
+		"the first is at t.ini:1\n");
+	expect_errors("", "t.ini: there is no listener, expected a section "
+			  "[listen NAME]\n");
+	expect_errors("x = y\n[listen a]\n",
+		"t.ini:1: x: is in front of the first section, expected "
+		"[section] before it\n");
+}
+
+static void test_missing(void **state)
+{
+	static const struct check_case cases[] = {
+		{ "[route r]\nauth = none\nbackend = echo:\n",
+			"t.ini:6: [route r] path: is missing, expected a "
+			"value: Literal segments, {captures} of one segment, "
+			"{*} last for the rest. The first match in the file "
+			"wins, routes before pages. Example: /sim/{id}\n" },
+		{ "[page p]\n", "t.ini:6: [page p] root: is missing, expected "
+				"a value: The directory of the files; "
+				"index.html stands for a directory.\n" },
+		{ "[key k]\n",
+			"t.ini:6: [key k] secret_file: is missing, expected a "
+			"value: The secret: the file's bytes less one newline "
+			"at the end, 32 at least. wsrelayctl key makes one.\n" },
+		{ ROUTE "backend = echo:\ntoken_param =\n",
+			"t.ini:10: [route r] token_param: is empty, expected a "
+			"value: The query parameter that carries the "
+			"token.\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+}
+
+static void test_listeners(void **state)
+{
+	static const struct check_case cases[] = {
+		{ "[listen c]\naddress = 127.0.0.1:82\n",
+			"t.ini:7: [listen c] address: 127.0.0.1:82 is there "
+			"twice, expected it once: [listen b] has it\n" },
+		{ "[listen c]\naddress = unix:/x\naddress = fd:x\n"
+		  "address = fd:x\naddress = unix:/x\n",
+			"t.ini:9: [listen c] address: fd:x is there twice, "
+			"expected it once: [listen c] has it\n"
+			"t.ini:10: [listen c] address: unix:/x is there twice, "
+			"expected it once: [listen c] has it\n" },
+		/* Any free port, twice, is two ports. */
+		{ "[listen c]\naddress = [::1]:0\naddress = [::1]:0\n", NULL },
+		{ "[listen c]\naddress = ::1\naddress = 127.0.0.1\n",
+			"t.ini:7: [listen c] address: \"::1\" is not "
+			"understood, expected 192.0.2.7:PORT, "
+			"[2001:db8::7]:PORT, unix:/PATH or fd:NAME\n"
+			"t.ini:8: [listen c] address: \"127.0.0.1\" is not "
+			"understood, expected 192.0.2.7:PORT, "
+			"[2001:db8::7]:PORT, unix:/PATH or fd:NAME\n" },
+		{ "[listen c]\naddress = unix:x\naddress = fd:\n",
+			"t.ini:7: [listen c] address: \"unix:x\" is not "
+			"understood, expected unix:/PATH of at most 107 "
+			"bytes\n"
+			"t.ini:8: [listen c] address: \"fd:\" is not "
+			"understood, expected fd:NAME, a "
+			"FileDescriptorName\n" },
+		{ "[listen c]\naddress =\n",
+			"t.ini:7: [listen c] address: is empty, expected a "
+			"value: Where connections are accepted: IPv4:PORT, "
+			"[IPv6]:PORT, unix:/PATH, or fd:NAME for a socket that "
+			"the service manager passes. May be repeated.\n" },
+		{ "[listen c]\nallow = 10.1.0.0/16 192.0.2.7\n"
+		  "deny = 10.0.0.0/8\n",
+			"t.ini:7: [listen c] allow: 10.1.0.0/16 is covered by "
+			"deny, which wins, expected that some of it is let "
+			"in\n" },
+		{ "[listen c]\nallow = 10.0.0.0/8\ndeny = 10.1.0.0/16\n",
+			NULL },
+		{ "[listen c]\ndeny = 0.0.0.0/0, ::/0\n",
+			"t.ini:7: [listen c] deny: covers every address, "
+			"expected that some are let in\n" },
+		{ "[listen c]\nhosts = a b\nhosts = a\n",
+			"t.ini:8: [listen c] hosts: \"a\" is there twice, "
+			"expected it once\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+}
+
+static void test_backends(void **state)
+{
+	static const struct check_case good[] = {
+		{ CAPTURE "framing = raw\nbackend = tcp://a-{id}.example:7000\n"
+			  "backend_allow = 10.0.0.0/8\n",
+			NULL },
+		{ ROUTE "framing = line\nbackend = tcp://[::1]:65535\n", NULL },
+		{ CAPTURE "framing = len32\nbackend = unix:/run/{id}.sock\n",
+			NULL },
+		{ CAPTURE "backend = ws://127.0.0.1/x/{id}/{*}\n", NULL },
+		{ ROUTE "backend = ws://a.example:81\n", NULL },
+		{ CAPTURE "backend = exec:/bin/sh -c x={id}\n", NULL },
+		{ ROUTE "backend = exec:/bin/sh\nframing = raw\n", NULL },
+		{ ROUTE "backend = echo:\nsubprotocols = a b\n", NULL },
+	};
+
+	(void)state;
+	expect_cases(good, ARRAY_SIZE(good));
+}
+
+/* A backend on line 9 that is refused, and what is said behind its label. */
+static void expect_backend(const char *backend, const char *want)
+{
+	char text[512], whole[512];
+
+	snprintf(text, sizeof(text), FRONT CAPTURE "backend = %s\n", backend);
+	snprintf(whole, sizeof(whole), "t.ini:9: [route r] backend: %s\n",
+		want);
+	expect_errors(text, whole);
+}
+
+/* The same where the framing is named behind it. */
+static void expect_framed(const char *backend, const char *want)
+{
+	char both[256];
+
+	snprintf(both, sizeof(both), "%s\nframing = raw\n"
+		"backend_allow = 10.0.0.0/8", backend);
+	expect_backend(both, want);
+}
+
+static void test_bad_backends(void **state)
+{
+	(void)state;
+	expect_backend("wss://x", "\"wss://x\" comes with TLS and is not in "
+				  "this version, expected ws:// or tcp://");
+	expect_backend("tls://x:1", "\"tls://x:1\" comes with TLS and is not in "
+				    "this version, expected ws:// or tcp://");
+	expect_backend("echo:x", "\"x\" behind echo:, expected echo:");
+	expect_backend("exec:", "no program, expected exec:/PROGRAM "
+				"ARGUMENTS");
+	expect_backend("exec:sh", "\"sh\" is no absolute path, expected "
+				  "exec:/PROGRAM");
+	expect_backend("exec:/bin/{id}", "a capture in the program's name, "
+					 "expected one only in its arguments");
+	expect_backend("exec:/none/x", "/none/x: No such file or directory, "
+				       "expected a program");
+	expect_backend("exec:/etc/passwd", "/etc/passwd cannot be executed, "
+					   "expected a program");
+	expect_backend("exec:/tmp", "/tmp cannot be executed, expected a "
+				    "program");
+	expect_backend("exec:/bin/sh {*}",
+		"\"{*}\": {*} cannot stand here, expected captures of the path "
+		"/r/{id}/{*} (and {*} only in the path of a ws backend)");
+	expect_backend("exec:/bin/sh {no}",
+		"\"{no}\": a capture that the path does not have, expected "
+		"captures of the path /r/{id}/{*} (and {*} only in the path of "
+		"a ws backend)");
+	/* Split before anything is filled in. */
+	expect_backend("exec:/bin/sh { id }",
+		"\"{\": braces that do not pair, expected captures of the path "
+		"/r/{id}/{*} (and {*} only in the path of a ws backend)");
+	expect_backend("ws://a.example/x?y", "a ? or # in the path, expected "
+					     "none: the client's query is "
+					     "passed on");
+	expect_backend("ws://a.example/x//y", "\"/x//y\" is no path, expected "
+					      "one of RFC 3986 without empty "
+					      "segments");
+	expect_backend("ws://a.example/x/../y", "\"/x/../y\" is no path, "
+						"expected one of RFC 3986 "
+						"without empty segments");
+	expect_backend("ws://a.example/{no}",
+		"\"/{no}\": a capture that the path does not have, expected "
+		"captures of the path /r/{id}/{*}");
+	expect_backend("ws://", "\"\" is no host, expected a name, an address, "
+				"or [IPv6]");
+	expect_backend("ws://u@a.example", "\"u@a.example\" is no host, "
+					   "expected a name, an address, or "
+					   "[IPv6]");
+	expect_backend("ws://[::1", "\"[::1\" is not understood, expected "
+				    "HOST:PORT or [IPv6]:PORT");
+	expect_backend("ws://[::1]x", "\"[::1]x\" is not understood, expected "
+				      "HOST:PORT or [IPv6]:PORT");
+	expect_backend("ws://[a.example]", "\"a.example\" is no host, expected "
+					   "a name, an address, or [IPv6]");
+	expect_framed("tcp://127.0.0.1", "\"\" is no port, expected 1 to "
+					 "65535");
+	expect_framed("tcp://a:0", "\"0\" is no port, expected 1 to 65535");
+	expect_framed("tcp://a:65536", "\"65536\" is no port, expected 1 to "
+				       "65535");
+	expect_framed("tcp://a:7x", "\"7x\" is no port, expected 1 to 65535");
+	expect_framed("tcp://a:70000{id}", "\"70000{id}\" is no port, expected "
+					   "1 to 65535");
+	expect_framed("tcp://a:1/x", "\"/x\" behind the port, expected "
+				     "tcp://HOST:PORT");
+	expect_framed("tcp://{*}:1",
+		"\"{*}\": {*} cannot stand here, expected captures of the path "
+		"/r/{id}/{*} (and {*} only in the path of a ws backend)");
+}
+
+static void test_framing(void **state)
+{
+	static const struct check_case cases[] = {
+		{ ROUTE "backend = tcp://127.0.0.1:1\n",
+			"t.ini:6: [route r] framing: is missing, expected raw, "
+			"line or len32 for tcp backends\n" },
+		{ ROUTE "backend = unix:/x\n",
+			"t.ini:6: [route r] framing: is missing, expected raw, "
+			"line or len32 for unix backends\n" },
+		{ ROUTE "backend = ws://a\nframing = raw\n",
+			"t.ini:10: [route r] framing: ws backends have "
+			"messages of their own, expected no framing\n" },
+		{ ROUTE "backend = echo:\nframing = line\n",
+			"t.ini:10: [route r] framing: echo backends have "
+			"messages of their own, expected no framing\n" },
+		/* One thing at a time: a bad word is no missing one. */
+		{ ROUTE "backend = unix:/x\nframing = lines\n",
+			"t.ini:10: [route r] framing: \"lines\" is not known "
+			"here, expected raw, line or len32\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+}
+
+static void test_meaning(void **state)
+{
+	static const struct check_case cases[] = {
+		{ CAPTURE "backend = ws://{id}.example\n",
+			"t.ini:6: [route r] backend_allow: is missing, "
+			"expected networks, because a capture stands in the "
+			"backend's host or port\n" },
+		{ CAPTURE "backend = ws://127.0.0.1:80{id}\n",
+			"t.ini:6: [route r] backend_allow: is missing, "
+			"expected networks, because a capture stands in the "
+			"backend's host or port\n" },
+		{ ROUTE "backend = ws://a\nsubprotocols = a\n",
+			"t.ini:10: [route r] subprotocols: means nothing to "
+			"ws backends, expected it only for backends that are "
+			"not ws, which choose themselves\n" },
+		{ ROUTE "backend = echo:\nsend_proxy = v1\nexec_dir = dir\n"
+			"exec_env = A=b\nbackend_allow = ::1\n"
+			"backend_host = client\n",
+			"t.ini:13: [route r] backend_allow: means nothing to "
+			"echo backends, expected it only for tcp and ws "
+			"backends\n"
+			"t.ini:12: [route r] exec_env: means nothing to echo "
+			"backends, expected it only for exec backends\n"
+			"t.ini:11: [route r] exec_dir: means nothing to echo "
+			"backends, expected it only for exec backends\n"
+			"t.ini:10: [route r] send_proxy: means nothing to "
+			"echo backends, expected it only for tcp and unix "
+			"backends\n"
+			"t.ini:14: [route r] backend_host: means nothing to "
+			"echo backends, expected it only for ws backends\n" },
+		{ ROUTE "backend = exec:/bin/sh\nexec_env = A=1\n"
+			"exec_env = AB=1\nexec_env = A=2\n",
+			"t.ini:12: [route r] exec_env: A is set twice, "
+			"expected it once\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+}
+
+static void test_auth(void **state)
+{
+	static const struct check_case cases[] = {
+		{ "[route r]\npath = /r\nbackend = echo:\n",
+			"t.ini:6: [route r] auth: token needs a key, expected "
+			"a section [key NAME] (or auth = none)\n" },
+		{ ROUTE "backend = echo:\nsingle_use = yes\n",
+			"t.ini:10: [route r] single_use: yes means nothing "
+			"without tokens, expected auth = token\n" },
+		{ ROUTE "backend = echo:\norigins = same https://a\n",
+			"t.ini:10: [route r] origins: same beside others, "
+			"expected same, any, or a list of origins\n" },
+		{ ROUTE "backend = echo:\norigins = https://a\norigins = any\n",
+			"t.ini:11: [route r] origins: any beside others, "
+			"expected same, any, or a list of origins\n" },
+		{ KEYS "[route r]\npath = /r\nbackend = echo:\nkeys = k\n"
+		       "keys = j\n",
+			"t.ini:12: [route r] keys: there is no [key j], "
+			"expected names of keys\n" },
+		{ "[page p]\nroot = dir\nauth = token\n",
+			"t.ini:8: [page p] auth: token needs a key, expected a "
+			"section [key NAME]\n" },
+		{ "[page p]\nroot = dir\ntemplate = yes\n",
+			"t.ini:6: [page p] token_key: is missing, expected the "
+			"name of a key, because template is yes and there are "
+			"0 keys\n" },
+		{ KEYS "[page p]\nroot = dir\ntemplate = yes\n", NULL },
+		{ KEYS "[key j]\nsecret_file = secret\n[page p]\nroot = dir\n"
+		       "template = yes\n",
+			"t.ini:10: [page p] token_key: is missing, expected "
+			"the name of a key, because template is yes and there "
+			"are 2 keys\n" },
+		{ KEYS "[page p]\nroot = dir\ntemplate = yes\ntoken_ttl = 2h\n",
+			"t.ini:11: [page p] token_ttl: is longer than max_ttl "
+			"of [key k], which would refuse the tokens, expected "
+			"at most 3600000 ms\n" },
+		{ KEYS "[page p]\nroot = dir\ntoken_ttl = 2h\n", NULL },
+		{ "[page p]\nroot = dir\npath = /p/{*}\n",
+			"t.ini:8: [page p] path: \"/p/{*}\" ends in {*}, "
+			"expected a prefix: a page has all that is below\n" },
+	};
+	char want[256];
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+	snprintf(want, sizeof(want),
+		"t.ini:7: [page p] root: %s/secret is no directory, expected "
+		"one\n", scratch);
+	expect_errors(FRONT "[page p]\nroot = secret\n", want);
+}
+
+#define R(name, lines)                                                        \
+	"[route " name "]\nauth = none\nbackend = echo:\n" lines
+#define P(name, lines) "[page " name "]\nroot = dir\n" lines
+#define NEVER(place, label, by)                                               \
+	"t.ini:" place ": [" label "] path: can never match, expected a path " \
+	"that [" by "] at t.ini:9 does not cover\n"
+
+static void test_covered(void **state)
+{
+	static const struct check_case cases[] = {
+		{ R("x", "path = /a/{id}\n") R("y", "path = /a/b\n"),
+			NEVER("13", "route y", "route x") },
+		{ R("x", "path = /a/b\n") R("y", "path = /a/{id}\n"), NULL },
+		{ R("x", "path = /{*}\n") R("y", "path = /a/b\n"),
+			NEVER("13", "route y", "route x") },
+		{ R("x", "path = /{*}\nhost = a.example\n")
+			R("y", "path = /a\n"),
+			NULL },
+		{ R("x", "path = /{*}\nhost = a.example\n")
+			R("y", "host = A.EXAMPLE\npath = /a\n"),
+			NEVER("15", "route y", "route x") },
+		{ R("x", "path = /{*}\nlisten = a\n") R("y", "path = /a\n"),
+			NULL },
+		{ R("x", "path = /{*}\nlisten = a\n")
+			R("y", "path = /a\nlisten = b\n"),
+			NULL },
+		{ R("x", "path = /{*}\nlisten = a b\n") R("y", "path = /a\n"),
+			NEVER("14", "route y", "route x") },
+		{ R("x", "path = /{*}\nlisten = a, b\n")
+			R("y", "path = /a\nlisten = b\n"),
+			NEVER("14", "route y", "route x") },
+		/* The page's own path is left, but for below /a. */
+		{ R("x", "path = /{*}\n") P("p", ""), NULL },
+		{ R("x", "path = /{*}\n") P("p", "path = /a\n"),
+			NEVER("12", "page p", "route x") },
+		{ R("x", "path = /a/{*}\n") P("p", "path = /a/\n"), NULL },
+		{ R("x", "path = /a\n") P("p", "path = /a\n"), NULL },
+		{ R("x", "path = /a/{*}\n") P("p", "path = /a/b\n"),
+			NEVER("12", "page p", "route x") },
+		{ R("x", "path = /a/{*}\nhost = h\n") P("p", "path = /a/b\n"),
+			NULL },
+		{ P("p", "\npath = /a\n") P("q", "path = /a/\n"),
+			NEVER("12", "page q", "page p") },
+		{ P("p", "\npath = /a/{x}\n") P("q", "path = /a/{y}\n"),
+			NEVER("12", "page q", "page p") },
+		{ P("p", "listen = a\npath = /\n")
+			P("q", "path = /\nlisten = b\n"),
+			NULL },
+		{ P("p", "path = /a\n") P("q", "path = /a/b\n"), NULL },
+		/* A name that there is not says so, and nothing else. */
+		{ R("x", "path = /{*}\nlisten = c\n") R("y", "path = /a\n"),
+			"t.ini:10: [route x] listen: there is no [listen c], "
+			"expected names of listeners\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+}
+
+/* All that is wrong, in one run, each with its own line. */
+static void test_all_in_one_run(void **state)
+{
+	(void)state;
+	expect_errors(
+		"[server]\n"
+		"workers = 0\n"
+		"log_level = loud\n"
+		" indented = 1\n"
+		"[listen a]\n"
+		"address = nowhere\n"
+		"max_headr = 4K\n"
+		"[route r]\n"
+		"path = r\n"
+		"backend = tcp://127.0.0.1:1\n"
+		"ping_interval = 30\n"
+		"auth = none\n",
+		"t.ini:2: [server] workers: \"0\" is out of range, expected 1 "
+		"to 256\n"
+		"t.ini:3: [server] log_level: \"loud\" is not known here, "
+		"expected error, warn, info or debug\n"
+		"t.ini:4: white space in front, expected \"key = value\" at "
+		"the beginning of the line (values do not go on in a second "
+		"line; a list's key may be repeated)\n"
+		"t.ini:6: [listen a] address: \"nowhere\" is not understood, "
+		"expected 192.0.2.7:PORT, [2001:db8::7]:PORT, unix:/PATH or "
+		"fd:NAME\n"
+		"t.ini:7: [listen a] max_headr: is not known, expected "
+		"max_header\n"
+		"t.ini:11: [route r] ping_interval: \"30\" has no unit, "
+		"expected ms, s, m or h behind it\n"
+		"t.ini:9: [route r] path: \"r\": a path begins with '/', "
+		"expected a path such as /sim/{id}\n"
+		"t.ini:8: [route r] framing: is missing, expected raw, line or "
+		"len32 for tcp backends\n");
+}
+
+static size_t count_lines(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static void test_cap(void **state)
+{
+	static const struct {
+		size_t wrong, lines;
+		const char *last;
+	} cases[] = {
+		{ 100, 100, "t.ini:102: [server] k: is not known, expected a "
+			    "key of [server]\n" },
+		{ 101, 100, "and 2 more errors\n" },
+		{ 5000, 100, "and 4901 more errors\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf text = { 0 }, errors = { 0 };
+		char *said;
+
+		assert_int_equal(
+			buf_add_str(&text, STR("[listen l]\n[server]\n")), 0);
+		for (size_t k = 0; k < cases[i].wrong; k++)
+			assert_int_equal(buf_add_str(&text, STR("k = 1\n")), 0);
+		assert_null(conf_load_text("t.ini", buf_str(&text), &errors));
+		said = take_text(&errors);
+		assert_int_equal(count_lines(said), cases[i].lines);
+		assert_string_equal(said + strlen(said) -
+			strlen(cases[i].last), cases[i].last);
+		free(said);
+		buf_free(&text);
+	}
+}
+
+static void test_bounds(void **state)
+{
+	struct buf text = { 0 }, errors = { 0 };
+	char *said;
+
+	(void)state;
+	assert_int_equal(buf_add_str(&text, STR("[listen l]\n")), 0);
+	for (int i = 0; i < 1001; i++)
+		assert_int_equal(buf_add_printf(&text, "hosts = h%d\n", i), 0);
+	for (int i = 0; i < 1001; i++)
+		assert_int_equal(buf_add_printf(&text, "[route r%d]\n"
+			"path = /%d\nauth = none\nbackend = echo:\n", i, i), 0);
+	assert_null(conf_load_text("t.ini", buf_str(&text), &errors));
+	said = take_text(&errors);
+	assert_string_equal(said,
+		"t.ini:1002: [listen l] hosts: too many values, expected at "
+		"most 1000\n"
+		"t.ini:5003: too many [route] sections, expected at most "
+		"1000\n");
+	free(said);
+	buf_free(&text);
+}
+
+/* Warnings leave the configuration good. */
+static void test_warnings(void **state)
+{
+	struct buf errors = { 0 };
+	struct conf *c = conf_load_text("t.ini",
+		STR(FRONT KEYS ROUTE "keys = k\nbackend = echo:\n"), &errors);
+	char *said = take_text(&errors);
+
+	(void)state;
+	assert_non_null(c);
+	assert_string_equal(said, "t.ini:11: warning: [route r] keys: no token "
+				  "is looked at, because auth is none\n");
+	free(said);
+	conf_unref(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sections),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_backends),
+		cmocka_unit_test(test_bad_backends),
+		cmocka_unit_test(test_framing),
+		cmocka_unit_test(test_meaning),
+		cmocka_unit_test(test_auth),
+		cmocka_unit_test(test_covered),
+		cmocka_unit_test(test_all_in_one_run),
+		cmocka_unit_test(test_cap),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_warnings),
+	};
+
+	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+}
