@@ -225,7 +225,8 @@ function showPause(paused) {
 }
 $('pause').addEventListener('click', () => say({ do: 'pause', on: !state?.paused }));
 $('reset').addEventListener('click', () => say({ do: 'reset' }));
-$('breeze').addEventListener('input', () => say({ do: 'wind', v: Number($('breeze').value) }));
+const blow = () => say({ do: 'wind', v: Number($('breeze').value) });
+$('breeze').addEventListener('input', blow);
 
 /* --- messages and numbers ------------------------------------------------ */
 
@@ -233,7 +234,12 @@ const count = { messages: 0, bytes: 0, since: performance.now() };
 let trips = [];
 
 const HEAR = {
-	hello: build,
+	hello(message) {
+		build(message);
+		/* A new process knows nothing of what the slider says. */
+		if ($('breeze').value !== '1')
+			blow();
+	},
 	s(message) {
 		if (state?.paused !== message.paused)
 			showPause(message.paused);
@@ -305,7 +311,8 @@ function lower(text, ended, word, code) {
 	trips = [];
 	$('rtt').textContent = '–';
 	$('veil-title').textContent = sentence(text);
-	$('veil-text').textContent = [word, code || ''].filter(Boolean).join(' · ');
+	$('veil-text').textContent = [[word, code || ''].filter(Boolean).join(' '),
+		ended ? '' : 'this page tries again by itself'].filter(Boolean).join(' · ');
 	$('veil').hidden = false;
 	$('again').hidden = !ended;
 	if (ended)
