@@ -14,7 +14,7 @@ J ?= $(shell nproc)
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla $(WERROR)
 PACKAGES = libevent_core libevent_extra libevent_pthreads inih jansson libsystemd
-ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Isrc $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DDATADIR='"$(PREFIX)/share/wsrelayd"' -Isrc $(CPPFLAGS)
 OPTIMISE_release = -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 OPTIMISE_plain = -O1 -g
 OPTIMISE_asan = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \

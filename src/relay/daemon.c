@@ -1,0 +1,498 @@
+#include "relay/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "relay/admission.h"
+#include "relay/pair.h"
+#include "relay/service.h"
+#include "relay/worker.h"
+
+#define IDLE_POLL_MS 10
+#define STATUS_MS 5000
+/* Descriptors beside those of connections: listeners, logs, epoll, ... */
+#define SPARE_FDS 64
+
+struct bound { /* one listening socket */
+	struct daemon *daemon;
+	const struct conf_listen *listen;
+	const struct conf_address *address;
+	int fd; /* until the listener takes it */
+	struct listener *listener;
+};
+
+struct daemon {
+	struct shared shared;
+	struct conf *conf;
+	struct worker *worker; /* one, until there are more */
+	struct bound *bound;
+	size_t bound_n;
+	struct event *term, *interrupt;
+	struct timer drain, watchdog, status;
+	int64_t drain_until;
+	int64_t watchdog_ms;
+	size_t status_n; /* connections, as last told */
+	bool stopping;
+};
+
+/* --- configuration ----------------------------------------------------------------*/
+
+static void print_errors(struct buf *errors)
+{
+	fwrite(errors->p, 1, errors->n, stderr);
+	buf_free(errors);
+}
+
+static struct conf *load(const struct daemon_source *source)
+{
+	struct buf errors = { 0 };
+	struct conf *conf = source->load(source->data, &errors);
+
+	print_errors(&errors);
+	return conf;
+}
+
+/* Becomes the service user, for good. */
+static int drop_privileges(const char *user)
+{
+	struct passwd *pw;
+
+	if (!user || geteuid() != 0)
+		return 0;
+	errno = 0;
+	pw = getpwnam(user);
+	if (!pw) {
+		fprintf(stderr, "wsrelayd: [server] user: there is no user "
+				"'%s'\n",
+			user);
+		return -1;
+	}
+	if (initgroups(user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
+		setuid(pw->pw_uid) < 0) {
+		fprintf(stderr, "wsrelayd: cannot become user '%s': %s\n",
+			user, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+int daemon_check(const struct daemon_source *source, FILE *dump)
+{
+	struct conf *conf = load(source);
+	struct buf out = { 0 };
+	int status = 1;
+
+	if (!conf)
+		return 1;
+	if (conf->server.user && geteuid() == 0) {
+		struct conf *again;
+		struct buf errors = { 0 };
+
+		if (drop_privileges(conf->server.user) < 0)
+			goto out;
+		again = source->load(source->data, &errors);
+		if (!again)
+			print_errors(&errors);
+		buf_free(&errors); /* its warnings were printed already */
+		conf_unref(conf);
+		conf = again;
+		if (!conf)
+			return 1;
+	}
+	if (dump && (conf_dump(&out, conf) < 0 ||
+			    fwrite(out.p, 1, out.n, dump) != out.n))
+		goto out;
+	status = 0;
+out:
+	buf_free(&out);
+	conf_unref(conf);
+	return status;
+}
+
+/* --- listening -----------------------------------------------------------------------*/
+
+static void accepted(void *owner, int fd, const struct addr *peer)
+{
+	struct bound *b = owner;
+
+	worker_accepted(b->daemon->worker, fd, peer, b->listen, b->address);
+}
+
+static void accept_paused(void *owner, int error)
+{
+	struct bound *b = owner;
+
+	LOG(LOG_ERROR, "accept-paused",
+		F_STR("listen", b->listen->section.name),
+		F_STR("detail", strerror(error)));
+}
+
+static const struct listener_cb listener_cb = {
+	.accepted = accepted,
+	.paused = accept_paused,
+};
+
+static int bind_address(const struct conf_address *a, struct service_fds *fds)
+{
+	int fd;
+
+	switch (a->kind) {
+	case LISTEN_TCP:
+		return listener_bind_tcp(&a->addr);
+	case LISTEN_UNIX:
+		return listener_bind_unix(a->path);
+	case LISTEN_FD:
+		fd = service_take_fd(fds, a->path);
+		if (fd < 0)
+			errno = ENOENT;
+		else if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
+			fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return -1;
+		return fd;
+	}
+	return -1;
+}
+
+/* Binds every address; complains about all that fail, not only the first. */
+static int bind_all(struct daemon *d, const struct conf *conf)
+{
+	struct service_fds fds;
+	size_t n = 0;
+	int result = 0;
+
+	for (size_t i = 0; i < conf->listens_n; i++)
+		n += conf->listens[i].address.n;
+	d->bound = calloc(n ? n : 1, sizeof(*d->bound));
+	if (!d->bound || service_listen_fds(&fds) < 0)
+		return -1;
+	for (size_t i = 0; i < conf->listens_n; i++) {
+		const struct conf_listen *l = &conf->listens[i];
+
+		for (size_t k = 0; k < l->address.n; k++) {
+			struct bound *b = &d->bound[d->bound_n++];
+
+			b->daemon = d;
+			b->fd = bind_address(&l->address.v[k], &fds);
+			if (b->fd >= 0)
+				continue;
+			fprintf(stderr,
+				"%s:%d: [listen %s] address: cannot listen on "
+				"%s: %s\n",
+				l->section.file, l->section.line,
+				l->section.name, l->address.v[k].text,
+				l->address.v[k].kind == LISTEN_FD
+					? "no socket of this name was handed "
+					  "over"
+					: strerror(errno));
+			result = -1;
+		}
+	}
+	service_fds_free(&fds);
+	return result;
+}
+
+/*
+ * Gives the bound sockets to the configuration that stays: it was read from
+ * the same files, so sections and addresses have the same order.
+ */
+static int assign_listens(struct daemon *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->conf->listens_n; i++)
+		for (size_t k = 0; k < d->conf->listens[i].address.n; k++) {
+			if (n == d->bound_n)
+				return -1;
+			d->bound[n].listen = &d->conf->listens[i];
+			d->bound[n++].address =
+				&d->conf->listens[i].address.v[k];
+		}
+	return n == d->bound_n ? 0 : -1;
+}
+
+static int listen_all(struct daemon *d)
+{
+	for (size_t i = 0; i < d->bound_n; i++) {
+		struct bound *b = &d->bound[i];
+		struct addr local;
+		char text[ADDR_TEXT];
+
+		listener_address(b->fd, &local);
+		b->listener = listener_new(d->worker->loop, b->fd,
+			&listener_cb, b);
+		b->fd = -1; /* taken */
+		if (!b->listener)
+			return -1;
+		LOG(LOG_INFO, "listen",
+			F_STR("listen", b->listen->section.name),
+			F_STR("address",
+				local.family == ADDR_IPV4 ||
+						local.family == ADDR_IPV6
+					? addr_format(&local, text)
+					: b->address->text));
+	}
+	return 0;
+}
+
+static void close_listeners(struct daemon *d)
+{
+	for (size_t i = 0; i < d->bound_n; i++) {
+		struct bound *b = &d->bound[i];
+
+		listener_free(b->listener);
+		b->listener = NULL;
+		if (b->fd >= 0)
+			close(b->fd);
+		b->fd = -1;
+		if (b->address && b->address->kind == LISTEN_UNIX)
+			(void)unlink(b->address->path);
+	}
+}
+
+/* --- the end --------------------------------------------------------------------------*/
+
+static void drain_timer(struct timer *t)
+{
+	struct daemon *d = CONTAINER_OF(t, struct daemon, drain);
+	int64_t now = loop_now(d->worker->loop);
+
+	if (worker_idle(d->worker) || now >= d->drain_until)
+		loop_stop(d->worker->loop);
+	else
+		timer_set(d->worker->loop, &d->drain, now + IDLE_POLL_MS);
+}
+
+static void stop_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+	struct loop *l = d->worker->loop;
+
+	(void)what;
+	if (d->stopping) {
+		LOG(LOG_WARN, "stop-now", F_INT("signal", sig));
+		loop_stop(l);
+		return;
+	}
+	d->stopping = true;
+	LOG(LOG_INFO, "stopping", F_INT("signal", sig),
+		F_INT("connections", d->shared.connections));
+	service_notify("STOPPING=1");
+	close_listeners(d);
+	worker_drain(d->worker);
+	d->drain_until = loop_now(l) + d->conf->server.drain_timeout;
+	timer_set(l, &d->drain, loop_now(l));
+}
+
+static void log_stop_line(const struct daemon *d)
+{
+	const struct counters *c = &d->worker->counters;
+
+	LOG(LOG_INFO, "stop", F_INT("accepted", c->accepted),
+		F_INT("opened", c->opened), F_INT("closed", c->closed),
+		F_INT("client_messages", c->messages[END_CLIENT]),
+		F_INT("backend_messages", c->messages[END_BACKEND]),
+		F_INT("log_dropped", log_dropped()));
+}
+
+/* --- running --------------------------------------------------------------------------*/
+
+static void watchdog_timer(struct timer *t)
+{
+	struct daemon *d = CONTAINER_OF(t, struct daemon, watchdog);
+
+	service_notify("WATCHDOG=1");
+	timer_set(d->worker->loop, t,
+		loop_now(d->worker->loop) + d->watchdog_ms);
+}
+
+static void status_timer(struct timer *t)
+{
+	struct daemon *d = CONTAINER_OF(t, struct daemon, status);
+	size_t n = atomic_load_explicit(&d->shared.connections,
+		memory_order_relaxed);
+	char text[64];
+
+	if (n != d->status_n && !d->stopping) {
+		snprintf(text, sizeof(text), "STATUS=%zu connections", n);
+		service_notify(text);
+		d->status_n = n;
+	}
+	timer_set(d->worker->loop, t, loop_now(d->worker->loop) + STATUS_MS);
+}
+
+/*
+ * As many descriptors as we may have; what children get is what we had.
+ */
+static void raise_fd_limit(struct daemon *d)
+{
+	struct rlimit *original = &d->shared.nofile;
+	struct rlimit raised;
+
+	if (getrlimit(RLIMIT_NOFILE, original) < 0)
+		return;
+	raised = *original;
+	raised.rlim_cur = raised.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+static void check_fd_limit(const struct daemon *d)
+{
+	struct rlimit limit;
+	int64_t pending = 0, need;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	for (size_t i = 0; i < d->conf->listens_n; i++)
+		pending += d->conf->listens[i].max_pending;
+	/* Each connection has a client's and a backend's. */
+	need = 2 * d->conf->server.max_connections + pending + SPARE_FDS;
+	if ((uint64_t)need > limit.rlim_cur)
+		LOG(LOG_WARN, "descriptors", F_INT("limit", limit.rlim_cur),
+			F_INT("needed", need),
+			F_STR("detail",
+				"max_connections cannot be reached: raise "
+				"LimitNOFILE or lower it"));
+}
+
+static int start_log(const struct conf_server *s)
+{
+	struct log_options o = { .level = (enum log_level)s->log_level,
+		.json = s->log_format == CONF_LOG_JSON };
+
+	if (s->log_target == CONF_LOG_JOURNAL)
+		o.sink = LOG_JOURNAL;
+	else
+		o.sink = service_stderr_is_journal() ? LOG_STDERR_PRIORITY
+						     : LOG_STDERR;
+	if (log_start(&o) < 0) {
+		fprintf(stderr, "wsrelayd: cannot start the log: %s\n",
+			strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int start_timers(struct daemon *d)
+{
+	struct loop *l = d->worker->loop;
+
+	if (timer_init(l, &d->drain, drain_timer) < 0 ||
+		timer_init(l, &d->watchdog, watchdog_timer) < 0 ||
+		timer_init(l, &d->status, status_timer) < 0)
+		return -1;
+	d->watchdog_ms = service_watchdog_ms();
+	if (d->watchdog_ms > 0)
+		timer_set(l, &d->watchdog, loop_now(l));
+	timer_set(l, &d->status, loop_now(l) + STATUS_MS);
+	return 0;
+}
+
+static int start(struct daemon *d)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	d->shared.started_ms =
+		(int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	/* Microseconds since 1970: no two starts ever meet. */
+	atomic_init(&d->shared.next_id,
+		(uint64_t)now.tv_sec * 1000000 +
+			(uint64_t)now.tv_nsec / 1000);
+	d->shared.admission = admission_new(d->conf->routes_n);
+	if (!d->shared.admission)
+		return -1;
+	d->worker = worker_new(&d->shared, d->conf);
+	if (!d->worker)
+		return -1;
+	d->term = evsignal_new(d->worker->loop->base, SIGTERM, stop_signal, d);
+	d->interrupt = evsignal_new(d->worker->loop->base, SIGINT, stop_signal,
+		d);
+	if (!d->term || !d->interrupt || event_add(d->term, NULL) < 0 ||
+		event_add(d->interrupt, NULL) < 0)
+		return -1;
+	return start_timers(d) < 0 || listen_all(d) < 0 ? -1 : 0;
+}
+
+static void daemon_free(struct daemon *d)
+{
+	close_listeners(d);
+	if (d->term)
+		event_free(d->term);
+	if (d->interrupt)
+		event_free(d->interrupt);
+	worker_free(d->worker);
+	admission_free(d->shared.admission);
+	conf_unref(d->conf);
+	free(d->bound);
+}
+
+/* Up to the configuration that stays; the sockets are bound. */
+static int prepare(struct daemon *d, const struct daemon_source *source)
+{
+	struct conf *first = load(source);
+	struct buf errors = { 0 };
+	int result = -1;
+
+	if (!first)
+		return -1;
+	if (bind_all(d, first) < 0 ||
+		drop_privileges(first->server.user) < 0)
+		goto out;
+	d->conf = source->load(source->data, &errors);
+	if (!d->conf) {
+		print_errors(&errors);
+		goto out;
+	}
+	result = assign_listens(d);
+out:
+	buf_free(&errors); /* its warnings were printed by the first load */
+	conf_unref(first);
+	return result;
+}
+
+int daemon_run(const struct daemon_source *source)
+{
+	struct daemon d = { 0 };
+	int status = 1;
+
+	signal(SIGPIPE, SIG_IGN);
+	raise_fd_limit(&d);
+	if (prepare(&d, source) < 0 || start_log(&d.conf->server) < 0)
+		goto out;
+	LOG(LOG_INFO, "start", F_STR("version", VERSION),
+		F_INT("pid", getpid()), F_INT("routes", d.conf->routes_n),
+		F_INT("pages", d.conf->pages_n));
+	check_fd_limit(&d);
+	if (start(&d) < 0) {
+		LOG(LOG_ERROR, "start-failed",
+			F_STR("detail", strerror(errno)));
+		goto out_log;
+	}
+	service_notify("READY=1");
+	if (source->ready)
+		source->ready(source->data);
+	if (loop_run(d.worker->loop) == 0)
+		status = 0;
+	log_stop_line(&d);
+out_log:
+	daemon_free(&d);
+	log_stop();
+	return status;
+out:
+	daemon_free(&d);
+	return status;
+}

@@ -1,0 +1,33 @@
+/*
+ * try.h: wsrelayd --try COMMAND: puts a program that reads and writes lines
+ * behind a browser, without a configuration file.
+ */
+#ifndef RELAY_TRY_H
+#define RELAY_TRY_H
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "relay/daemon.h"
+
+struct try;
+
+struct try_params {
+	const char *command; /* words, split at spaces; no shell */
+	const char *root;    /* a directory of pages; NULL = the built-in one */
+	/*
+	 * true: for -T: the configuration names files where a kept one should
+	 * have them, and is not run.
+	 */
+	bool keep;
+};
+
+/* NULL: it has complained on stderr. */
+MUST_CHECK struct try *try_new(const struct try_params *params);
+/* Removes what it made. */
+void try_free(struct try *t);
+void try_source(struct try *t, struct daemon_source *source);
+/* The INI file it stands for, with comments. */
+const char *try_ini(const struct try *t);
+
+#endif
