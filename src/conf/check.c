@@ -100,6 +100,13 @@ static void resolve_page_key(struct builder *b, struct conf_page *p,
 
 /* --- what any section needs ------------------------------------------------ */
 
+static size_t first_sentence(const char *text)
+{
+	const char *end = strstr(text, ". ");
+
+	return end ? (size_t)(end - text) : strlen(text) - 1;
+}
+
 static void check_required(struct builder *b, enum keys_section s, size_t index)
 {
 	size_t n;
@@ -112,8 +119,10 @@ static void check_required(struct builder *b, enum keys_section s, size_t index)
 		if (!(row->flags & KEY_REQUIRED) || build_is_bad(b, at) ||
 			!value_is_empty(row, object))
 			continue;
-		build_error(b, at, "is %s, expected a value: %s",
-			build_find(b, at) ? "empty" : "missing", row->help);
+		/* the help's first sentence, without its full stop */
+		build_error(b, at, "is %s, expected a value: %.*s",
+			build_find(b, at) ? "empty" : "missing",
+			(int)first_sentence(row->help), row->help);
 	}
 }
 
@@ -183,6 +192,10 @@ static const struct conf_listen *find_address(const struct conf *c, size_t i,
 		const struct conf_addresses *list = &c->listens[j].address;
 		size_t n = j == i ? k : list->n;
 
+		/* Two of one name are a complaint of their own. */
+		if (j != i && strcmp(c->listens[j].section.name,
+				c->listens[i].section.name) == 0)
+			continue;
 		for (size_t m = 0; m < n; m++)
 			if (is_same_address(&list->v[m], a))
 				return &c->listens[j];

@@ -90,19 +90,18 @@ static void test_missing(void **state)
 		{ "[route r]\nauth = none\nbackend = echo:\n",
 			"t.ini:6: [route r] path: is missing, expected a "
 			"value: Literal segments, {captures} of one segment, "
-			"{*} last for the rest. The first match in the file "
-			"wins, routes before pages. Example: /sim/{id}\n" },
+			"{*} last for the rest\n" },
 		{ "[page p]\n", "t.ini:6: [page p] root: is missing, expected "
 				"a value: The directory of the files; "
-				"index.html stands for a directory.\n" },
+				"index.html stands for a directory\n" },
 		{ "[key k]\n",
 			"t.ini:6: [key k] secret_file: is missing, expected a "
 			"value: The secret: the file's bytes less one newline "
-			"at the end, 32 at least. wsrelayctl key makes one.\n" },
+			"at the end, 32 at least\n" },
 		{ ROUTE "backend = echo:\ntoken_param =\n",
 			"t.ini:10: [route r] token_param: is empty, expected a "
 			"value: The query parameter that carries the "
-			"token.\n" },
+			"token\n" },
 	};
 
 	(void)state;
@@ -141,7 +140,7 @@ static void test_listeners(void **state)
 			"t.ini:7: [listen c] address: is empty, expected a "
 			"value: Where connections are accepted: IPv4:PORT, "
 			"[IPv6]:PORT, unix:/PATH, or fd:NAME for a socket that "
-			"the service manager passes. May be repeated.\n" },
+			"the service manager passes\n" },
 		{ "[listen c]\nallow = 10.1.0.0/16 192.0.2.7\n"
 		  "deny = 10.0.0.0/8\n",
 			"t.ini:7: [listen c] allow: 10.1.0.0/16 is covered by "
