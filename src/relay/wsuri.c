@@ -87,15 +87,15 @@ static bool host_matches(const char *want, struct str authority)
 	struct uri_authority a;
 
 	return !want || (uri_parse_authority(&a, authority) == 0 &&
-			str_eq_nocase(a.host, str_of(want)));
+				str_eq_nocase(a.host, str_of(want)));
 }
 
 /*
  * Whether a wsuri of this page may come in where the route is. public_url may
  * lead to any listener; without it, it comes back to ours.
  */
-static bool route_listens(const struct conf_route *r,
-	const struct wsuri_issuer *i)
+static bool route_listens(
+	const struct conf_route *r, const struct wsuri_issuer *i)
 {
 	if (r->listens.n == 0 || i->match->page->public_url)
 		return true;
@@ -105,8 +105,8 @@ static bool route_listens(const struct conf_route *r,
 	return false;
 }
 
-static const char *token_param(const struct wsuri_issuer *i, const char *path,
-	struct str authority)
+static const char *token_param(
+	const struct wsuri_issuer *i, const char *path, struct str authority)
 {
 	const struct conf *c = i->match->conf;
 	struct captures captures;
@@ -124,8 +124,8 @@ static const char *token_param(const struct wsuri_issuer *i, const char *path,
 /* --- the token --- */
 
 /* jti always: two tokens of a millisecond are two, single_use or not. */
-static int add_token(struct buf *out, const struct wsuri_issuer *i,
-	const char *path)
+static int add_token(
+	struct buf *out, const struct wsuri_issuer *i, const char *path)
 {
 	const struct conf_page *page = i->match->page;
 	const struct jwt_key *key = &page->key->jwt;
