@@ -174,6 +174,7 @@ void proc_kill_all(struct loop *l)
 	struct proc *p;
 
 	while ((p = LIST_FIRST(&l->procs))) {
+		/* proc_free takes it off. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (p->pid > 0) {
 			kill(-p->pid, SIGKILL);
 			while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
