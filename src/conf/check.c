@@ -8,8 +8,8 @@
 
 /* --- references ------------------------------------------------------------ */
 
-static const struct conf_listen *find_listen(const struct conf *c,
-	struct str name)
+static const struct conf_listen *find_listen(
+	const struct conf *c, struct str name)
 {
 	for (size_t i = 0; i < c->listens_n; i++)
 		if (str_eq(name, str_of(c->listens[i].section.name)))
@@ -22,13 +22,15 @@ static void resolve_listens(struct builder *b, struct build_at at,
 {
 	for (at.element = 0; at.element < names->n; at.element++) {
 		const char *name = names->v[at.element];
-		const struct conf_listen *l = find_listen(b->conf,
-			str_of(name));
+		const struct conf_listen *l = find_listen(
+			b->conf, str_of(name));
 		const struct conf_listen **v;
 
 		if (!l) {
-			build_error(b, at, "there is no [listen %s], expected "
-				"names of listeners", name);
+			build_error(b, at,
+				"there is no [listen %s], expected "
+				"names of listeners",
+				name);
 			continue;
 		}
 		v = value_grow(out->v, out->n, sizeof(*v));
@@ -41,8 +43,8 @@ static void resolve_listens(struct builder *b, struct build_at at,
 	}
 }
 
-static int add_key(struct builder *b, struct conf_keys *out,
-	const struct conf_key *k)
+static int add_key(
+	struct builder *b, struct conf_keys *out, const struct conf_key *k)
 {
 	const struct conf_key **v = value_grow(out->v, out->n, sizeof(*v));
 
@@ -73,8 +75,10 @@ static void resolve_keys(struct builder *b, struct conf_route *r)
 		const struct conf_key *k = conf_find_key(c, str_of(name));
 
 		if (!k)
-			build_error(b, at, "there is no [key %s], expected "
-				"names of keys", name);
+			build_error(b, at,
+				"there is no [key %s], expected "
+				"names of keys",
+				name);
 		else if (add_key(b, &r->use_keys, k) < 0)
 			return;
 	}
@@ -83,16 +87,18 @@ static void resolve_keys(struct builder *b, struct conf_route *r)
 }
 
 /* The only key there is needs no naming. */
-static void resolve_page_key(struct builder *b, struct conf_page *p,
-	size_t index)
+static void resolve_page_key(
+	struct builder *b, struct conf_page *p, size_t index)
 {
 	struct build_at at = { SECTION_PAGE, index, "token_key", 0 };
 
 	if (p->token_key) {
 		p->key = conf_find_key(b->conf, str_of(p->token_key));
 		if (!p->key)
-			build_error(b, at, "there is no [key %s], expected "
-				"the name of a key", p->token_key);
+			build_error(b, at,
+				"there is no [key %s], expected "
+				"the name of a key",
+				p->token_key);
 	} else if (b->conf->keys_n == 1) {
 		p->key = &b->conf->keys[0];
 	}
@@ -142,16 +148,17 @@ void check_access(struct builder *b, struct build_at at,
 	char text[ADDR_TEXT];
 
 	at.key = "deny";
-	if (allow->n == 0 && covers_all(deny, &all4) &&
-		covers_all(deny, &all6))
-		build_error(b, at, "covers every address, expected that some "
+	if (allow->n == 0 && covers_all(deny, &all4) && covers_all(deny, &all6))
+		build_error(b, at,
+			"covers every address, expected that some "
 			"are let in");
 	at.key = "allow";
 	for (at.element = 0; at.element < allow->n; at.element++) {
 		const struct cidr *c = &allow->v[at.element];
 
 		if (covers_all(deny, c))
-			build_error(b, at, "%s/%u is covered by deny, which "
+			build_error(b, at,
+				"%s/%u is covered by deny, which "
 				"wins, expected that some of it is let in",
 				addr_format_ip(&c->net, text),
 				(unsigned)c->bits);
@@ -166,25 +173,27 @@ static void check_server(struct builder *b)
 	struct build_at at = { SECTION_SERVER, 0, "user", 0 };
 
 	if (s->user && !getpwnam(s->user))
-		build_error(b, at, "there is no user \"%s\", expected a name "
-			"known to this system", s->user);
+		build_error(b, at,
+			"there is no user \"%s\", expected a name "
+			"known to this system",
+			s->user);
 }
 
 /* Port 0 is any free one, and two of them are two. */
-static bool is_same_address(const struct conf_address *a,
-	const struct conf_address *b)
+static bool is_same_address(
+	const struct conf_address *a, const struct conf_address *b)
 {
 	if (a->kind != b->kind)
 		return false;
 	if (a->kind == LISTEN_TCP)
 		return a->addr.port != 0 && a->addr.port == b->addr.port &&
-			addr_same_ip(&a->addr, &b->addr);
+		       addr_same_ip(&a->addr, &b->addr);
 	return strcmp(a->path, b->path) == 0;
 }
 
 /* Whether an earlier listener, or an earlier line, has this address. */
-static const struct conf_listen *find_address(const struct conf *c, size_t i,
-	size_t k)
+static const struct conf_listen *find_address(
+	const struct conf *c, size_t i, size_t k)
 {
 	const struct conf_address *a = &c->listens[i].address.v[k];
 
@@ -194,7 +203,7 @@ static const struct conf_listen *find_address(const struct conf *c, size_t i,
 
 		/* Two of one name are a complaint of their own. */
 		if (j != i && strcmp(c->listens[j].section.name,
-				c->listens[i].section.name) == 0)
+				      c->listens[i].section.name) == 0)
 			continue;
 		for (size_t m = 0; m < n; m++)
 			if (is_same_address(&list->v[m], a))
@@ -208,18 +217,20 @@ void check_listens(struct builder *b)
 	const struct conf *c = b->conf;
 
 	if (c->listens_n == 0 && !b->bad_header)
-		build_error_line(b, b->files[0]->name, 0, "there is no "
+		build_error_line(b, b->files[0]->name, 0,
+			"there is no "
 			"listener, expected a section [listen NAME]");
 	for (size_t i = 0; i < c->listens_n; i++) {
 		const struct conf_listen *l = &c->listens[i];
 		struct build_at at = { SECTION_LISTEN, i, "address", 0 };
 
 		for (; at.element < l->address.n; at.element++) {
-			const struct conf_listen *other =
-				find_address(c, i, at.element);
+			const struct conf_listen *other = find_address(
+				c, i, at.element);
 
 			if (other)
-				build_error(b, at, "%s is there twice, "
+				build_error(b, at,
+					"%s is there twice, "
 					"expected it once: [listen %s] has it",
 					l->address.v[at.element].text,
 					other->section.name);
@@ -238,8 +249,8 @@ static void resolve(struct builder *b)
 	for (size_t i = 0; i < c->pages_n; i++) {
 		struct build_at at = { SECTION_PAGE, i, "listen", 0 };
 
-		resolve_listens(b, at, &c->pages[i].listen,
-			&c->pages[i].listens);
+		resolve_listens(
+			b, at, &c->pages[i].listen, &c->pages[i].listens);
 		resolve_page_key(b, &c->pages[i], i);
 	}
 	for (size_t i = 0; i < c->routes_n; i++) {
@@ -261,6 +272,7 @@ void check_all(struct builder *b)
 			check_required(b, (enum keys_section)s, i);
 	/* The arrays have stopped growing: pointers into them are good. */
 	resolve(b);
+	add_all_keys(b, &c->all_keys);
 	check_server(b);
 	check_listens(b);
 	for (size_t i = 0; i < c->keys_n; i++)

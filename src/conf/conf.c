@@ -60,8 +60,8 @@ struct conf *conf_load(const char *file, struct buf *errors)
 	return builder_done(&b);
 }
 
-struct conf *conf_load_text(const char *name, struct str text,
-	struct buf *errors)
+struct conf *conf_load_text(
+	const char *name, struct str text, struct buf *errors)
 {
 	struct builder b;
 
@@ -90,12 +90,13 @@ static void free_backend(struct conf_backend *to)
 /* What check_all made of the values. */
 static void free_made(struct conf *c)
 {
+	free(c->all_keys.v);
 	for (size_t i = 0; i < c->keys_n; i++) {
 		struct jwt_key *k = &c->keys[i].jwt;
 
 		if (k->secret)
-			explicit_bzero((void *)(uintptr_t)k->secret,
-				k->secret_n);
+			explicit_bzero(
+				(void *)(uintptr_t)k->secret, k->secret_n);
 		free((void *)(uintptr_t)k->secret);
 	}
 	for (size_t i = 0; i < c->pages_n; i++) {
@@ -127,8 +128,8 @@ static void free_values(struct conf *c, enum keys_section s)
 
 void conf_unref(struct conf *c)
 {
-	if (!c || atomic_fetch_sub_explicit(&c->references, 1,
-			memory_order_acq_rel) > 1)
+	if (!c || atomic_fetch_sub_explicit(
+			  &c->references, 1, memory_order_acq_rel) > 1)
 		return;
 	free_made(c);
 	for (int s = 0; s < SECTION_COUNT; s++)
@@ -171,8 +172,8 @@ static bool is_same_host(struct str a, struct str b)
 static bool is_local_host(struct str host)
 {
 	return is_same_host(host, STR("localhost")) ||
-		is_same_host(host, STR("127.0.0.1")) ||
-		is_same_host(host, STR("[::1]"));
+	       is_same_host(host, STR("127.0.0.1")) ||
+	       is_same_host(host, STR("[::1]"));
 }
 
 bool conf_listen_answers(const struct conf_listen *l,

@@ -326,7 +326,7 @@ void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
 
 	if (c->state != CONN_OPEN || c->write_ended)
 		return;
-	if (k->to && (k->to != c || k->parts + 2 > CORK_PARTS ||
+	if (k->to && (k->to != c || !l->corked || k->parts + 2 > CORK_PARTS ||
 			     k->heads_n + head_n > sizeof(k->heads)))
 		uncork(l);
 	if (c->write_ended)
@@ -357,6 +357,12 @@ void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
 		send_parts(c, v + 1, 1);
 	else
 		send_parts(c, v, n > 0 ? 2 : 1);
+}
+
+void conn_write(struct conn *c, const void *p, size_t n)
+{
+	conn_send(c, NULL, 0, p, n);
+	conn_flush(c);
 }
 
 /* Drops n sent bytes off the queue. */

@@ -98,14 +98,19 @@ void conn_set_owner(struct conn *c, const struct conn_cb *cb, void *owner);
 
 void conn_set_reading(struct conn *c, bool on);
 /*
- * Sends head (copied) and then the payload (not copied: during an input
- * callback it must live until that returns or conn_flush, else it is sent or
- * queued before this returns). What can't leave is queued; when there is no
+ * Sends head (copied) and then the payload (not copied: while any connection's
+ * input callback runs it must live until that returns or conn_flush; else it
+ * is sent or queued before this returns). What can't leave is queued; when there is no
  * memory for that, the connection breaks with ENOMEM. Ignored after finish,
  * close or a broken write.
  */
 void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
 	size_t n);
+/*
+ * The same for bytes that do not live that long: sent or queued when it
+ * returns.
+ */
+void conn_write(struct conn *c, const void *p, size_t n);
 /* Sends what the running read has corked for c. */
 void conn_flush(struct conn *c);
 /*

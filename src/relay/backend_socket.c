@@ -57,7 +57,7 @@ static void send_proxy(const struct client *client, int client_fd,
 		(enum proxy_version)client->route->send_proxy, &client->peer,
 		&local);
 	if (n > 0)
-		conn_send(c, NULL, 0, head, n);
+		conn_write(c, head, n);
 }
 
 static void dialled(void *owner, enum dial_result result, int fd,

@@ -386,7 +386,7 @@ static void dialled(void *owner, enum dial_result result, int fd,
 	}
 	timer_set(l, &a->deadline,
 		loop_now(l) + a->params.client->route->connect_timeout);
-	conn_send(a->conn, NULL, 0, a->request.p, a->request.n);
+	conn_write(a->conn, a->request.p, a->request.n);
 	buf_free(&a->request);
 	conn_set_reading(a->conn, true);
 }

@@ -53,7 +53,8 @@ struct daemon {
 
 static void print_errors(struct buf *errors)
 {
-	fwrite(errors->p, 1, errors->n, stderr);
+	if (errors->n > 0)
+		fwrite(errors->p, 1, errors->n, stderr);
 	buf_free(errors);
 }
 

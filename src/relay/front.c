@@ -209,8 +209,7 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	else
 		failed = reply_refusal(&out, reason, 0, id, head);
 	if (!failed)
-		conn_send(f->conn, NULL, 0, out.p, out.n);
-	conn_flush(f->conn);
+		conn_write(f->conn, out.p, out.n);
 	buf_free(&out);
 	front_leave(f);
 }
@@ -324,7 +323,7 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	if (!client_end)
 		goto no_memory;
 	conn_set_reading(c, false);
-	conn_send(c, NULL, 0, out.p, out.n);
+	conn_write(c, out.p, out.n);
 	buf_free(&out);
 	admission_use_token(&f->client);
 	pair = pair_new(w, &f->client, client_end, b->end);
@@ -368,8 +367,7 @@ static void pass_refusal(struct front *f, const struct backend_result *b)
 		goto out;
 	reply.fields = buf_str(&fields);
 	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
-		conn_send(f->conn, NULL, 0, out.p, out.n);
-	conn_flush(f->conn);
+		conn_write(f->conn, out.p, out.n);
 out:
 	buf_free(&out);
 	buf_free(&fields);

@@ -57,8 +57,7 @@ void front_answer_more(struct front *f)
 			return;
 		}
 		f->file_left -= (uint64_t)n;
-		conn_send(f->conn, NULL, 0, part, (size_t)n);
-		conn_flush(f->conn);
+		conn_write(f->conn, part, (size_t)n);
 	}
 	if (f->file_left == 0 && f->conn->queued == 0) {
 		front_answer_free(f);
@@ -82,8 +81,7 @@ static void send_answer(struct front *f, const struct request *r,
 	}
 	if (head)
 		front_answer_free(f);
-	conn_send(f->conn, NULL, 0, out.p, out.n);
-	conn_flush(f->conn);
+	conn_write(f->conn, out.p, out.n);
 	buf_free(&out);
 	front_answer_more(f);
 }

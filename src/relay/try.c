@@ -25,7 +25,6 @@
 #define DATADIR "/usr/local/share/wsrelayd"
 #endif
 #define PORT 8080
-#define WSURI_JSON "{\"wsuri\": \"{{wsuri /try}}\"}\n"
 
 struct try {
 	struct buf ini;
@@ -128,7 +127,21 @@ static int write_file(const char *dir, const char *name, struct str content)
 	return fclose(f) == 0 && ok ? 0 : -1;
 }
 
-static int make_page(struct try *t)
+/* What the page fetches before each connect. The command has no quotes. */
+static int write_wsuri(struct try *t, const char *command)
+{
+	struct buf b = { 0 };
+	int failed = buf_add_printf(&b,
+			     "{\"wsuri\": \"{{wsuri /try}}\", "
+			     "\"command\": \"%s\"}\n",
+			     command) < 0 ||
+		write_file(t->dir, "wsuri.json", buf_str(&b)) < 0;
+
+	buf_free(&b);
+	return failed ? -1 : 0;
+}
+
+static int make_page(struct try *t, const char *command)
 {
 	strcpy(t->dir, "/tmp/wsrelayd-try-XXXXXX");
 	if (!mkdtemp(t->dir)) {
@@ -137,7 +150,7 @@ static int make_page(struct try *t)
 	}
 	return write_file(t->dir, "index.html", asset_get(STR("try.html"))) <
 				0 ||
-			write_file(t->dir, "wsuri.json", STR(WSURI_JSON)) < 0
+			write_wsuri(t, command) < 0
 		? -1
 		: 0;
 }
@@ -209,7 +222,7 @@ struct try *try_new(const struct try_params *p)
 		return NULL;
 	t->key_fd = -1;
 	t->port = p->keep ? PORT : free_port();
-	if (!p->keep && (make_key(t) < 0 || (!p->root && make_page(t) < 0))) {
+	if (!p->keep && (make_key(t) < 0 || (!p->root && make_page(t, p->command) < 0))) {
 		fprintf(stderr, "wsrelayd: --try: %s\n", strerror(errno));
 		goto fail;
 	}

@@ -237,7 +237,13 @@ static void ws_end_input(struct conn *c, uint8_t *p, size_t n)
 
 void ws_end_feed(struct end *end, uint8_t *p, size_t n)
 {
+	struct end *other = pair_other(end);
+
 	take(ws_end_of(end), p, n);
+	/* These bytes are no read's: what points into them leaves now. */
+	conn_flush(end->conn);
+	if (other && other->conn)
+		conn_flush(other->conn);
 }
 
 /* --- flow and life -----------------------------------------------------------------*/
