@@ -126,8 +126,10 @@ int addr_parse(struct addr *a, struct str s)
 		return -1;
 	if (parse_ip(&parsed, ip) < 0)
 		return -1;
-	if (rest.n > 0 && (rest.p[0] != ':' || parse_number((struct str){
-			rest.p + 1, rest.n - 1 }, UINT16_MAX, &port) < 0))
+	if (rest.n > 0 &&
+		(rest.p[0] != ':' ||
+			parse_number((struct str){ rest.p + 1, rest.n - 1 },
+				UINT16_MAX, &port) < 0))
 		return -1;
 	parsed.port = (uint16_t)port;
 	*a = parsed;
@@ -165,7 +167,7 @@ const char *addr_format(const struct addr *a, char text[ADDR_TEXT])
 bool addr_same_ip(const struct addr *a, const struct addr *b)
 {
 	return a->family == b->family &&
-		memcmp(a->ip, b->ip, ip_bits(a->family) / 8) == 0;
+	       memcmp(a->ip, b->ip, ip_bits(a->family) / 8) == 0;
 }
 
 bool addr_is_loopback(const struct addr *a)
@@ -235,7 +237,7 @@ int cidr_parse(struct cidr *c, struct str s)
 bool cidr_contains(const struct cidr *c, const struct addr *a)
 {
 	return c->net.family == a->family &&
-		same_prefix(c->net.ip, a->ip, c->bits);
+	       same_prefix(c->net.ip, a->ip, c->bits);
 }
 
 bool cidr_covers(const struct cidr *a, const struct cidr *b)

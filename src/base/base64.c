@@ -20,7 +20,8 @@ static uint32_t group_of(const uint8_t *in, size_t n)
 }
 
 /* Writes n bytes as characters of an alphabet, without padding. */
-static size_t encode(char *out, const uint8_t *in, size_t n, const char *alphabet)
+static size_t encode(
+	char *out, const uint8_t *in, size_t n, const char *alphabet)
 {
 	char *to = out;
 

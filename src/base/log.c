@@ -64,9 +64,9 @@ static struct {
 	pthread_cond_t ended;   /* for log_stop */
 	struct writer *writer;  /* NULL: lines are written at once */
 	struct sink sink;
-	int journal_fd;         /* kept open once it was */
-	uint64_t dropped;       /* since the start */
-	uint64_t unreported;    /* since the last "log-dropped" */
+	int journal_fd;      /* kept open once it was */
+	uint64_t dropped;    /* since the start */
+	uint64_t unreported; /* since the last "log-dropped" */
 	atomic_int level;
 } logger = {
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
@@ -99,8 +99,8 @@ const char *log_level_name(enum log_level level)
 
 bool log_enabled(enum log_level level)
 {
-	return (int)level <= atomic_load_explicit(&logger.level,
-		memory_order_relaxed);
+	return (int)level <=
+	       atomic_load_explicit(&logger.level, memory_order_relaxed);
 }
 
 void log_set_level(enum log_level level)
@@ -164,14 +164,16 @@ static bool ring_report_dropped(struct writer *w)
 {
 	struct log_field count = F_INT("count", logger.unreported);
 	struct log_record record = { .level = LOG_WARN,
-		.event = "log-dropped", .fields = &count, .n = 1 };
+		.event = "log-dropped",
+		.fields = &count,
+		.n = 1 };
 	char line[LOG_LINE_MAX];
 
 	if (logger.unreported == 0)
 		return true;
 	clock_gettime(CLOCK_REALTIME, &record.time);
-	if (!ring_add(w, line, log_format(line, &record, w->sink.kind,
-			w->sink.json)))
+	if (!ring_add(w, line,
+		    log_format(line, &record, w->sink.kind, w->sink.json)))
 		return false;
 	logger.unreported = 0;
 	return true;
@@ -212,8 +214,10 @@ static ssize_t sink_try(const struct sink *s, const char *p, size_t n)
 		return write(s->fd, p, n);
 	written = send(s->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* The journal may have been restarted: its socket is a new one. */
-	if (written < 0 && (errno == ECONNREFUSED || errno == ECONNRESET ||
-			errno == ENOTCONN) && journal_connect(s->fd) == 0)
+	if (written < 0 &&
+		(errno == ECONNREFUSED || errno == ECONNRESET ||
+			errno == ENOTCONN) &&
+		journal_connect(s->fd) == 0)
 		written = send(s->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return written;
 }
@@ -243,8 +247,8 @@ static ssize_t sink_write(const struct sink *s, const char *p, size_t n, int ms)
  * Takes lines, as many as one write into a pipe carries, or one for the
  * journal. Returns their bytes; 0: there is nothing left and no more to come.
  */
-static size_t writer_take(struct writer *w, char out[LOG_LINE_MAX],
-	uint64_t *lines)
+static size_t writer_take(
+	struct writer *w, char out[LOG_LINE_MAX], uint64_t *lines)
 {
 	size_t n = 0;
 
@@ -259,8 +263,7 @@ static size_t writer_take(struct writer *w, char out[LOG_LINE_MAX],
 			pthread_cond_wait(&logger.waiting, &logger.mutex);
 		}
 	}
-	while (w->lines > 0 &&
-		w->lengths[w->first_line] <= LOG_LINE_MAX - n) {
+	while (w->lines > 0 && w->lengths[w->first_line] <= LOG_LINE_MAX - n) {
 		n += ring_take(w, out + n);
 		(*lines)++;
 		if (w->sink.kind == LOG_JOURNAL)
@@ -273,8 +276,8 @@ static size_t writer_take(struct writer *w, char out[LOG_LINE_MAX],
  * Writes it all, however long it takes; called and left with the mutex held.
  * False: it was abandoned meanwhile.
  */
-static bool writer_write(struct writer *w, const char *p, size_t n,
-	uint64_t lines)
+static bool writer_write(
+	struct writer *w, const char *p, size_t n, uint64_t lines)
 {
 	while (n > 0 && !w->abandoned) {
 		ssize_t written;
@@ -369,8 +372,8 @@ static void writer_wait(const struct writer *w)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += STOP_MS / 1000;
 	while (!w->ended && error == 0)
-		error = pthread_cond_clockwait(&logger.ended, &logger.mutex,
-			CLOCK_MONOTONIC, &until);
+		error = pthread_cond_clockwait(
+			&logger.ended, &logger.mutex, CLOCK_MONOTONIC, &until);
 }
 
 void log_stop(void)
@@ -426,8 +429,9 @@ static void write_at_once(const struct sink *s, const char *p, size_t n)
 void log_event(enum log_level level, const char *event,
 	const struct log_field *fields, size_t n)
 {
-	struct log_record record = { .level = level, .event = event,
-		.fields = fields, .n = n };
+	struct log_record record = {
+		.level = level, .event = event, .fields = fields, .n = n
+	};
 	char line[LOG_LINE_MAX];
 	struct writer *w;
 	struct sink sink;

@@ -80,7 +80,7 @@ static bool is_control(struct str s, size_t length)
 	unsigned char c = (unsigned char)s.p[0];
 
 	return (length == 1 && (c < 0x20 || c == 0x7f)) ||
-		(length == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0);
+	       (length == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0);
 }
 
 /* Whether a text value can stand without quotes. */
@@ -120,8 +120,8 @@ static size_t escape_text(struct line *l, struct str s)
 		return length;
 	}
 	if (short_escape(s.p[0]))
-		snprintf(escaped, sizeof(escaped), "\\%c",
-			short_escape(s.p[0]));
+		snprintf(
+			escaped, sizeof(escaped), "\\%c", short_escape(s.p[0]));
 	else
 		snprintf(escaped, sizeof(escaped), "\\x%02x",
 			(unsigned int)(unsigned char)s.p[0]);
@@ -141,8 +141,8 @@ static size_t escape_json(struct line *l, struct str s)
 		return length;
 	}
 	if (short_escape(s.p[0]))
-		snprintf(escaped, sizeof(escaped), "\\%c",
-			short_escape(s.p[0]));
+		snprintf(
+			escaped, sizeof(escaped), "\\%c", short_escape(s.p[0]));
 	else
 		snprintf(escaped, sizeof(escaped), "\\u%04x",
 			length == 0 ? 0xfffdu : c);
@@ -207,8 +207,8 @@ static bool field_is_set(const struct log_field *f)
 	return false;
 }
 
-static void field_add_value(struct line *l, const struct log_field *f,
-	add_value *add_str)
+static void field_add_value(
+	struct line *l, const struct log_field *f, add_value *add_str)
 {
 	if (f->type == LOG_FIELD_INT)
 		add_number(l, f->number);

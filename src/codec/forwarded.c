@@ -19,8 +19,8 @@ static bool take_last(struct str *list, struct str *element)
 		size_t kept = comma ? (size_t)(comma - list->p) : 0;
 		size_t begin = comma ? kept + 1 : 0;
 
-		*element = str_trim((struct str){ list->p + begin,
-			list->n - begin });
+		*element = str_trim(
+			(struct str){ list->p + begin, list->n - begin });
 		list->n = kept;
 		if (element->n > 0)
 			return true;
@@ -35,8 +35,8 @@ static void walk(struct addr *peer, const struct http_head *head,
 	for (size_t i = head->n; i > 0; i--) {
 		struct str list = head->fields[i - 1].value, element;
 
-		if (!str_eq_nocase(head->fields[i - 1].name,
-				STR("X-Forwarded-For")))
+		if (!str_eq_nocase(
+			    head->fields[i - 1].name, STR("X-Forwarded-For")))
 			continue;
 		while (take_last(&list, &element)) {
 			struct addr next;
@@ -69,13 +69,13 @@ void forwarded_read(struct forwarded *f, const struct http_head *head,
 	struct str host = last_element(head, STR("X-Forwarded-Host"));
 	struct uri_authority authority;
 	bool plain = str_eq_nocase(proto, STR("http")) ||
-		str_eq_nocase(proto, STR("ws"));
+		     str_eq_nocase(proto, STR("ws"));
 
 	*f = (struct forwarded){ .peer = *socket_peer };
 	walk(&f->peer, head, trusted);
 	f->peer.port = 0;
 	f->secure = str_eq_nocase(proto, STR("https")) ||
-		str_eq_nocase(proto, STR("wss"));
+		    str_eq_nocase(proto, STR("wss"));
 	f->has_proto = f->secure || plain;
 	if (uri_parse_authority(&authority, host) == 0)
 		f->host = host;

@@ -84,7 +84,7 @@ static ssize_t len32_decode(uint8_t *p, size_t n, size_t max, size_t *scanned,
 	if (n < LENGTH_BYTES)
 		return 0;
 	length = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-		(uint32_t)p[2] << 8 | p[3];
+		 (uint32_t)p[2] << 8 | p[3];
 	if (length == 0)
 		return FRAMING_BAD_LENGTH;
 	if (length - 1 > max)

@@ -75,7 +75,7 @@ static int parse(struct origin *o, struct str s)
 static bool is_whole_label(struct str s, size_t i)
 {
 	return (i == 0 || s.p[i - 1] == '.') &&
-		(i + 1 == s.n || s.p[i + 1] == '.' || s.p[i + 1] == ':');
+	       (i + 1 == s.n || s.p[i + 1] == '.' || s.p[i + 1] == ':');
 }
 
 /*
@@ -101,8 +101,8 @@ static const char *replace_star(char out[AUTHORITY_MAX], struct str s)
 }
 
 /* Like parse, with a '*' in the host. */
-static int pattern_parse_origin(struct origin *o, struct str s,
-	const char **why)
+static int pattern_parse_origin(
+	struct origin *o, struct str s, const char **why)
 {
 	char copy[AUTHORITY_MAX];
 	struct uri_authority authority;
@@ -140,7 +140,7 @@ static bool same_ip(struct str a, struct str b)
 	struct addr x, y;
 
 	return (a.p[0] == '[') == (b.p[0] == '[') && addr_parse(&x, a) == 0 &&
-		addr_parse(&y, b) == 0 && addr_same_ip(&x, &y);
+	       addr_parse(&y, b) == 0 && addr_same_ip(&x, &y);
 }
 
 /* Takes the first label off a host. */
@@ -183,16 +183,16 @@ bool origin_matches(struct str origin, struct str pattern)
 	if (str_eq(pattern, STR("null")))
 		return str_eq(origin, STR("null"));
 	return pattern_parse_origin(&want, pattern, &why) == 0 &&
-		parse(&have, origin) == 0 &&
-		str_eq_nocase(have.scheme, want.scheme) &&
-		have.port == want.port && host_matches(&have, &want);
+	       parse(&have, origin) == 0 &&
+	       str_eq_nocase(have.scheme, want.scheme) &&
+	       have.port == want.port && host_matches(&have, &want);
 }
 
 bool origin_is_same(struct str origin, struct str host, bool secure)
 {
 	struct uri_authority authority;
-	struct origin have, own = { .scheme = secure ? STR("https") :
-		STR("http") };
+	struct origin have,
+		own = { .scheme = secure ? STR("https") : STR("http") };
 
 	if (parse(&have, origin) < 0 ||
 		uri_parse_authority(&authority, host) < 0)
@@ -201,5 +201,5 @@ bool origin_is_same(struct str origin, struct str host, bool secure)
 	own.is_ip = authority.is_ip;
 	own.port = authority.port ? authority.port : default_port(own.scheme);
 	return str_eq_nocase(have.scheme, own.scheme) &&
-		have.port == own.port && host_matches(&have, &own);
+	       have.port == own.port && host_matches(&have, &own);
 }

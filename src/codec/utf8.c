@@ -17,7 +17,7 @@ static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
 {
 	while (end - p >= 32) {
 		uint64_t bits = load64(p) | load64(p + 8) | load64(p + 16) |
-			load64(p + 24);
+				load64(p + 24);
 
 		if (bits & HIGH_BITS)
 			break;

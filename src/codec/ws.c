@@ -69,7 +69,8 @@ void ws_mask(uint8_t *p, size_t n, const uint8_t mask[4])
 void ws_decoder_init(struct ws_decoder *d, bool masked, uint64_t max_message)
 {
 	*d = (struct ws_decoder){ .masked = masked,
-		.max_message = max_message, .state = STATE_HEAD };
+		.max_message = max_message,
+		.state = STATE_HEAD };
 }
 
 bool ws_decoder_idle(const struct ws_decoder *d)
@@ -82,8 +83,9 @@ static bool fail(struct ws_decoder *d, struct ws_event *event, uint16_t code,
 	const char *why)
 {
 	d->state = STATE_DEAD;
-	*event = (struct ws_event){ .type = WS_EVENT_BAD, .code = code,
-		.why = why };
+	*event = (struct ws_event){
+		.type = WS_EVENT_BAD, .code = code, .why = why
+	};
 	return true;
 }
 
@@ -121,8 +123,11 @@ static size_t head_length(const uint8_t *head)
 static const char *head_check(const struct ws_decoder *d, const uint8_t *head)
 {
 	static const bool known[16] = { [WS_CONTINUATION] = true,
-		[WS_TEXT] = true, [WS_BINARY] = true, [WS_CLOSE] = true,
-		[WS_PING] = true, [WS_PONG] = true };
+		[WS_TEXT] = true,
+		[WS_BINARY] = true,
+		[WS_CLOSE] = true,
+		[WS_PING] = true,
+		[WS_PONG] = true };
 	uint8_t opcode = head[0] & BITS_OPCODE;
 
 	if (head[0] & BITS_RSV) /* no extension was agreed on, section 5.2 */
@@ -130,13 +135,14 @@ static const char *head_check(const struct ws_decoder *d, const uint8_t *head)
 	if (!known[opcode])
 		return "a reserved opcode";
 	if (((head[1] & BIT_MASK) != 0) != d->masked) /* section 5.1 */
-		return d->masked ? "a frame without a mask" :
-			"a frame with a mask";
+		return d->masked ? "a frame without a mask"
+				 : "a frame with a mask";
 	if (opcode & BIT_CONTROL) {
 		if (!(head[0] & BIT_FIN))
 			return "a fragmented control frame";
-		return (head[1] & BITS_LENGTH) > WS_CONTROL_MAX ?
-			"a control frame over 125 bytes" : NULL;
+		return (head[1] & BITS_LENGTH) > WS_CONTROL_MAX
+			       ? "a control frame over 125 bytes"
+			       : NULL;
 	}
 	/* Section 5.4: messages do not interleave. */
 	if (opcode == WS_CONTINUATION && d->message_opcode == 0)
@@ -167,8 +173,8 @@ static const char *head_read_length(const uint8_t *head, uint64_t *length)
 }
 
 /* Judges a whole head and opens its frame. */
-static bool head_finish(struct ws_decoder *d, const uint8_t *head,
-	struct ws_event *event)
+static bool head_finish(
+	struct ws_decoder *d, const uint8_t *head, struct ws_event *event)
 {
 	uint8_t opcode = head[0] & BITS_OPCODE;
 	const char *why = head_read_length(head, &d->left);
@@ -196,8 +202,8 @@ static bool head_finish(struct ws_decoder *d, const uint8_t *head,
 	return false;
 }
 
-static bool head_take(struct ws_decoder *d, uint8_t **p, size_t *n,
-	struct ws_event *event)
+static bool head_take(
+	struct ws_decoder *d, uint8_t **p, size_t *n, struct ws_event *event)
 {
 	const uint8_t *head = *p;
 	bool in_place = d->kept == 0 && *n >= 2 && *n >= head_length(head);
@@ -234,8 +240,8 @@ static void unmask(struct ws_decoder *d, uint8_t *p, size_t n)
 		d->mask[i] = mask[(i + n) & 3];
 }
 
-static bool data_take(struct ws_decoder *d, uint8_t **p, size_t *n,
-	struct ws_event *event)
+static bool data_take(
+	struct ws_decoder *d, uint8_t **p, size_t *n, struct ws_event *event)
 {
 	size_t take = d->left < *n ? (size_t)d->left : *n;
 	uint8_t *data = *p;
@@ -247,7 +253,8 @@ static bool data_take(struct ws_decoder *d, uint8_t **p, size_t *n,
 	advance(p, n, take);
 	d->left -= take;
 	unmask(d, data, take);
-	if (d->message_opcode == WS_TEXT && (!utf8_add(&d->utf8, data, take) ||
+	if (d->message_opcode == WS_TEXT &&
+		(!utf8_add(&d->utf8, data, take) ||
 			(last && !utf8_complete(&d->utf8))))
 		return fail(d, event, WS_CODE_INVALID_DATA, /* section 8.1 */
 			"text that is not UTF-8");
@@ -289,8 +296,8 @@ static bool close_read(struct ws_decoder *d, struct ws_event *event)
 	return true;
 }
 
-static bool control_take(struct ws_decoder *d, uint8_t **p, size_t *n,
-	struct ws_event *event)
+static bool control_take(
+	struct ws_decoder *d, uint8_t **p, size_t *n, struct ws_event *event)
 {
 	size_t length = (size_t)d->left; /* head_check: 125 at most */
 	uint8_t *data = *p;
@@ -313,8 +320,8 @@ static bool control_take(struct ws_decoder *d, uint8_t **p, size_t *n,
 	return event->opcode == WS_CLOSE ? close_read(d, event) : true;
 }
 
-void ws_decode(struct ws_decoder *d, uint8_t **p, size_t *n,
-	struct ws_event *event)
+void ws_decode(
+	struct ws_decoder *d, uint8_t **p, size_t *n, struct ws_event *event)
 {
 	bool done = false;
 
@@ -343,8 +350,9 @@ size_t ws_encode_head(uint8_t out[WS_HEAD_MAX], uint8_t opcode, bool fin,
 	uint64_t n, const uint8_t mask[4])
 {
 	size_t extended = n < LENGTH_16 ? 0 : n <= UINT16_MAX ? 2 : 8;
-	uint8_t short_length = extended == 0 ? (uint8_t)n :
-		extended == 2 ? LENGTH_16 : LENGTH_64;
+	uint8_t short_length = extended == 0   ? (uint8_t)n
+			       : extended == 2 ? LENGTH_16
+					       : LENGTH_64;
 
 	assert((opcode & ~BITS_OPCODE) == 0 && n >> 63 == 0);
 	out[0] = (uint8_t)(opcode | (fin ? BIT_FIN : 0));
@@ -357,8 +365,8 @@ size_t ws_encode_head(uint8_t out[WS_HEAD_MAX], uint8_t opcode, bool fin,
 	return 2 + extended + 4;
 }
 
-size_t ws_encode_close(uint8_t out[WS_CONTROL_MAX], uint16_t code,
-	struct str reason)
+size_t ws_encode_close(
+	uint8_t out[WS_CONTROL_MAX], uint16_t code, struct str reason)
 {
 	size_t n = utf8_prefix(reason.p, reason.n, WS_CLOSE_REASON_MAX);
 
@@ -375,6 +383,5 @@ bool ws_code_valid(uint16_t code)
 {
 	/* 1004 to 1006 and 1015 are never sent, 1016 to 2999 unassigned. */
 	return (code >= 1000 && code <= 1003) ||
-		(code >= 1007 && code <= 1014) ||
-		(code >= 3000 && code <= 4999);
+	       (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }

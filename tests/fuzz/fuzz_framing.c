@@ -18,8 +18,8 @@ static void record(struct buf *out, const void *p, size_t n)
 		abort();
 }
 
-static void record_message(struct buf *out, enum framing_id id,
-	const struct framing_message *m)
+static void record_message(
+	struct buf *out, enum framing_id id, const struct framing_message *m)
 {
 	if (id != FRAMING_RAW) {
 		record(out, &m->opcode, 1);
@@ -44,16 +44,17 @@ static void check_encode(const struct framing *f, struct framing_message *m)
 	if (f->decode(b.p, b.n, SIZE_MAX, &scanned, &back) != (ssize_t)b.n)
 		abort();
 	/* A CR at the end of a line is the peer's word for the line's end. */
-	if (back.opcode != m->opcode || (back.n != m->n && (back.n + 1 != m->n ||
-			m->data[back.n] != '\r')))
+	if (back.opcode != m->opcode ||
+		(back.n != m->n &&
+			(back.n + 1 != m->n || m->data[back.n] != '\r')))
 		abort();
 	if (back.n > 0 && memcmp(back.data, m->data, back.n) != 0)
 		abort();
 	buf_free(&b);
 }
 
-static struct buf run(enum framing_id id, const uint8_t *p, size_t n,
-	size_t max, size_t step)
+static struct buf run(
+	enum framing_id id, const uint8_t *p, size_t n, size_t max, size_t step)
 {
 	const struct framing *f = framing_get(id);
 	struct buf waiting = { 0 }, out = { 0 };

@@ -34,7 +34,7 @@ static void check_pattern(struct str origin, struct str pattern)
 	bool has_star = pattern.n > 0 && memchr(pattern.p, '*', pattern.n);
 
 	if (!good && (!why || origin_matches(origin, pattern) ||
-			origin_matches(pattern, pattern)))
+			     origin_matches(pattern, pattern)))
 		abort();
 	if (good && origin_matches(pattern, pattern) == has_star)
 		abort();

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	data++;
 	n--;
 	ok = utf8_add(&u, data, cut) && utf8_add(&u, data + cut, n - cut) &&
-		utf8_complete(&u);
+	     utf8_complete(&u);
 	if (ok != utf8_valid(data, n))
 		abort();
 	check_prefix(data, n, cut);

@@ -29,8 +29,8 @@ static void record(struct result *r, const void *p, size_t n)
 		abort();
 }
 
-static void record_data(struct result *r, const struct ws_event *e,
-	uint64_t max)
+static void record_data(
+	struct result *r, const struct ws_event *e, uint64_t max)
 {
 	if (e->first == r->inside || (e->n == 0 && !e->last) ||
 		(e->opcode != WS_TEXT && e->opcode != WS_BINARY))
@@ -52,8 +52,8 @@ static void record_control(struct result *r, const struct ws_event *e)
 {
 	if (e->n > WS_CONTROL_MAX || !(e->opcode & 8))
 		abort();
-	if (e->opcode == WS_CLOSE && ((e->code != WS_CODE_NONE &&
-			!ws_code_valid(e->code)) ||
+	if (e->opcode == WS_CLOSE &&
+		((e->code != WS_CODE_NONE && !ws_code_valid(e->code)) ||
 			!utf8_valid(e->data, e->n)))
 		abort();
 	record(r, &e->opcode, 1);
@@ -61,8 +61,8 @@ static void record_control(struct result *r, const struct ws_event *e)
 	record(r, e->data, e->n);
 }
 
-static void feed(struct result *r, struct ws_decoder *d, const uint8_t *p,
-	size_t n)
+static void feed(
+	struct result *r, struct ws_decoder *d, const uint8_t *p, size_t n)
 {
 	uint8_t *block = malloc(n + 1), *at = block;
 	struct ws_event e = { .type = WS_EVENT_DATA };
@@ -92,8 +92,8 @@ static void feed(struct result *r, struct ws_decoder *d, const uint8_t *p,
 	free(block);
 }
 
-static struct result run(const uint8_t *data, size_t n, bool masked,
-	uint64_t max, uint32_t seed)
+static struct result run(
+	const uint8_t *data, size_t n, bool masked, uint64_t max, uint32_t seed)
 {
 	struct result r = { .inside = false };
 	struct ws_decoder d;
@@ -105,8 +105,8 @@ static struct result run(const uint8_t *data, size_t n, bool masked,
 		if (seed) {
 			seed = seed * 1103515245 + 12345;
 			if (step > 1 + (seed >> 16) % (seed >> 28 ? 9 : 200))
-				step = 1 + (seed >> 16) %
-					(seed >> 28 ? 9 : 200);
+				step = 1 +
+				       (seed >> 16) % (seed >> 28 ? 9 : 200);
 		}
 		feed(&r, &d, data + at, step);
 		at += step;

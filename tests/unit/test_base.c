@@ -133,13 +133,13 @@ static void test_reasons(void **state)
 		const struct reason_info *r = reason_get((enum reason)i);
 
 		assert_true(r->status == 0 ||
-			(r->status >= 400 && r->status < 600));
-		assert_true(r->code == 0 ||
-			(r->code >= 1000 && r->code < 5000));
+			    (r->status >= 400 && r->status < 600));
+		assert_true(
+			r->code == 0 || (r->code >= 1000 && r->code < 5000));
 		assert_true(strlen(r->text) <= 123);
 		for (int j = 0; j < i; j++)
-			assert_string_not_equal(r->word,
-				reason_get((enum reason)j)->word);
+			assert_string_not_equal(
+				r->word, reason_get((enum reason)j)->word);
 	}
 	assert_string_equal(reason_get(REASON_TOO_BIG)->word, "too-big");
 	assert_int_equal(reason_get(REASON_TOO_BIG)->code, 1009);

@@ -38,8 +38,9 @@ static void test_vectors(void **state)
 		assert_int_equal(base64_encode(text, (const uint8_t *)bytes, n),
 			strlen(plain));
 		assert_memory_equal(text, plain, strlen(plain));
-		assert_int_equal(base64url_encode(text,
-			(const uint8_t *)bytes, n), strlen(url));
+		assert_int_equal(
+			base64url_encode(text, (const uint8_t *)bytes, n),
+			strlen(url));
 		assert_memory_equal(text, url, strlen(url));
 		assert_int_equal(base64_decode(back, plain, strlen(plain)), n);
 		assert_memory_equal(back, bytes, n);
@@ -50,20 +51,21 @@ static void test_vectors(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *plain[] = { "Z", "Zg", "Zg=", "Zg===", "=", "==",
-		"===", "====", "Zm9v=", "Zh==", "Zm9=", "Zg=a", "Z===", "Zm8-",
-		"Zm 9", "Zm9\n", "Zm9vYg==Zm9v", "-_-_", "Zm9v\x80mFy" };
+	static const char *plain[] = { "Z", "Zg", "Zg=", "Zg===", "=",
+		"==", "===", "====", "Zm9v=", "Zh==", "Zm9=", "Zg=a",
+		"Z===", "Zm8-", "Zm 9", "Zm9\n", "Zm9vYg==Zm9v", "-_-_",
+		"Zm9v\x80mFy" };
 	static const char *url[] = { "Z", "Zg==", "Zm8=", "Zh", "Zi", "Zm9",
 		"Zm9vY", "+/+/", "Zm 9", "Zm9v\n", "Zm9v\xffmFy" };
 	uint8_t out[16];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
-		assert_int_equal(base64_decode(out, plain[i],
-			strlen(plain[i])), -1);
+		assert_int_equal(
+			base64_decode(out, plain[i], strlen(plain[i])), -1);
 	for (size_t i = 0; i < sizeof(url) / sizeof(url[0]); i++)
-		assert_int_equal(base64url_decode(out, url[i],
-			strlen(url[i])), -1);
+		assert_int_equal(
+			base64url_decode(out, url[i], strlen(url[i])), -1);
 }
 
 /* Of the 64 last characters, one in 16 (or 4) is canonical. */

@@ -72,10 +72,12 @@ static void test_walk(void **state)
 		head.n = 0;
 		for (size_t k = 0; k < 3 && walks[i].lines[k]; k++) {
 			head.fields[head.n++] = (struct http_field){
-				STR("X-Other"), STR("9.9.9.9") };
+				STR("X-Other"), STR("9.9.9.9")
+			};
 			head.fields[head.n++] = (struct http_field){
 				STR("x-forwarded-FOR"),
-				str_of(walks[i].lines[k]) };
+				str_of(walks[i].lines[k])
+			};
 		}
 		forwarded_read(&f, &head, &peer, &trusted);
 		assert_string_equal(addr_format(&f.peer, text), walks[i].peer);
@@ -85,8 +87,8 @@ static void test_walk(void **state)
 	}
 }
 
-static struct forwarded read_field(const char *name, const char *first,
-	const char *second)
+static struct forwarded read_field(
+	const char *name, const char *first, const char *second)
 {
 	static struct http_head head;
 	struct cidr_list nobody = { NULL, 0 };
@@ -120,8 +122,8 @@ static void test_proto(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct forwarded f = read_field("X-Forwarded-Proto",
-			cases[i].first, cases[i].second);
+		struct forwarded f = read_field(
+			"X-Forwarded-Proto", cases[i].first, cases[i].second);
 
 		assert_int_equal(f.has_proto, cases[i].has);
 		assert_int_equal(f.secure, cases[i].secure);
@@ -143,8 +145,8 @@ static void test_host(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct forwarded f = read_field("X-Forwarded-Host",
-			cases[i].first, cases[i].second);
+		struct forwarded f = read_field(
+			"X-Forwarded-Host", cases[i].first, cases[i].second);
 
 		assert_true(str_eq(f.host, str_of(cases[i].host)));
 		assert_int_equal(f.host.p == NULL, cases[i].host == NULL);
@@ -175,31 +177,30 @@ static void test_proxy_v1(void **state)
 		STR("PROXY TCP6 2001:db8::1 ::1 56324 443\r\n"));
 	check_proxy(PROXY_V1, "unix", "1.2.3.4:5", STR("PROXY UNKNOWN\r\n"));
 	check_proxy(PROXY_V1, "unix", "unix", STR("PROXY UNKNOWN\r\n"));
-	check_proxy(PROXY_V1, "[::1]:1", "1.2.3.4:5",
-		STR("PROXY UNKNOWN\r\n"));
+	check_proxy(PROXY_V1, "[::1]:1", "1.2.3.4:5", STR("PROXY UNKNOWN\r\n"));
 	/* The longest, of 104 bytes (the specification: 107 at most). */
-	check_proxy(PROXY_V1,
-		"[1111:2222:3333:4444:5555:6666:7777:8888]:65535",
+	check_proxy(PROXY_V1, "[1111:2222:3333:4444:5555:6666:7777:8888]:65535",
 		"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0]:65535",
 		STR("PROXY TCP6 1111:2222:3333:4444:5555:6666:7777:8888 "
-			"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0 65535 65535"
-			"\r\n"));
+		    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0 65535 65535"
+		    "\r\n"));
 }
 
 static void test_proxy_v2(void **state)
 {
 	(void)state;
 	check_proxy(PROXY_V2, "192.168.0.1:56324", "192.168.0.11:443",
-		STR(SIGNATURE "\x21\x11\x00\x0c"
+		STR(SIGNATURE
+			"\x21\x11\x00\x0c"
 			"\xc0\xa8\x00\x01\xc0\xa8\x00\x0b\xdc\x04\x01\xbb"));
 	check_proxy(PROXY_V2, "[2001:db8::1]:56324", "[::1]:443",
 		STR(SIGNATURE "\x21\x21\x00\x24"
-			"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"
-			"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01"
-			"\xdc\x04\x01\xbb"));
+			      "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"
+			      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01"
+			      "\xdc\x04\x01\xbb"));
 	check_proxy(PROXY_V2, "unix", "unix", STR(SIGNATURE "\x20\0\0\0"));
-	check_proxy(PROXY_V2, "1.2.3.4:5", "[::1]:1",
-		STR(SIGNATURE "\x20\0\0\0"));
+	check_proxy(
+		PROXY_V2, "1.2.3.4:5", "[::1]:1", STR(SIGNATURE "\x20\0\0\0"));
 }
 
 int main(void)

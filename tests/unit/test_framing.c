@@ -17,8 +17,8 @@
  * is not complete waits in a buffer. Writes "<1 text>" per message and
  * "!-1" for an error into out, which is returned as a string.
  */
-static char *read_stream(const struct framing *f, struct str in, size_t max,
-	size_t step)
+static char *read_stream(
+	const struct framing *f, struct str in, size_t max, size_t step)
 {
 	struct buf waiting = { 0 }, out = { 0 };
 	size_t scanned = 0;
@@ -37,28 +37,30 @@ static char *read_stream(const struct framing *f, struct str in, size_t max,
 			used = f->decode(block, waiting.n, max, &scanned, &m);
 			if (used > 0) {
 				assert_in_range(used, 1, waiting.n);
-				assert_int_equal(buf_add_printf(&out, "<%d ",
-					m.opcode), 0);
-				assert_int_equal(buf_add(&out, m.data, m.n,
-					SIZE_MAX), 0);
-				assert_int_equal(buf_add_str(&out, STR(">")),
+				assert_int_equal(
+					buf_add_printf(&out, "<%d ", m.opcode),
 					0);
+				assert_int_equal(
+					buf_add(&out, m.data, m.n, SIZE_MAX),
+					0);
+				assert_int_equal(
+					buf_add_str(&out, STR(">")), 0);
 				buf_drop(&waiting, (size_t)used);
 				scanned = 0;
 			}
 			free(block);
 		}
 		if (used < 0)
-			assert_int_equal(buf_add_printf(&out, "!%d",
-				(int)used), 0);
+			assert_int_equal(
+				buf_add_printf(&out, "!%d", (int)used), 0);
 	}
 	assert_int_equal(buf_add(&out, "", 1, SIZE_MAX), 0);
 	buf_free(&waiting);
 	return (char *)out.p;
 }
 
-static void check_stream(enum framing_id id, struct str in, size_t max,
-	const char *expected)
+static void check_stream(
+	enum framing_id id, struct str in, size_t max, const char *expected)
 {
 	for (size_t step = 1; step <= in.n; step++) {
 		char *out = read_stream(framing_get(id), in, max, step);
@@ -93,8 +95,8 @@ static void test_line(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		check_stream(FRAMING_LINE, cases[i].in, cases[i].max,
-			cases[i].out);
+		check_stream(
+			FRAMING_LINE, cases[i].in, cases[i].max, cases[i].out);
 }
 
 /*
@@ -151,8 +153,8 @@ static void test_len32(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		check_stream(FRAMING_LEN32, cases[i].in, cases[i].max,
-			cases[i].out);
+		check_stream(
+			FRAMING_LEN32, cases[i].in, cases[i].max, cases[i].out);
 }
 
 static void test_raw(void **state)
@@ -206,8 +208,8 @@ static void test_round_trips(void **state)
 	}
 }
 
-static int try_encode(enum framing_id id, uint8_t opcode, struct str s,
-	size_t n)
+static int try_encode(
+	enum framing_id id, uint8_t opcode, struct str s, size_t n)
 {
 	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
 	struct framing_message m = { opcode, (uint8_t *)(uintptr_t)s.p, n };
@@ -229,10 +231,12 @@ static void test_encode_refused(void **state)
 	assert_int_equal(try_encode(FRAMING_LEN32, WS_CLOSE, STR("a"), 1),
 		FRAMING_BAD_OPCODE);
 	/* The payload is not read, so a length will do. */
-	assert_int_equal(try_encode(FRAMING_LEN32, WS_BINARY, STR("a"),
-		UINT32_MAX), FRAMING_TOO_BIG);
-	assert_int_equal(try_encode(FRAMING_LEN32, WS_BINARY, STR("a"),
-		UINT32_MAX - 1), 0);
+	assert_int_equal(
+		try_encode(FRAMING_LEN32, WS_BINARY, STR("a"), UINT32_MAX),
+		FRAMING_TOO_BIG);
+	assert_int_equal(
+		try_encode(FRAMING_LEN32, WS_BINARY, STR("a"), UINT32_MAX - 1),
+		0);
 	assert_int_equal(try_encode(FRAMING_RAW, WS_TEXT, STR("a\nb"), 3), 0);
 }
 

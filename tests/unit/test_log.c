@@ -50,13 +50,14 @@ static void test_text(void **state)
 	(void)state;
 	line[log_format(line, &r, LOG_STDERR, false)] = '\0';
 	assert_string_equal(line, TIME " warn open route=sim ms=-3 view=ab "
-		"min=-9223372036854775808\n");
+				       "min=-9223372036854775808\n");
 	line[log_format(line, &r, LOG_STDERR_PRIORITY, false)] = '\0';
 	assert_string_equal(line, "<4>" TIME " warn open route=sim ms=-3 "
-		"view=ab min=-9223372036854775808\n");
+				  "view=ab min=-9223372036854775808\n");
 	r.n = 2;
 	line[log_format(line, &r, LOG_STDERR, true)] = '\0';
-	assert_string_equal(line, "{\"time\":\"" TIME "\",\"level\":\"warn\","
+	assert_string_equal(line,
+		"{\"time\":\"" TIME "\",\"level\":\"warn\","
 		"\"event\":\"open\",\"route\":\"sim\",\"ms\":-3}\n");
 	line[log_format(line, &r, LOG_STDERR_PRIORITY, true)] = '\0';
 	assert_memory_equal(line, "<4>{\"time\"", 10);
@@ -97,11 +98,12 @@ static const struct {
 	{ STR("\x7f"), "\"\\x7f\"", "\"\\u007f\"" },
 	{ STR("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f",
 		"\"gr\xc3\xbc\xc3\x9f\"" },
-	{ STR("\xe2\x82\xac\xf0\x9f\x98\x80"),
-		"\xe2\x82\xac\xf0\x9f\x98\x80",
+	{ STR("\xe2\x82\xac\xf0\x9f\x98\x80"), "\xe2\x82\xac\xf0\x9f\x98\x80",
 		"\"\xe2\x82\xac\xf0\x9f\x98\x80\"" },
 	/* CSI of the C1 set: a terminal obeys it. */
-	{ STR("\xc2\x9b" "1m"), "\"\\xc2\\x9b1m\"", NULL },
+	{ STR("\xc2\x9b"
+	      "1m"),
+		"\"\\xc2\\x9b1m\"", NULL },
 	{ STR("\xff"), "\"\\xff\"", "\"\\ufffd\"" },
 	{ STR("a\xc3"), "\"a\\xc3\"", "\"a\\ufffd\"" },
 	{ STR("\xc0\xaf"), "\"\\xc0\\xaf\"", "\"\\ufffd\\ufffd\"" },
@@ -126,8 +128,9 @@ static void test_escapes(void **state)
 		memcpy(in, escapes[i].in.p, value.n);
 		snprintf(expected, sizeof(expected), TIME " info open k=%s\n",
 			escapes[i].text);
-		assert_string_equal(format(line, F_VIEW("k", value),
-			LOG_STDERR, false), expected);
+		assert_string_equal(
+			format(line, F_VIEW("k", value), LOG_STDERR, false),
+			expected);
 		format(line, F_VIEW("k", value), LOG_STDERR, true);
 		if (escapes[i].json)
 			assert_non_null(strstr(line, escapes[i].json));
@@ -150,14 +153,15 @@ static void test_random_values(void **state)
 		for (size_t i = 0; i < n; i++)
 			value[i] = (char)rand();
 		format(line, f, LOG_STDERR, false);
-		assert_ptr_equal(strpbrk(line, "\n\r\x1b"),
-			line + strlen(line) - 1);
+		assert_ptr_equal(
+			strpbrk(line, "\n\r\x1b"), line + strlen(line) - 1);
 		format(line, f, LOG_STDERR, true);
-		json = json_loads(line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-			NULL);
+		json = json_loads(
+			line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 		assert_non_null(json);
-		assert_string_equal(json_string_value(json_object_get(json,
-			"event")), "open");
+		assert_string_equal(
+			json_string_value(json_object_get(json, "event")),
+			"open");
 		json_decref(json);
 	}
 }
@@ -176,14 +180,14 @@ static void test_long(void **state)
 	memcpy(value + 1022, "\xe2\x82\xac", 3);
 	format(line, F_VIEW("k", ((struct str){ value, sizeof(value) })),
 		LOG_STDERR, false);
-	assert_int_equal(strlen(line), strlen(TIME " info open k=\"\"\n") +
-		1022 + 3);
+	assert_int_equal(
+		strlen(line), strlen(TIME " info open k=\"\"\n") + 1022 + 3);
 	assert_non_null(strstr(line, "xxx...\"\n"));
 	/* What does not fit is left out; what comes behind may fit. */
 	memset(value, '\1', sizeof(value));
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
-		many[i] = (struct log_field)F_VIEW("k", ((struct str){ value,
-			400 }));
+		many[i] = (struct log_field)F_VIEW(
+			"k", ((struct str){ value, 400 }));
 	many[11] = (struct log_field)F_INT("last", 11);
 	for (int json_too = 0; json_too < 2; json_too++) {
 		size_t n = log_format(line, &r, LOG_STDERR, json_too);
@@ -198,8 +202,8 @@ static void test_long(void **state)
 	json_decref(json);
 	/* Every length around the limit ends as a line. */
 	for (size_t n = 0; n < 600; n++) {
-		many[0] = (struct log_field)F_VIEW("k", ((struct str){ value,
-			n }));
+		many[0] = (struct log_field)F_VIEW(
+			"k", ((struct str){ value, n }));
 		line[log_format(line, &r, LOG_STDERR, true)] = '\0';
 		json = json_loads(line, 0, NULL);
 		assert_non_null(json);
@@ -273,8 +277,8 @@ static void *read_all(void *arg)
 
 static void start_reading(void)
 {
-	assert_int_equal(pthread_create(&capture.thread, NULL, read_all, NULL),
-		0);
+	assert_int_equal(
+		pthread_create(&capture.thread, NULL, read_all, NULL), 0);
 }
 
 /* Closes the writing end, so that the reader comes to its end. */
@@ -341,7 +345,8 @@ static int count_takers(void)
 		while (status && fgets(line, sizeof(line), status))
 			if (strncmp(line, "SigBlk:", 7) == 0)
 				takers += !(strtoull(line + 7, NULL, 16) >>
-					(SIGTERM - 1) & 1);
+						    (SIGTERM - 1) &
+					    1);
 		if (status)
 			fclose(status);
 	}
@@ -477,7 +482,8 @@ static void test_threads(void **state)
 	for (int i = 0; i < THREADS; i++) {
 		numbers[i] = i;
 		assert_int_equal(pthread_create(&threads[i], NULL, log_many,
-			&numbers[i]), 0);
+					 &numbers[i]),
+			0);
 	}
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
@@ -487,7 +493,8 @@ static void test_threads(void **state)
 		int thread, i;
 
 		assert_int_equal(sscanf(line, "%*s info many thread=%d i=%d",
-			&thread, &i), 2);
+					 &thread, &i),
+			2);
 		assert_in_range(thread, 0, THREADS - 1);
 		assert_int_equal(i, next[thread]++);
 	}
@@ -495,7 +502,7 @@ static void test_threads(void **state)
 		assert_int_equal(next[i], EACH);
 }
 
-#define WRITER_TEST(f) \
+#define WRITER_TEST(f)                                                         \
 	cmocka_unit_test_setup_teardown(f, begin_capture, end_capture)
 
 int main(void)

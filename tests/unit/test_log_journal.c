@@ -50,7 +50,8 @@ static void test_entry(void **state)
 {
 	static const char begin[] =
 		"SYSLOG_IDENTIFIER=wsrelayd\nPRIORITY=4\nWSRELAY_TIME=20";
-	static const char rest[] = "WSRELAY_EVENT=open\n"
+	static const char rest[] =
+		"WSRELAY_EVENT=open\n"
 		"MESSAGE=open route-name=\"a\\nb\" ms=3\n"
 		"WSRELAY_ROUTE_NAME\n\x03\0\0\0\0\0\0\0a\nb\n"
 		"WSRELAY_MS=3\n";

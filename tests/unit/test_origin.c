@@ -58,8 +58,8 @@ static void test_pattern_check(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		const char *why = NULL;
 
-		assert_int_equal(origin_pattern_check(str_of(good[i]), &why),
-			0);
+		assert_int_equal(
+			origin_pattern_check(str_of(good[i]), &why), 0);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		const char *why = NULL;
@@ -85,7 +85,8 @@ static void test_matches(void **state)
 		{ "https://example.org:444", "https://example.org", false },
 		{ "http://example.org", "https://example.org", false },
 		{ "http://example.org:443", "https://example.org", false },
-		{ "https://example.org.evil.net", "https://example.org", false },
+		{ "https://example.org.evil.net", "https://example.org",
+			false },
 		{ "https://evilexample.org", "https://example.org", false },
 		{ "https://example.org.", "https://example.org", false },
 		{ "https://example.org.", "https://example.org.", true },

@@ -25,7 +25,9 @@ static const struct str good[] = {
 	STR("\xef\xbf\xbf"),     /* U+FFFF */
 	STR("\xf0\x90\x80\x80"), /* U+10000 */
 	STR("\xf4\x8f\xbf\xbf"), /* U+10FFFF */
-	STR("1234567\xc3\xa4" "1234567\xf0\x9f\x98\x80" "12345678"),
+	STR("1234567\xc3\xa4"
+	    "1234567\xf0\x9f\x98\x80"
+	    "12345678"),
 };
 
 /* Each is wrong wherever valid text stands before or behind it. */
@@ -71,7 +73,7 @@ static bool valid_in_two(struct str s, size_t cut)
 	memcpy(a + 1, s.p, cut);
 	memcpy(b + 1, s.p + cut, s.n - cut);
 	ok = utf8_add(&u, a + 1, cut) && utf8_add(&u, b + 1, s.n - cut) &&
-		utf8_complete(&u);
+	     utf8_complete(&u);
 	free(a);
 	free(b);
 	return ok;
@@ -93,8 +95,8 @@ static void check_shifted(struct str s, bool expected)
 		memset(text, 'a', sizeof(text));
 		memcpy(text + shift, s.p, s.n);
 		check_everywhere((struct str){ text, shift + s.n }, expected);
-		check_everywhere((struct str){ text, shift + s.n + 20 },
-			expected);
+		check_everywhere(
+			(struct str){ text, shift + s.n + 20 }, expected);
 	}
 }
 
@@ -121,7 +123,8 @@ static void test_truncated(void **state)
 			struct utf8 u = { 0 };
 			bool cuts = ((uint8_t)good[i].p[n] & 0xc0) == 0x80;
 
-			assert_true(utf8_add(&u, (const uint8_t *)good[i].p, n));
+			assert_true(
+				utf8_add(&u, (const uint8_t *)good[i].p, n));
 			assert_int_equal(utf8_complete(&u), !cuts);
 			assert_int_equal(utf8_valid(good[i].p, n), !cuts);
 		}
@@ -135,8 +138,11 @@ static bool reference(const uint8_t *p, size_t n)
 
 	for (size_t i = 0; i < n;) {
 		uint8_t c = p[i++];
-		size_t more = c < 0x80 ? 0 : (c & 0xe0) == 0xc0 ? 1 :
-			(c & 0xf0) == 0xe0 ? 2 : (c & 0xf8) == 0xf0 ? 3 : 9;
+		size_t more = c < 0x80             ? 0
+			      : (c & 0xe0) == 0xc0 ? 1
+			      : (c & 0xf0) == 0xe0 ? 2
+			      : (c & 0xf8) == 0xf0 ? 3
+						   : 9;
 		uint32_t value = c < 0x80 ? c : c & (0x3fu >> more);
 
 		if (more == 9 || n - i < more)
@@ -164,8 +170,11 @@ static void test_against_reference(void **state)
 		p[0] = (uint8_t)(v >> 16);
 		p[1] = (uint8_t)(v >> 8);
 		p[2] = (uint8_t)v;
-		p[3] = v % 5 == 0 ? 0x80 : v % 5 == 1 ? 0xbf :
-			v % 5 == 2 ? 0x7f : v % 5 == 3 ? 0xc0 : 0;
+		p[3] = v % 5 == 0   ? 0x80
+		       : v % 5 == 1 ? 0xbf
+		       : v % 5 == 2 ? 0x7f
+		       : v % 5 == 3 ? 0xc0
+				    : 0;
 		for (size_t n = 3; n <= 4; n++) {
 			bool expected = reference(p, n);
 
@@ -204,24 +213,37 @@ static void test_prefix(void **state)
 		struct str s;
 		size_t max, prefix;
 	} cases[] = {
-		{ STR("abc"), 3, 3 },
-		{ STR("abc"), 9, 3 },
-		{ STR("abc"), 2, 2 },
-		{ STR("abc"), 0, 0 },
-		{ STR("a\xc3\xa4" "b"), 3, 3 },
-		{ STR("a\xc3\xa4" "b"), 2, 1 },
-		{ STR("\xe2\x82\xac" "x"), 2, 0 },
-		{ STR("\xe2\x82\xac" "x"), 1, 0 },
-		{ STR("ab\xf0\x9f\x98\x80" "x"), 5, 2 },
-		{ STR("ab\xf0\x9f\x98\x80" "x"), 3, 2 },
-		{ STR("ab\xf0\x9f\x98\x80" "x"), 6, 6 },
+		{ STR("abc"), 3, 3 }, { STR("abc"), 9, 3 },
+		{ STR("abc"), 2, 2 }, { STR("abc"), 0, 0 },
+		{ STR("a\xc3\xa4"
+		      "b"),
+			3, 3 },
+		{ STR("a\xc3\xa4"
+		      "b"),
+			2, 1 },
+		{ STR("\xe2\x82\xac"
+		      "x"),
+			2, 0 },
+		{ STR("\xe2\x82\xac"
+		      "x"),
+			1, 0 },
+		{ STR("ab\xf0\x9f\x98\x80"
+		      "x"),
+			5, 2 },
+		{ STR("ab\xf0\x9f\x98\x80"
+		      "x"),
+			3, 2 },
+		{ STR("ab\xf0\x9f\x98\x80"
+		      "x"),
+			6, 6 },
 		{ STR("\x80\x80\x80\x80\x80\x80"), 5, 5 }, /* no character */
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(utf8_prefix(cases[i].s.p, cases[i].s.n,
-			cases[i].max), cases[i].prefix);
+		assert_int_equal(
+			utf8_prefix(cases[i].s.p, cases[i].s.n, cases[i].max),
+			cases[i].prefix);
 	assert_int_equal(utf8_prefix(NULL, 0, 5), 0);
 }
 

@@ -45,7 +45,8 @@ static void record_data(struct record *r, const struct ws_event *e)
 	assert_int_equal(e->first, !r->inside);
 	assert_true(e->n > 0 || e->last);
 	if (e->first)
-		assert_int_equal(buf_add_printf(&r->text, "<%d ", e->opcode), 0);
+		assert_int_equal(
+			buf_add_printf(&r->text, "<%d ", e->opcode), 0);
 	record_bytes(r, e->data, e->n);
 	if (e->last)
 		record_bytes(r, ">", 1);
@@ -63,17 +64,20 @@ static void record_event(struct record *r, const struct ws_event *e)
 		break;
 	case WS_EVENT_CONTROL:
 		assert_int_equal(buf_add_printf(&r->text, "{%x ",
-			(unsigned int)e->opcode), 0);
+					 (unsigned int)e->opcode),
+			0);
 		if (e->opcode == WS_CLOSE)
 			assert_int_equal(buf_add_printf(&r->text, "%u ",
-				(unsigned int)e->code), 0);
+						 (unsigned int)e->code),
+				0);
 		record_bytes(r, e->data, e->n);
 		record_bytes(r, "}", 1);
 		break;
 	case WS_EVENT_BAD:
 		assert_non_null(e->why);
 		assert_int_equal(buf_add_printf(&r->text, "!%u %s",
-			(unsigned int)e->code, e->why), 0);
+					 (unsigned int)e->code, e->why),
+			0);
 		r->bad = e->code;
 		break;
 	}
@@ -150,16 +154,20 @@ static const struct vector vectors[] = {
 	/* Control frames between fragments, and behind messages. */
 	{ false, STR("\x01\x03Hel\x89\x01p\x00\x01l\x8a\x00\x80\x01o\x89\x00"),
 		STR("<1 Hel{9 p}l{a }o>{9 }"), true },
-	{ true, STR("\x01\x82\x00\x00\x00\x00he\x89\x81\x01\x01\x01\x01q"
-		"\x80\x81\x00\x00\x00\x00y"), STR("<1 he{9 p}y>"), true },
+	{ true,
+		STR("\x01\x82\x00\x00\x00\x00he\x89\x81\x01\x01\x01\x01q"
+		    "\x80\x81\x00\x00\x00\x00y"),
+		STR("<1 he{9 p}y>"), true },
 	/* A character over three fragments. */
 	{ false, STR("\x01\x01\xe2\x89\x00\x00\x01\x82\x80\x01\xac"),
 		STR("<1 \xe2{9 }\x82\xac>"), true },
 	/* Closes. */
 	{ false, STR("\x88\x00"), STR("{8 1005 }"), true },
 	{ false, STR("\x88\x02\x03\xe8"), STR("{8 1000 }"), true },
-	{ false, STR("\x88\x06\x0b\xb8" "gr\xc3\xbc"), STR("{8 3000 gr\xc3\xbc}"),
-		true },
+	{ false,
+		STR("\x88\x06\x0b\xb8"
+		    "gr\xc3\xbc"),
+		STR("{8 3000 gr\xc3\xbc}"), true },
 	{ true, STR("\x88\x84\x00\x00\x00\xff\x0f\xa0x\x86"),
 		STR("{8 4000 xy}"), true },
 	/* Heads that are not complete. */
@@ -218,8 +226,7 @@ static const struct {
 	{ false, NO_LIMIT, STR("\x8a\x7f"), 1002, "over 125" },
 	{ false, NO_LIMIT, STR("\x80\x00"), 1002, "without a message" },
 	{ false, NO_LIMIT, STR("\x00\x01"), 1002, "without a message" },
-	{ false, NO_LIMIT, STR("\x81\x00\x80\x00"), 1002,
-		"without a message" },
+	{ false, NO_LIMIT, STR("\x81\x00\x80\x00"), 1002, "without a message" },
 	{ false, NO_LIMIT, STR("\x01\x01x\x81\x00"), 1002, "inside" },
 	{ false, NO_LIMIT, STR("\x01\x00\x82\x00"), 1002, "inside" },
 	{ false, NO_LIMIT, STR("\x82\x7e\x00\x7d"), 1002, "shortest" },
@@ -233,10 +240,14 @@ static const struct {
 	{ false, NO_LIMIT, STR("\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff"),
 		1002, "highest bit" },
 	/* The sum over fragments would wrap around. */
-	{ false, NO_LIMIT - 1, STR("\x02\x01x\x00\x7f\x7f\xff\xff\xff\xff\xff"
-		"\xff\xff"), 0, "" },
-	{ false, INT64_MAX, STR("\x02\x01x\x00\x7f\x7f\xff\xff\xff\xff\xff"
-		"\xff\xff"), 1009, "too long" },
+	{ false, NO_LIMIT - 1,
+		STR("\x02\x01x\x00\x7f\x7f\xff\xff\xff\xff\xff"
+		    "\xff\xff"),
+		0, "" },
+	{ false, INT64_MAX,
+		STR("\x02\x01x\x00\x7f\x7f\xff\xff\xff\xff\xff"
+		    "\xff\xff"),
+		1009, "too long" },
 	/* max_message is judged by the head alone. */
 	{ false, 4, STR("\x82\x05"), 1009, "too long" },
 	{ false, 65535, STR("\x82\x7f\0\0\0\0\0\1\0\0"), 1009, "too long" },
@@ -280,16 +291,16 @@ static void test_violations(void **state)
 			struct str in = violations[i].in;
 			const uint8_t *p = (const uint8_t *)in.p;
 
-			record_init(&r, violations[i].masked,
-				violations[i].max);
+			record_init(
+				&r, violations[i].masked, violations[i].max);
 			record_feed(&r, p, cut);
 			record_feed(&r, p + cut, in.n - cut);
 			if (r.bad != violations[i].code)
 				fail_msg("violation %zu cut at %zu: %u", i, cut,
 					(unsigned int)r.bad);
 			record_bytes(&r, "", 1);
-			assert_non_null(strstr((char *)r.text.p,
-				violations[i].why));
+			assert_non_null(
+				strstr((char *)r.text.p, violations[i].why));
 			record_free(&r);
 		}
 	}
@@ -298,12 +309,12 @@ static void test_violations(void **state)
 /* --- cuts -----------------------------------------------------------------*/
 
 /* Appends a frame; the payload is masked when mask is given. */
-static void add_frame(struct buf *b, uint8_t first, struct str payload,
-	const uint8_t *mask)
+static void add_frame(
+	struct buf *b, uint8_t first, struct str payload, const uint8_t *mask)
 {
 	uint8_t head[WS_HEAD_MAX];
-	size_t head_n = ws_encode_head(head, first & 0xf, first >> 7,
-		payload.n, mask);
+	size_t head_n = ws_encode_head(
+		head, first & 0xf, first >> 7, payload.n, mask);
 	size_t at = b->n + head_n;
 
 	assert_int_equal(buf_add(b, head, head_n, SIZE_MAX), 0);
@@ -326,13 +337,19 @@ static void add_stream(struct buf *b, const uint8_t *mask)
 	add_frame(b, 0x01, STR("a\xe2"), mask);
 	add_frame(b, 0x89, STR("ping"), mask);
 	add_frame(b, 0x00, STR(""), mask);
-	add_frame(b, 0x00, STR("\x82\xac" "b"), mask);
+	add_frame(b, 0x00,
+		STR("\x82\xac"
+		    "b"),
+		mask);
 	add_frame(b, 0x8a, STR(""), mask);
 	add_frame(b, 0x80, (struct str){ long_text, 400 }, mask);
 	add_frame(b, 0x89, (struct str){ long_text, 125 }, mask);
 	add_frame(b, 0x02, STR(""), mask);
 	add_frame(b, 0x80, STR("\0\xff"), mask);
-	add_frame(b, 0x88, STR("\x03\xe8" "bye \xe2\x82\xac"), mask);
+	add_frame(b, 0x88,
+		STR("\x03\xe8"
+		    "bye \xe2\x82\xac"),
+		mask);
 }
 
 static void check_cuts(const uint8_t *mask)
@@ -377,8 +394,8 @@ static void test_cuts(void **state)
 
 /* --- round trips ----------------------------------------------------------*/
 
-static void check_round_trip(size_t n, const uint8_t *mask, size_t head_n,
-	size_t step)
+static void check_round_trip(
+	size_t n, const uint8_t *mask, size_t head_n, size_t step)
 {
 	struct buf in = { 0 };
 	struct record r;
@@ -390,8 +407,7 @@ static void check_round_trip(size_t n, const uint8_t *mask, size_t head_n,
 	assert_int_equal(in.n, head_n + n);
 	record_init(&r, mask != NULL, n);
 	for (size_t at = 0; at < in.n; at += step)
-		record_feed(&r, in.p + at,
-			step < in.n - at ? step : in.n - at);
+		record_feed(&r, in.p + at, step < in.n - at ? step : in.n - at);
 	assert_int_equal(r.text.n, n + 4);
 	assert_memory_equal(r.text.p, "<2 ", 3);
 	assert_memory_equal(r.text.p + 3, payload, n);
@@ -415,10 +431,10 @@ static void test_round_trips(void **state)
 		static const size_t steps[] = { SIZE_MAX / 2, 4096, 1001, 7 };
 
 		for (size_t k = 0; k < ARRAY_SIZE(steps); k++) {
-			check_round_trip(cases[i].n, NULL, cases[i].head,
-				steps[k]);
-			check_round_trip(cases[i].n, mask, cases[i].head + 4,
-				steps[k]);
+			check_round_trip(
+				cases[i].n, NULL, cases[i].head, steps[k]);
+			check_round_trip(
+				cases[i].n, mask, cases[i].head + 4, steps[k]);
 		}
 	}
 }
@@ -431,12 +447,19 @@ static void test_encode_head(void **state)
 	assert_int_equal(ws_encode_head(head, WS_TEXT, true, 5, NULL), 2);
 	assert_memory_equal(head, "\x81\x05", 2);
 	assert_int_equal(ws_encode_head(head, WS_CONTINUATION, false, 126,
-		(const uint8_t *)"abcd"), 8);
-	assert_memory_equal(head, "\x00\xfe\x00\x7e" "abcd", 8);
+				 (const uint8_t *)"abcd"),
+		8);
+	assert_memory_equal(head,
+		"\x00\xfe\x00\x7e"
+		"abcd",
+		8);
 	assert_int_equal(ws_encode_head(head, WS_BINARY, true, INT64_MAX,
-		(const uint8_t *)"abcd"), WS_HEAD_MAX);
-	assert_memory_equal(head, "\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"
-		"abcd", 14);
+				 (const uint8_t *)"abcd"),
+		WS_HEAD_MAX);
+	assert_memory_equal(head,
+		"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"
+		"abcd",
+		14);
 }
 
 /* Every length around the steps of the loop, at every address. */
@@ -455,8 +478,8 @@ static void test_mask_alignment(void **state)
 			p[n] = 0x55;
 			ws_mask(p, n, mask);
 			for (size_t i = 0; i < n; i++)
-				assert_int_equal(p[i],
-					(uint8_t)(i * 3) ^ mask[i % 4]);
+				assert_int_equal(
+					p[i], (uint8_t)(i * 3) ^ mask[i % 4]);
 			assert_int_equal(p[n], 0x55);
 			free(block);
 		}
@@ -477,29 +500,29 @@ static void test_encode_close(void **state)
 	assert_int_equal(ws_encode_close(out, 4999, STR("why")), 5);
 	assert_memory_equal(out, "\x13\x87why", 5);
 	memset(reason, 'x', sizeof(reason));
-	assert_int_equal(ws_encode_close(out, 1000,
-		(struct str){ reason, 123 }), 125);
-	assert_int_equal(ws_encode_close(out, 1000,
-		(struct str){ reason, 200 }), 125);
+	assert_int_equal(
+		ws_encode_close(out, 1000, (struct str){ reason, 123 }), 125);
+	assert_int_equal(
+		ws_encode_close(out, 1000, (struct str){ reason, 200 }), 125);
 	/* The character over the edge goes as a whole. */
 	memcpy(reason + 121, "\xe2\x82\xac", 3);
-	assert_int_equal(ws_encode_close(out, 1000,
-		(struct str){ reason, 200 }), 123);
+	assert_int_equal(
+		ws_encode_close(out, 1000, (struct str){ reason, 200 }), 123);
 	assert_int_equal(out[122], 'x');
 	memcpy(reason + 120, "\xe2\x82\xacx", 4);
-	assert_int_equal(ws_encode_close(out, 1000,
-		(struct str){ reason, 200 }), 125);
+	assert_int_equal(
+		ws_encode_close(out, 1000, (struct str){ reason, 200 }), 125);
 }
 
 static void test_code_valid(void **state)
 {
 	(void)state;
 	for (unsigned int code = 0; code <= UINT16_MAX; code++) {
-		bool valid = (code >= 3000 && code < 5000) ||
-			code == 1000 || code == 1001 || code == 1002 ||
-			code == 1003 || code == 1007 || code == 1008 ||
-			code == 1009 || code == 1010 || code == 1011 ||
-			code == 1012 || code == 1013 || code == 1014;
+		bool valid = (code >= 3000 && code < 5000) || code == 1000 ||
+			     code == 1001 || code == 1002 || code == 1003 ||
+			     code == 1007 || code == 1008 || code == 1009 ||
+			     code == 1010 || code == 1011 || code == 1012 ||
+			     code == 1013 || code == 1014;
 
 		assert_int_equal(ws_code_valid((uint16_t)code), valid);
 	}
