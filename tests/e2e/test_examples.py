@@ -1,5 +1,6 @@
 """The examples of conf/examples work: tokens verify, configurations are
 accepted, and proxies keep tokens out of their logs."""
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -8,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -15,6 +17,7 @@ import threading
 import time
 
 import pytest
+import websockets
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "conf/examples"
@@ -62,7 +65,9 @@ def test_mint_julia(tmp_path):
 
 # --- one's own simulation -----------------------------------------------------
 
-def test_simulation(tmp_path):
+@pytest.fixture
+def simulation(tmp_path):
+    """The example with the files that it names."""
     text = (EXAMPLES / "simulation.ini").read_text()
     settings = [line for line in text.splitlines()
                 if line and not line.startswith(";")]
@@ -76,10 +81,43 @@ def test_simulation(tmp_path):
     text = text.replace("/srv/sim/", "%s/" % tmp_path)
     file = tmp_path / "wsrelayd.ini"
     file.write_text(text)
-    found = subprocess.run([BUILD / "wsrelayd", "-t", "-c", file],
+    return file
+
+
+def test_simulation_is_accepted(simulation):
+    found = subprocess.run([BUILD / "wsrelayd", "-t", "-c", simulation],
                            capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert "warning" not in found.stdout + found.stderr
+
+
+def test_simulation_opens_to_minted_tokens(simulation, tmp_path):
+    """What each of the programs mints opens the route, and no other does."""
+    port = free_port()
+    base = "ws://127.0.0.1:%d" % port
+    simulation.write_text(replace(
+        simulation.read_text(), ("[listen public]\n",
+                                 "[listen public]\naddress = 127.0.0.1:%d\n"
+                                 % port)))
+
+    async def echo(uri):
+        async with websockets.connect(uri, open_timeout=20) as ws:
+            await ws.send("steer")
+            return await asyncio.wait_for(ws.recv(), 20)
+
+    with running([BUILD / "wsrelayd", "-c", simulation], tmp_path, port):
+        for command in (["/usr/bin/python3", "mint.py"], ["node", "mint.js"],
+                        ["sh", "mint.sh"]):
+            uri = subprocess.run(
+                command + [tmp_path / "lab.key", base, "/sim/42"],
+                cwd=EXAMPLES, check=True, capture_output=True,
+                text=True).stdout.strip()
+            assert asyncio.run(echo(uri)) == "steer"
+            with pytest.raises(websockets.InvalidStatusCode) as refused:
+                asyncio.run(echo(uri.replace("/sim/42", "/sim/43")))
+            assert refused.value.status_code == 401
+    assert "secret" not in (tmp_path / "output").read_text()
+    assert uri.split("=")[1] not in (tmp_path / "output").read_text()
 
 
 # --- proxies ------------------------------------------------------------------
@@ -226,7 +264,9 @@ def running(command, folder, port):
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        status = process.wait(20)
+    assert status in (0, -signal.SIGTERM, 128 + signal.SIGTERM), \
+        (folder / "output").read_text()
 
 
 def wait_for_line(file, part):
