@@ -45,8 +45,8 @@ size_t build_count(const struct conf *c, enum keys_section s)
 	return 0;
 }
 
-struct conf_section *build_section(struct conf *c, enum keys_section s,
-	size_t index)
+struct conf_section *build_section(
+	struct conf *c, enum keys_section s, size_t index)
 {
 	/* Every struct begins with it. */
 	return build_object(c, s, index);
@@ -57,11 +57,10 @@ struct conf_section *build_section(struct conf *c, enum keys_section s,
 static bool pair_is(const struct build_pair *p, struct build_at at)
 {
 	return p->row->section == at.section && p->index == at.index &&
-		at.key && strcmp(p->row->name, at.key) == 0;
+	       at.key && strcmp(p->row->name, at.key) == 0;
 }
 
-const struct build_pair *build_find(const struct builder *b,
-	struct build_at at)
+const struct build_pair *build_find(const struct builder *b, struct build_at at)
 {
 	const struct build_pair *found = NULL;
 
@@ -93,8 +92,8 @@ static void add_line(struct builder *b, const char *file, int line,
 	int r;
 
 	if (line > 0)
-		r = buf_add_printf(b->out, "%s:%d: %s%s\n", file, line, label,
-			what);
+		r = buf_add_printf(
+			b->out, "%s:%d: %s%s\n", file, line, label, what);
 	else
 		r = buf_add_printf(b->out, "%s: %s%s\n", file, label, what);
 	if (r < 0)
@@ -133,11 +132,10 @@ static void place_of(const struct builder *b, struct build_at at,
 		*file = b->files_n > 0 ? b->files[0]->name : "configuration";
 }
 
-void build_error(struct builder *b, struct build_at at, const char *format,
-	...)
+void build_error(struct builder *b, struct build_at at, const char *format, ...)
 {
-	const struct conf_section *s = build_section(b->conf, at.section,
-		at.index);
+	const struct conf_section *s = build_section(
+		b->conf, at.section, at.index);
 	char label[160];
 	char what[512];
 	const char *file;
@@ -152,11 +150,10 @@ void build_error(struct builder *b, struct build_at at, const char *format,
 	add_error(b, file, line, label, what);
 }
 
-void build_warn(struct builder *b, struct build_at at, const char *format,
-	...)
+void build_warn(struct builder *b, struct build_at at, const char *format, ...)
 {
-	const struct conf_section *s = build_section(b->conf, at.section,
-		at.index);
+	const struct conf_section *s = build_section(
+		b->conf, at.section, at.index);
 	char label[160];
 	char what[512];
 	const char *file;
@@ -173,8 +170,8 @@ void build_warn(struct builder *b, struct build_at at, const char *format,
 		add_line(b, file, line, label, what);
 }
 
-void build_error_line(struct builder *b, const char *file, int line,
-	const char *format, ...)
+void build_error_line(
+	struct builder *b, const char *file, int line, const char *format, ...)
 {
 	char what[512];
 	va_list ap;
@@ -199,6 +196,6 @@ void build_finish(struct builder *b)
 	/* The summary is a line, too: it takes the place of the last one. */
 	b->out->n = b->before_last;
 	if (buf_add_printf(b->out, "and %zu more errors\n",
-		b->errors - (BUILD_ERRORS_MAX - 1)) < 0)
+		    b->errors - (BUILD_ERRORS_MAX - 1)) < 0)
 		b->no_memory = true;
 }

@@ -14,9 +14,9 @@
 #include "conf/conf.h"
 #include "conf/keys.h"
 
-#define BUILD_ERRORS_MAX 100 /* lines that are shown */
+#define BUILD_ERRORS_MAX   100  /* lines that are shown */
 #define BUILD_SECTIONS_MAX 1000 /* of one kind */
-#define BUILD_NESTING_MAX 8 /* of includes */
+#define BUILD_NESTING_MAX  8    /* of includes */
 
 /* One "key = value" line. */
 struct build_pair {
@@ -24,8 +24,8 @@ struct build_pair {
 	size_t index;     /* of its section among its kind */
 	const char *file; /* owned by the builder */
 	int line;
-	size_t until;     /* elements that the list has after this line */
-	bool bad;         /* its value was refused */
+	size_t until; /* elements that the list has after this line */
+	bool bad;     /* its value was refused */
 };
 
 struct build_file {
@@ -36,11 +36,11 @@ struct build_file {
 
 struct builder {
 	struct conf *conf;
-	struct buf *out;  /* complaints and warnings */
-	size_t errors;    /* counted, also those that are not shown */
+	struct buf *out;    /* complaints and warnings */
+	size_t errors;      /* counted, also those that are not shown */
 	size_t before_last; /* length of out before the last shown error */
 	bool no_memory;
-	bool bad_header;  /* a section is missing because of that */
+	bool bad_header;          /* a section is missing because of that */
 	struct build_pair *pairs; /* in the order they were read */
 	size_t pairs_n;
 	struct build_file **files;
@@ -51,16 +51,16 @@ struct builder {
 struct build_at {
 	enum keys_section section;
 	size_t index;
-	const char *key;  /* NULL = the header */
-	size_t element;   /* of a list */
+	const char *key; /* NULL = the header */
+	size_t element;  /* of a list */
 };
 
 /* Complains: "FILE:LINE: [section] key: ...". */
-void build_error(struct builder *b, struct build_at at, const char *format,
-	...) PRINTF_LIKE(3, 4);
+void build_error(struct builder *b, struct build_at at, const char *format, ...)
+	PRINTF_LIKE(3, 4);
 /* The same as a warning, which does not make the configuration invalid. */
-void build_warn(struct builder *b, struct build_at at, const char *format,
-	...) PRINTF_LIKE(3, 4);
+void build_warn(struct builder *b, struct build_at at, const char *format, ...)
+	PRINTF_LIKE(3, 4);
 /* Complains of a line; what begins with the section where there is one. */
 void build_error_line(struct builder *b, const char *file, int line,
 	const char *format, ...) PRINTF_LIKE(4, 5);
@@ -73,14 +73,14 @@ void build_finish(struct builder *b);
  * The line that set this key (of a list: this element); NULL when it has its
  * default.
  */
-const struct build_pair *build_find(const struct builder *b,
-	struct build_at at);
+const struct build_pair *build_find(
+	const struct builder *b, struct build_at at);
 /* Whether a line that set this key was refused: what follows is no news. */
 bool build_is_bad(const struct builder *b, struct build_at at);
 
 /* The section's common part. */
-struct conf_section *build_section(struct conf *c, enum keys_section s,
-	size_t index);
+struct conf_section *build_section(
+	struct conf *c, enum keys_section s, size_t index);
 /* The struct of a section, and how many there are. */
 void *build_object(struct conf *c, enum keys_section s, size_t index);
 size_t build_count(const struct conf *c, enum keys_section s);

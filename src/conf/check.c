@@ -272,7 +272,6 @@ void check_all(struct builder *b)
 			check_required(b, (enum keys_section)s, i);
 	/* The arrays have stopped growing: pointers into them are good. */
 	resolve(b);
-	add_all_keys(b, &c->all_keys);
 	check_server(b);
 	check_listens(b);
 	for (size_t i = 0; i < c->keys_n; i++)

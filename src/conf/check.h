@@ -29,8 +29,8 @@ void check_covered(struct builder *b);
 void check_access(struct builder *b, struct build_at at,
 	const struct cidr_list *allow, const struct cidr_list *deny);
 
-static inline struct build_at check_at_route(const struct conf_route *r,
-	const char *key)
+static inline struct build_at check_at_route(
+	const struct conf_route *r, const char *key)
 {
 	return (struct build_at){ SECTION_ROUTE, r->index, key, 0 };
 }

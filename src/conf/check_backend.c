@@ -43,10 +43,13 @@ static int check_captures(struct builder *b, const struct conf_route *r,
 		return -1;
 	if (template_check(part, r->pattern, rest_allowed, &why) == 0)
 		return 0;
-	build_error(b, at_backend(r), "\"%s\": %s, expected captures of the "
-		"path %s%s", part, why, r->path,
-		rest_allowed ? "" : " (and {*} only in the path of a ws "
-				    "backend)");
+	build_error(b, at_backend(r),
+		"\"%s\": %s, expected captures of the "
+		"path %s%s",
+		part, why, r->path,
+		rest_allowed ? ""
+			     : " (and {*} only in the path of a ws "
+			       "backend)");
 	return -1;
 }
 
@@ -56,7 +59,7 @@ static int check_captures(struct builder *b, const struct conf_route *r,
  */
 static void sample(char *out, const char *template, char capture)
 {
-	for (; *template; template++) {
+	for (; *template; template ++) {
 		if (*template == '{') {
 			*out++ = capture;
 			template += strcspn(template, "}");
@@ -87,13 +90,15 @@ static int check_host(struct builder *b, const struct conf_route *r,
 	if (uri_parse_authority(&a, str_of(text)) == 0 && a.port == 0 &&
 		a.host.n == strlen(text))
 		return 0;
-	build_error(b, at_backend(r), "\"%s\" is no host, expected a name, an "
-		"address, or [IPv6]", host);
+	build_error(b, at_backend(r),
+		"\"%s\" is no host, expected a name, an "
+		"address, or [IPv6]",
+		host);
 	return -1;
 }
 
-static int check_port(struct builder *b, const struct conf_route *r,
-	const char *port)
+static int check_port(
+	struct builder *b, const struct conf_route *r, const char *port)
 {
 	char text[INI_LINE_MAX + 1];
 	long number;
@@ -150,9 +155,10 @@ static int parse_authority(struct builder *b, struct conf_route *r,
 	s->p += text.n;
 	s->n -= text.n;
 	if (split_authority(&a, text) < 0) {
-		build_error(b, at_backend(r), "\"%.*s\" is not understood, "
-			"expected HOST:PORT or [IPv6]:PORT", (int)text.n,
-			text.p);
+		build_error(b, at_backend(r),
+			"\"%.*s\" is not understood, "
+			"expected HOST:PORT or [IPv6]:PORT",
+			(int)text.n, text.p);
 		return -1;
 	}
 	r->to.host = keep(b, a.host);
@@ -169,8 +175,10 @@ static void parse_tcp(struct builder *b, struct conf_route *r, struct str s)
 	if (parse_authority(b, r, &s, "") < 0)
 		return;
 	if (s.n > 0)
-		build_error(b, at_backend(r), "\"%.*s\" behind the port, "
-			"expected tcp://HOST:PORT", (int)s.n, s.p);
+		build_error(b, at_backend(r),
+			"\"%.*s\" behind the port, "
+			"expected tcp://HOST:PORT",
+			(int)s.n, s.p);
 }
 
 static void parse_ws(struct builder *b, struct conf_route *r, struct str s)
@@ -185,14 +193,17 @@ static void parse_ws(struct builder *b, struct conf_route *r, struct str s)
 	if (!r->to.path || check_captures(b, r, r->to.path, true) < 0)
 		return;
 	if (strpbrk(r->to.path, "?#")) {
-		build_error(b, at_backend(r), "a ? or # in the path, expected "
+		build_error(b, at_backend(r),
+			"a ? or # in the path, expected "
 			"none: the client's query is passed on");
 		return;
 	}
 	sample(path, r->to.path, 'x');
 	if (uri_normalise_path(normal, str_of(path)) < 0)
-		build_error(b, at_backend(r), "\"%s\" is no path, expected "
-			"one of RFC 3986 without empty segments", r->to.path);
+		build_error(b, at_backend(r),
+			"\"%s\" is no path, expected "
+			"one of RFC 3986 without empty segments",
+			r->to.path);
 }
 
 /* --- unix and exec --------------------------------------------------------- */
@@ -201,9 +212,10 @@ static void parse_unix(struct builder *b, struct conf_route *r, struct str s)
 {
 	r->to.kind = BACKEND_UNIX;
 	if (s.n == 0 || s.p[0] != '/' || s.n > SOCKET_PATH_MAX) {
-		build_error(b, at_backend(r), "\"%.*s\" is no socket's path, "
-			"expected unix:/PATH of at most %d bytes", (int)s.n,
-			s.p, SOCKET_PATH_MAX);
+		build_error(b, at_backend(r),
+			"\"%.*s\" is no socket's path, "
+			"expected unix:/PATH of at most %d bytes",
+			(int)s.n, s.p, SOCKET_PATH_MAX);
 		return;
 	}
 	r->to.path = keep(b, s);
@@ -212,8 +224,8 @@ static void parse_unix(struct builder *b, struct conf_route *r, struct str s)
 }
 
 /* Splits by white space; argv ends in NULL. */
-static int split_arguments(struct builder *b, struct conf_backend *to,
-	struct str s)
+static int split_arguments(
+	struct builder *b, struct conf_backend *to, struct str s)
 {
 	char **v = calloc(s.n / 2 + 2, sizeof(*v));
 
@@ -243,18 +255,24 @@ static void check_program(struct builder *b, const struct conf_route *r)
 	const char *program = r->to.argv[0];
 	struct stat st;
 
+	/* argc is not 0. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	if (program[0] != '/')
-		build_error(b, at_backend(r), "\"%s\" is no absolute path, "
-			"expected exec:/PROGRAM", program);
+		build_error(b, at_backend(r),
+			"\"%s\" is no absolute path, "
+			"expected exec:/PROGRAM",
+			program);
 	else if (template_has_captures(str_of(program)))
-		build_error(b, at_backend(r), "a capture in the program's "
+		build_error(b, at_backend(r),
+			"a capture in the program's "
 			"name, expected one only in its arguments");
 	else if (stat(program, &st) < 0)
 		build_error(b, at_backend(r), "%s: %s, expected a program",
 			program, strerror(errno));
 	else if (!S_ISREG(st.st_mode) || access(program, X_OK) < 0)
-		build_error(b, at_backend(r), "%s cannot be executed, expected "
-			"a program", program);
+		build_error(b, at_backend(r),
+			"%s cannot be executed, expected "
+			"a program",
+			program);
 }
 
 static void parse_exec(struct builder *b, struct conf_route *r, struct str s)
@@ -263,7 +281,8 @@ static void parse_exec(struct builder *b, struct conf_route *r, struct str s)
 	if (split_arguments(b, &r->to, s) < 0)
 		return;
 	if (r->to.argc == 0) {
-		build_error(b, at_backend(r), "no program, expected "
+		build_error(b, at_backend(r),
+			"no program, expected "
 			"exec:/PROGRAM ARGUMENTS");
 		return;
 	}
@@ -279,8 +298,10 @@ static void parse_echo(struct builder *b, struct conf_route *r, struct str s)
 {
 	r->to.kind = BACKEND_ECHO;
 	if (s.n > 0)
-		build_error(b, at_backend(r), "\"%.*s\" behind echo:, expected "
-			"echo:", (int)s.n, s.p);
+		build_error(b, at_backend(r),
+			"\"%.*s\" behind echo:, expected "
+			"echo:",
+			(int)s.n, s.p);
 }
 
 static const struct {
@@ -309,13 +330,16 @@ int check_backend(struct builder *b, struct conf_route *r)
 		return 0;
 	}
 	if (str_starts(s, STR("wss://")) || str_starts(s, STR("tls://")))
-		build_error(b, at_backend(r), "\"%s\" comes with TLS and is "
+		build_error(b, at_backend(r),
+			"\"%s\" comes with TLS and is "
 			"not in this version, expected ws:// or tcp://",
 			r->backend);
 	else
-		build_error(b, at_backend(r), "\"%s\" is not understood, "
+		build_error(b, at_backend(r),
+			"\"%s\" is not understood, "
 			"expected tcp://HOST:PORT, unix:/PATH, "
 			"ws://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS or "
-			"echo:", r->backend);
+			"echo:",
+			r->backend);
 	return -1;
 }

@@ -9,8 +9,8 @@
 #include "codec/pattern.h"
 #include "conf/check.h"
 
-static bool has_listen(const struct conf_listens *l,
-	const struct conf_listen *wanted)
+static bool has_listen(
+	const struct conf_listens *l, const struct conf_listen *wanted)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (l->v[i] == wanted)
@@ -36,8 +36,8 @@ static bool listens_cover(const struct conf *c, const struct conf_listens *a,
 	return true;
 }
 
-static bool listens_meet(const struct conf_listens *a,
-	const struct conf_listens *b)
+static bool listens_meet(
+	const struct conf_listens *a, const struct conf_listens *b)
 {
 	if (a->n == 0 || b->n == 0)
 		return true;
@@ -53,8 +53,8 @@ static bool hosts_cover(const char *a, const char *b)
 }
 
 /* A name that there is not (a complaint of its own) would look like all. */
-static bool is_resolved(const struct conf_strings *names,
-	const struct conf_listens *l)
+static bool is_resolved(
+	const struct conf_strings *names, const struct conf_listens *l)
 {
 	return names->n == l->n;
 }
@@ -67,9 +67,11 @@ static void complain(struct builder *b, struct build_at at,
 	const struct build_pair *p = build_find(b, first);
 
 	at.key = "path";
-	build_error(b, at, "can never match, expected a path that [%s %s] at "
-		"%s:%d does not cover", keys_section_get(other)->name,
-		s->name, p ? p->file : s->file, p ? p->line : s->line);
+	build_error(b, at,
+		"can never match, expected a path that [%s %s] at "
+		"%s:%d does not cover",
+		keys_section_get(other)->name, s->name, p ? p->file : s->file,
+		p ? p->line : s->line);
 }
 
 static void check_routes(struct builder *b)
@@ -89,8 +91,8 @@ static void check_routes(struct builder *b)
 				!hosts_cover(e->host, r->host) ||
 				!listens_cover(c, &e->listens, &r->listens))
 				continue;
-			complain(b, check_at_route(r, "path"), SECTION_ROUTE,
-				k);
+			complain(
+				b, check_at_route(r, "path"), SECTION_ROUTE, k);
 			break;
 		}
 	}
@@ -131,30 +133,28 @@ static void page_paths_free(struct page_paths *paths)
 	pattern_free(paths->below);
 }
 
-static bool covers_each_other(const struct page_paths *a,
-	const struct page_paths *b)
+static bool covers_each_other(
+	const struct page_paths *a, const struct page_paths *b)
 {
 	if (!a->self || !b->self)
 		return !a->self && !b->self;
 	return pattern_covers(a->self, b->self) &&
-		pattern_covers(b->self, a->self);
+	       pattern_covers(b->self, a->self);
 }
 
 /* Whether a route takes the page and all below it. */
 static bool route_covers(const struct conf *c, const struct conf_route *r,
 	const struct conf_page *p, const struct page_paths *paths)
 {
-	return r->pattern && !r->host &&
-		is_resolved(&r->listen, &r->listens) &&
-		is_resolved(&p->listen, &p->listens) &&
-		paths->self && paths->below &&
-		pattern_covers(r->pattern, paths->self) &&
-		pattern_covers(r->pattern, paths->below) &&
-		listens_cover(c, &r->listens, &p->listens);
+	return r->pattern && !r->host && is_resolved(&r->listen, &r->listens) &&
+	       is_resolved(&p->listen, &p->listens) && paths->self &&
+	       paths->below && pattern_covers(r->pattern, paths->self) &&
+	       pattern_covers(r->pattern, paths->below) &&
+	       listens_cover(c, &r->listens, &p->listens);
 }
 
-static void check_one_page(struct builder *b, size_t index,
-	const struct page_paths *paths)
+static void check_one_page(
+	struct builder *b, size_t index, const struct page_paths *paths)
 {
 	const struct conf *c = b->conf;
 	const struct conf_page *p = &c->pages[index];

@@ -14,8 +14,8 @@
 #define SECRET_MAX 4096
 
 /* Bytes read, -1 and errno; reads one more than it may hold. */
-static ssize_t read_secret(const char *file, uint8_t *out, size_t size,
-	struct stat *st)
+static ssize_t read_secret(
+	const char *file, uint8_t *out, size_t size, struct stat *st)
 {
 	size_t n = 0;
 	ssize_t got = -1;
@@ -52,14 +52,17 @@ static ssize_t judge_secret(struct builder *b, struct build_at at,
 	}
 	if (n >= sizeof(pem) - 1 && memcmp(secret, pem, sizeof(pem) - 1) == 0) {
 		/* A public key as an HMAC secret: everybody could sign. */
-		build_error(b, at, "%s holds PEM, expected a secret for HS256 "
-			"(wsrelayctl key makes one)", file);
+		build_error(b, at,
+			"%s holds PEM, expected a secret for HS256 "
+			"(wsrelayctl key makes one)",
+			file);
 		return -1;
 	}
 	if (n > 0 && secret[n - 1] == '\n')
 		n--;
 	if (n < JWT_SECRET_MIN) {
-		build_error(b, at, "%s holds %zu bytes, expected at least %d "
+		build_error(b, at,
+			"%s holds %zu bytes, expected at least %d "
 			"(RFC 7518 section 3.2; wsrelayctl key makes a secret)",
 			file, n, JWT_SECRET_MIN);
 		return -1;
@@ -77,8 +80,9 @@ static void load_secret(struct builder *b, struct conf_key *k, size_t index)
 
 	if (n < 0) {
 		build_error(b, at, "%s: %s, expected a readable file",
-			k->secret_file, errno == EINVAL ?
-				"not a regular file" : strerror(errno));
+			k->secret_file,
+			errno == EINVAL ? "not a regular file"
+					: strerror(errno));
 		return;
 	}
 	if (st.st_mode & S_IROTH)

@@ -18,47 +18,57 @@ static void check_path(struct builder *b, struct conf_page *p, size_t index)
 		return;
 	p->pattern = pattern_parse(p->path, &why);
 	if (!p->pattern) {
-		build_error(b, at_page(index, "path"), "\"%s\": %s, expected a "
-			"path such as /viewer", p->path, why);
+		build_error(b, at_page(index, "path"),
+			"\"%s\": %s, expected a "
+			"path such as /viewer",
+			p->path, why);
 		return;
 	}
 	if (pattern_has_capture(p->pattern, STR("*")))
-		build_error(b, at_page(index, "path"), "\"%s\" ends in {*}, "
+		build_error(b, at_page(index, "path"),
+			"\"%s\" ends in {*}, "
 			"expected a prefix: a page has all that is below",
 			p->path);
 }
 
-static void check_root(struct builder *b, const struct conf_page *p,
-	size_t index)
+static void check_root(
+	struct builder *b, const struct conf_page *p, size_t index)
 {
 	struct stat st;
 
 	if (!p->root)
 		return;
 	if (stat(p->root, &st) < 0)
-		build_error(b, at_page(index, "root"), "%s: %s, expected a "
-			"directory", p->root, strerror(errno));
+		build_error(b, at_page(index, "root"),
+			"%s: %s, expected a "
+			"directory",
+			p->root, strerror(errno));
 	else if (!S_ISDIR(st.st_mode))
-		build_error(b, at_page(index, "root"), "%s is no directory, "
-			"expected one", p->root);
+		build_error(b, at_page(index, "root"),
+			"%s is no directory, "
+			"expected one",
+			p->root);
 }
 
 /* A page that mints tokens needs a key that would accept them. */
-static void check_template(struct builder *b, const struct conf_page *p,
-	size_t index)
+static void check_template(
+	struct builder *b, const struct conf_page *p, size_t index)
 {
 	if (!p->template)
 		return;
 	if (!p->token_key && !p->key &&
 		!build_is_bad(b, at_page(index, "token_key")))
-		build_error(b, at_page(index, "token_key"), "is missing, "
+		build_error(b, at_page(index, "token_key"),
+			"is missing, "
 			"expected the name of a key, because template is yes "
-			"and there are %zu keys", b->conf->keys_n);
+			"and there are %zu keys",
+			b->conf->keys_n);
 	if (p->key && p->token_ttl > p->key->max_ttl)
-		build_error(b, at_page(index, "token_ttl"), "is longer than "
+		build_error(b, at_page(index, "token_ttl"),
+			"is longer than "
 			"max_ttl of [key %s], which would refuse the tokens, "
-			"expected at most %lld ms", p->key->section.name,
-			(long long)p->key->max_ttl);
+			"expected at most %lld ms",
+			p->key->section.name, (long long)p->key->max_ttl);
 }
 
 void check_page(struct builder *b, struct conf_page *p, size_t index)
@@ -67,7 +77,8 @@ void check_page(struct builder *b, struct conf_page *p, size_t index)
 	check_root(b, p, index);
 	check_template(b, p, index);
 	if (p->auth == CONF_AUTH_TOKEN && b->conf->keys_n == 0)
-		build_error(b, at_page(index, "auth"), "token needs a key, "
+		build_error(b, at_page(index, "auth"),
+			"token needs a key, "
 			"expected a section [key NAME]");
 	check_access(b, at_page(index, NULL), &p->allow, &p->deny);
 }

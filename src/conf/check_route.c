@@ -31,30 +31,36 @@ static void check_path(struct builder *b, struct conf_route *r)
 		return;
 	r->pattern = pattern_parse(r->path, &why);
 	if (!r->pattern)
-		build_error(b, check_at_route(r, "path"), "\"%s\": %s, "
-			"expected a path such as /sim/{id}", r->path, why);
+		build_error(b, check_at_route(r, "path"),
+			"\"%s\": %s, "
+			"expected a path such as /sim/{id}",
+			r->path, why);
 }
 
-static void check_framing(struct builder *b, struct conf_route *r,
-	const struct kind *k)
+static void check_framing(
+	struct builder *b, struct conf_route *r, const struct kind *k)
 {
 	struct build_at at = check_at_route(r, "framing");
 
 	if (build_is_bad(b, at))
 		return;
 	if (!k->framing && r->framing != FRAMING_NONE)
-		build_error(b, at, "%s backends have messages of their "
-			"own, expected no framing", k->name);
+		build_error(b, at,
+			"%s backends have messages of their "
+			"own, expected no framing",
+			k->name);
 	else if (k->framing_named && r->framing == FRAMING_NONE)
-		build_error(b, at, "is missing, expected raw, line or len32 "
-			"for %s backends", k->name);
+		build_error(b, at,
+			"is missing, expected raw, line or len32 "
+			"for %s backends",
+			k->name);
 	else if (k->framing && r->framing == FRAMING_NONE)
 		r->framing = FRAMING_LINE;
 }
 
 /* Keys that this kind of backend would silently ignore. */
-static void check_meaning(struct builder *b, const struct conf_route *r,
-	const struct kind *k)
+static void check_meaning(
+	struct builder *b, const struct conf_route *r, const struct kind *k)
 {
 	const struct {
 		bool wrong;
@@ -62,8 +68,7 @@ static void check_meaning(struct builder *b, const struct conf_route *r,
 	} rules[] = {
 		{ !k->resolves && r->backend_allow.n > 0, "backend_allow",
 			"tcp and ws backends" },
-		{ !k->execs && r->exec_env.n > 0, "exec_env",
-			"exec backends" },
+		{ !k->execs && r->exec_env.n > 0, "exec_env", "exec backends" },
 		{ !k->execs && r->exec_dir, "exec_dir", "exec backends" },
 		{ !k->proxy && r->send_proxy != PROXY_NO, "send_proxy",
 			"tcp and unix backends" },
@@ -77,7 +82,8 @@ static void check_meaning(struct builder *b, const struct conf_route *r,
 		if (rules[i].wrong)
 			build_error(b, check_at_route(r, rules[i].key),
 				"means nothing to %s backends, expected it "
-				"only for %s", k->name, rules[i].only);
+				"only for %s",
+				k->name, rules[i].only);
 }
 
 /* Who can name the backend could name the metadata service, too. */
@@ -89,7 +95,8 @@ static void check_allow(struct builder *b, const struct conf_route *r)
 		return;
 	if (template_has_captures(str_of(r->to.host)) ||
 		template_has_captures(str_of(r->to.port)))
-		build_error(b, at, "is missing, expected networks, because a "
+		build_error(b, at,
+			"is missing, expected networks, because a "
 			"capture stands in the backend's host or port");
 }
 
@@ -99,20 +106,25 @@ static void check_exec(struct builder *b, const struct conf_route *r)
 	struct stat st;
 
 	if (r->exec_dir && stat(r->exec_dir, &st) < 0)
-		build_error(b, check_at_route(r, "exec_dir"), "%s: %s, "
-			"expected a directory", r->exec_dir, strerror(errno));
+		build_error(b, check_at_route(r, "exec_dir"),
+			"%s: %s, "
+			"expected a directory",
+			r->exec_dir, strerror(errno));
 	else if (r->exec_dir && !S_ISDIR(st.st_mode))
-		build_error(b, check_at_route(r, "exec_dir"), "%s is no "
-			"directory, expected one", r->exec_dir);
+		build_error(b, check_at_route(r, "exec_dir"),
+			"%s is no "
+			"directory, expected one",
+			r->exec_dir);
 	for (; at.element < r->exec_env.n; at.element++) {
 		const char *variable = r->exec_env.v[at.element];
 		size_t n = strcspn(variable, "=") + 1;
 
 		for (size_t i = 0; i < at.element; i++)
 			if (strncmp(variable, r->exec_env.v[i], n) == 0)
-				build_error(b, at, "%.*s is set twice, "
-					"expected it once", (int)n - 1,
-					variable);
+				build_error(b, at,
+					"%.*s is set twice, "
+					"expected it once",
+					(int)n - 1, variable);
 	}
 }
 
@@ -121,13 +133,16 @@ static void check_auth(struct builder *b, const struct conf_route *r)
 	bool none = r->auth == CONF_AUTH_NONE;
 
 	if (!none && b->conf->keys_n == 0 && !b->bad_header)
-		build_error(b, check_at_route(r, "auth"), "token needs a key, "
+		build_error(b, check_at_route(r, "auth"),
+			"token needs a key, "
 			"expected a section [key NAME] (or auth = none)");
 	if (none && r->single_use)
-		build_error(b, check_at_route(r, "single_use"), "yes means "
+		build_error(b, check_at_route(r, "single_use"),
+			"yes means "
 			"nothing without tokens, expected auth = token");
 	if (none && r->keys.n > 0)
-		build_warn(b, check_at_route(r, "keys"), "no token is looked "
+		build_warn(b, check_at_route(r, "keys"),
+			"no token is looked "
 			"at, because auth is none");
 }
 
@@ -147,8 +162,10 @@ static void check_origins(struct builder *b, struct conf_route *r)
 		else
 			continue;
 		if (r->origins.n > 1)
-			build_error(b, at, "%s beside others, expected same, "
-				"any, or a list of origins", o);
+			build_error(b, at,
+				"%s beside others, expected same, "
+				"any, or a list of origins",
+				o);
 	}
 }
 

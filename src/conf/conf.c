@@ -90,7 +90,6 @@ static void free_backend(struct conf_backend *to)
 /* What check_all made of the values. */
 static void free_made(struct conf *c)
 {
-	free(c->all_keys.v);
 	for (size_t i = 0; i < c->keys_n; i++) {
 		struct jwt_key *k = &c->keys[i].jwt;
 

@@ -241,7 +241,9 @@ const struct conf_key *conf_find_key(const struct conf *c, struct str name);
 
 /*
  * Whether the Host value (a name or an address, without its port) is
- * answered by the listener on this local address.
+ * answered by the listener on this local address. Without hosts = a LISTEN_FD
+ * answers all: who knows where such a socket is bound hands in a LISTEN_TCP
+ * or LISTEN_UNIX address instead.
  */
 MUST_CHECK bool conf_listen_answers(const struct conf_listen *l,
 	const struct conf_address *a, struct str host);

@@ -19,15 +19,15 @@ static int add_line(struct buf *out, const char *key, struct str value)
 	bool tight = strlen(key) + 3 + value.n > INI_LINE_MAX;
 
 	return buf_add_printf(out, "%s%s%.*s\n", key,
-		tight	    ? "=" :
-		value.n > 0 ? " = " :
-			      " =",
+		tight         ? "="
+		: value.n > 0 ? " = "
+			      : " =",
 		(int)value.n, value.p ? value.p : "");
 }
 
 /* A list: as many elements in a line as fit, or one. */
-static int dump_list(struct buf *out, const struct key_row *row,
-	const void *object)
+static int dump_list(
+	struct buf *out, const struct key_row *row, const void *object)
 {
 	size_t n = value_count(row, object);
 	size_t room = keys_is_split(row->type) ? WIDTH - strlen(row->name) : 0;
@@ -55,8 +55,8 @@ done:
 	return result;
 }
 
-static int dump_value(struct buf *out, const struct key_row *row,
-	const void *object)
+static int dump_value(
+	struct buf *out, const struct key_row *row, const void *object)
 {
 	struct buf value = { 0 };
 	int result = -1;
@@ -74,14 +74,14 @@ static int dump_section(struct buf *out, const struct conf *c,
 {
 	const struct keys_section_info *info = keys_section_get(s);
 	/* build_object serves the builder, too, which writes. */
-	const void *object = build_object((struct conf *)(uintptr_t)c, s,
-		index);
+	const void *object = build_object(
+		(struct conf *)(uintptr_t)c, s, index);
 	const struct conf_section *section = object;
 	size_t n;
 	const struct key_row *row = keys_rows(s, &n);
 
 	if (buf_add_printf(out, "%s[%s%s%s]\n", out->n > 0 ? "\n" : "",
-		info->name, info->named ? " " : "", section->name) < 0)
+		    info->name, info->named ? " " : "", section->name) < 0)
 		return -1;
 	for (; n > 0; n--, row++) {
 		/* What it names stands below. */
@@ -112,7 +112,7 @@ int conf_dump(struct buf *out, const struct conf *c)
 /* What a newcomer finds switched on: a listener, and a route to try it. */
 static const struct {
 	enum keys_section section;
-	const char *name;    /* of the section in the reference */
+	const char *name; /* of the section in the reference */
 	const char *key, *value;
 } active[] = {
 	{ SECTION_SERVER, "", NULL, NULL },
@@ -123,13 +123,16 @@ static const struct {
 };
 
 static const char head[] =
-	"; wsrelayd.ini: the configuration of wsrelayd(8), see wsrelayd.ini(5).\n"
+	"; wsrelayd.ini: the configuration of wsrelayd(8), see "
+	"wsrelayd.ini(5).\n"
 	";\n"
-	"; Every key is here, switched off and with its default. What is switched\n"
+	"; Every key is here, switched off and with its default. What is "
+	"switched\n"
 	"; on makes a relay on this machine that returns what it is sent:\n"
 	"; ws://127.0.0.1:8080/echo.\n"
 	";\n"
-	"; A comment begins with ; (in front of a line, or behind white space). A\n"
+	"; A comment begins with ; (in front of a line, or behind white "
+	"space). A\n"
 	"; list has blanks or commas between its elements, and its key may be\n"
 	"; repeated. wsrelayd -t checks a file, wsrelayd -T prints what is in\n"
 	"; effect.\n";
@@ -204,7 +207,7 @@ static int reference_section(struct buf *out, enum keys_section s)
 		add_wrapped(out, str_of(info->help)) < 0)
 		return -1;
 	if (buf_add_printf(out, "%s[%s%s%s]\n", name ? "" : ";", info->name,
-		info->named ? " " : "", name ? name : "NAME") < 0)
+		    info->named ? " " : "", name ? name : "NAME") < 0)
 		return -1;
 	for (; n > 0; n--, row++)
 		if (reference_key(out, row) < 0)

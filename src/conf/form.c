@@ -8,7 +8,7 @@
 static bool is_alnum(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		(c >= '0' && c <= '9');
+	       (c >= '0' && c <= '9');
 }
 
 /* Whether s is not empty and consists of letters, digits and these. */
@@ -59,8 +59,10 @@ static bool is_authority(struct str s)
 static bool is_url(struct str s)
 {
 	static const struct str schemes[] = {
-		{ "ws://", 5 }, { "wss://", 6 },
-		{ "http://", 7 }, { "https://", 8 },
+		{ "ws://", 5 },
+		{ "wss://", 6 },
+		{ "http://", 7 },
+		{ "https://", 8 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
@@ -87,10 +89,21 @@ static bool is_ancestors(struct str s)
 static bool is_own_field(struct str name)
 {
 	static const char *const own[] = {
-		"Connection", "Content-Encoding", "Content-Length",
-		"Content-Range", "Content-Type", "Date", "ETag", "Keep-Alive",
-		"Last-Modified", "Location", "Proxy-Authenticate",
-		"Proxy-Connection", "TE", "Trailer", "Transfer-Encoding",
+		"Connection",
+		"Content-Encoding",
+		"Content-Length",
+		"Content-Range",
+		"Content-Type",
+		"Date",
+		"ETag",
+		"Keep-Alive",
+		"Last-Modified",
+		"Location",
+		"Proxy-Authenticate",
+		"Proxy-Connection",
+		"TE",
+		"Trailer",
+		"Transfer-Encoding",
 		"Upgrade",
 	};
 
@@ -131,7 +144,7 @@ static bool is_variable(struct str s)
 	while (name.n < s.n && s.p[name.n] != '=')
 		name.n++;
 	return name.n < s.n && has_only(name, "_") &&
-		!(s.p[0] >= '0' && s.p[0] <= '9');
+	       !(s.p[0] >= '0' && s.p[0] <= '9');
 }
 
 static int check_origin(struct str s, const char **why)

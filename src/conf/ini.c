@@ -62,7 +62,7 @@ static bool bytes_are_fine(const struct reader *r, struct str s)
 			complain(r, "a NUL byte, expected text");
 		else if (c == '\r')
 			complain(r, "a carriage return inside of a line, "
-				"expected LF or CR LF at its end");
+				    "expected LF or CR LF at its end");
 		else
 			complain(r, "a control character, expected text");
 		return false;
@@ -93,18 +93,18 @@ static bool header_is_fine(const struct reader *r, struct str s)
 
 	if (!close) {
 		complain(r, "a section header without its ], "
-			"expected [section] or [section NAME]");
+			    "expected [section] or [section NAME]");
 		return false;
 	}
 	if (close != s.p + s.n - 1) {
 		complain(r, "text behind the ] of a section header, "
-			"expected the end of the line");
+			    "expected the end of the line");
 		return false;
 	}
 	inner = str_trim((struct str){ s.p + 1, s.n - 2 });
 	if (inner.n > INI_SECTION_MAX) {
 		complain(r, "a section header that is too long, "
-			"expected at most 49 bytes in the brackets");
+			    "expected at most 49 bytes in the brackets");
 		return false;
 	}
 	memcpy(name, inner.p, inner.n);
@@ -130,13 +130,15 @@ static bool pair_is_fine(const struct reader *r, struct str s)
 
 	if (is_blank(s.p[0])) {
 		/* inih takes it for a further value of the key above */
-		complain(r, "white space in front, expected \"key = value\" at "
+		complain(r,
+			"white space in front, expected \"key = value\" at "
 			"the beginning of the line (values do not go on in a "
 			"second line; a list's key may be repeated)");
 		return false;
 	}
 	if (!equals || equals == s.p || (colon && colon < equals)) {
-		complain(r, "no \"key =\" in this line, "
+		complain(r,
+			"no \"key =\" in this line, "
 			"expected \"key = value\", \"[section]\" or a comment");
 		return false;
 	}
@@ -144,13 +146,14 @@ static bool pair_is_fine(const struct reader *r, struct str s)
 	value.n = s.n - (size_t)(value.p - s.p);
 	if (has_hash_comment(value)) {
 		complain(r, "a # in a value, which begins no comment there, "
-			"expected ; for a comment (or no white space before #)");
+			    "expected ; for a comment (or no white space "
+			    "before #)");
 		return false;
 	}
 	if (value.n > 0 && value.p[0] == ';') {
 		/* with a blank before it, it would be a comment */
 		complain(r, "a value that begins with ;, "
-			"expected white space before a comment");
+			    "expected white space before a comment");
 		return false;
 	}
 	return true;
@@ -172,10 +175,10 @@ static bool line_is_fine(const struct reader *r, struct str *s)
 		complain(r, "bytes that are not UTF-8, expected UTF-8");
 	else if (s->n > INI_LINE_MAX)
 		complain(r, "a line that is too long, expected at most 199 "
-			"bytes (a list's key may be repeated)");
+			    "bytes (a list's key may be repeated)");
 	else if (header && is_blank(s->p[0]))
 		complain(r, "white space in front, "
-			"expected [ at the beginning of the line");
+			    "expected [ at the beginning of the line");
 	else if (header)
 		fine = header_is_fine(r, *s);
 	else
@@ -203,8 +206,8 @@ static char *read_line(char *out, int size, void *stream)
 	return out;
 }
 
-static int take_pair(void *user, const char *section, const char *name,
-	const char *value)
+static int take_pair(
+	void *user, const char *section, const char *name, const char *value)
 {
 	const struct reader *r = user;
 

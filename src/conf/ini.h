@@ -17,9 +17,9 @@
 #include "base/compiler.h"
 #include "base/str.h"
 
-#define INI_LINE_MAX 199 /* bytes; Debian's inih holds 200 with the NUL */
-#define INI_SECTION_MAX 49 /* bytes; inih cuts longer names */
-#define INI_FILE_MAX (1u << 20) /* bytes */
+#define INI_LINE_MAX    199 /* bytes; Debian's inih holds 200 with the NUL */
+#define INI_SECTION_MAX 49  /* bytes; inih cuts longer names */
+#define INI_FILE_MAX    (1u << 20) /* bytes */
 
 struct ini_handler {
 	/*

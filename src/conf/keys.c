@@ -36,16 +36,17 @@
 #define MEMBER_CIDRS       struct cidr_list
 
 /* The table writes through offsets; the compiler checks that types agree. */
-#define KEY(s, n, t, initial, min, max, flags, help)                         \
-	_Static_assert(_Generic(((STRUCT_##s *)0)->n, MEMBER_##t: 1,         \
-		default: 0), #s " " #n " has another type in conf.h");
+#define KEY(s, n, t, initial, min, max, flags, help)                           \
+	_Static_assert(                                                        \
+		_Generic(((STRUCT_##s *)0)->n, MEMBER_##t : 1, default : 0),   \
+		#s " " #n " has another type in conf.h");
 #include "conf/keys.def"
 #undef KEY
 
 /* Sections stand together in the table: keys_rows counts on it. */
 static const struct key_row rows[] = {
-#define KEY(s, n, t, initial, min, max, flags, help)                         \
-	{ SECTION_##s, TYPE_##t, #n, initial, min, max, flags, help,         \
+#define KEY(s, n, t, initial, min, max, flags, help)                           \
+	{ SECTION_##s, TYPE_##t, #n, initial, min, max, flags, help,           \
 		offsetof(STRUCT_##s, n) },
 #include "conf/keys.def"
 #undef KEY
@@ -55,7 +56,8 @@ static const struct keys_section_info sections[SECTION_COUNT] = {
 	[SECTION_SERVER] = { "server", false, sizeof(struct conf_server),
 		"The daemon as a whole. It may stand once in every file." },
 	[SECTION_LISTEN] = { "listen", true, sizeof(struct conf_listen),
-		"Where clients connect: one section per listener, at least one." },
+		"Where clients connect: one section per listener, at least "
+		"one." },
 	[SECTION_KEY] = { "key", true, sizeof(struct conf_key),
 		"What tokens are signed with; its name is a token's kid." },
 	[SECTION_PAGE] = { "page", true, sizeof(struct conf_page),
@@ -131,8 +133,8 @@ static size_t distance(struct str a, struct str b)
 }
 
 /* Keeps the better of two candidates; a third of a word may be wrong. */
-static void nearest(struct str name, const char *candidate,
-	const char **best, size_t *least)
+static void nearest(struct str name, const char *candidate, const char **best,
+	size_t *least)
 {
 	size_t d = distance(name, str_of(candidate));
 

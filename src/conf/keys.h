@@ -77,8 +77,8 @@ struct key_row {
 
 struct keys_section_info {
 	const char *name;
-	bool named;      /* [listen NAME] */
-	size_t size;     /* of its struct */
+	bool named;  /* [listen NAME] */
+	size_t size; /* of its struct */
 	const char *help;
 };
 

@@ -11,10 +11,16 @@ struct unit {
 
 /* The largest first: value_format takes the first that divides. */
 static const struct unit sizes[] = {
-	{ "G", 1 << 30 }, { "M", 1 << 20 }, { "K", 1 << 10 }, { "", 1 },
+	{ "G", 1 << 30 },
+	{ "M", 1 << 20 },
+	{ "K", 1 << 10 },
+	{ "", 1 },
 };
 static const struct unit times[] = {
-	{ "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 },
+	{ "h", 3600000 },
+	{ "m", 60000 },
+	{ "s", 1000 },
+	{ "ms", 1 },
 };
 
 static const struct unit *units(enum keys_type t, size_t *n)
@@ -50,7 +56,8 @@ static int parse_number(int64_t *out, enum keys_type type, struct str s)
 		n = 1;
 	for (; n > 0; n--, u++)
 		if (str_eq(rest, str_of(u->name)))
-			return __builtin_mul_overflow(v, u->factor, out) ? -1 : 0;
+			return __builtin_mul_overflow(v, u->factor, out) ? -1
+									 : 0;
 	return -1;
 }
 
@@ -93,10 +100,13 @@ int number_parse(const struct key_row *row, int64_t *out, struct str s,
 	}
 	if (parse_number(&v, row->type, s) < 0) {
 		if (row->type == TYPE_TIME && is_digits(s))
-			return value_fail(why, "\"%.*s\" has no unit, "
-				"expected ms, s, m or h behind it", len, s.p);
-		return value_fail(why, "\"%.*s\" is not understood, expected %s%s",
-			len, s.p, number_kind(row->type),
+			return value_fail(why,
+				"\"%.*s\" has no unit, "
+				"expected ms, s, m or h behind it",
+				len, s.p);
+		return value_fail(why,
+			"\"%.*s\" is not understood, expected %s%s", len, s.p,
+			number_kind(row->type),
 			row->flags & KEY_AUTO ? ", or auto" : "");
 	}
 	if (v == 0 && (row->flags & KEY_ZERO)) {
@@ -104,10 +114,11 @@ int number_parse(const struct key_row *row, int64_t *out, struct str s,
 		return 0;
 	}
 	if (v < limit(row, row->min) || v > limit(row, row->max))
-		return value_fail(why, "\"%.*s\" is out of range, "
-			"expected %s%s to %s", len, s.p,
-			row->flags & KEY_ZERO ? "0, or " : "", row->min,
-			row->max);
+		return value_fail(why,
+			"\"%.*s\" is out of range, "
+			"expected %s%s to %s",
+			len, s.p, row->flags & KEY_ZERO ? "0, or " : "",
+			row->min, row->max);
 	*out = v;
 	return 0;
 }
@@ -119,8 +130,8 @@ int number_format(struct buf *out, const struct key_row *row, int64_t v)
 	int64_t initial = 0;
 
 	if (v == 0)
-		return buf_add_printf(out, "%s",
-			row->flags & KEY_AUTO ? "auto" : "0");
+		return buf_add_printf(
+			out, "%s", row->flags & KEY_AUTO ? "auto" : "0");
 	/* 60s, not 1m, when that is how the table says it. */
 	if (parse_number(&initial, row->type, str_of(row->initial)) == 0 &&
 		v == initial)

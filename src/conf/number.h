@@ -17,7 +17,7 @@
 MUST_CHECK int number_parse(const struct key_row *row, int64_t *out,
 	struct str s, char why[VALUE_WHY]);
 /* -1 without memory. */
-MUST_CHECK int number_format(struct buf *out, const struct key_row *row,
-	int64_t v);
+MUST_CHECK int number_format(
+	struct buf *out, const struct key_row *row, int64_t v);
 
 #endif

@@ -100,8 +100,8 @@ static int set_defaults(enum keys_section s, void *object)
 	return 0;
 }
 
-static int new_section(struct reading *r, int line, enum keys_section s,
-	struct str name)
+static int new_section(
+	struct reading *r, int line, enum keys_section s, struct str name)
 {
 	struct conf *c = r->b->conf;
 	size_t index = s == SECTION_SERVER ? 0 : build_count(c, s);
@@ -122,8 +122,8 @@ static int new_section(struct reading *r, int line, enum keys_section s,
 	return 0;
 }
 
-static void check_duplicate(struct reading *r, int line, enum keys_section s,
-	struct str name)
+static void check_duplicate(
+	struct reading *r, int line, enum keys_section s, struct str name)
 {
 	struct conf *c = r->b->conf;
 
@@ -134,8 +134,9 @@ static void check_duplicate(struct reading *r, int line, enum keys_section s,
 			continue;
 		build_error_line(r->b, r->file->name, line,
 			"[%s %s] is there twice, expected another name: the "
-			"first is at %s:%d", keys_section_get(s)->name,
-			other->name, other->file, other->line);
+			"first is at %s:%d",
+			keys_section_get(s)->name, other->name, other->file,
+			other->line);
 		return;
 	}
 }
@@ -156,21 +157,21 @@ static void take_server(struct reading *r, int line, struct str name)
 	r->index = 0;
 	if (!r->b->conf->server.section.file) {
 		r->b->conf->server.section.line = line;
-		r->b->conf->server.section.file =
-			str_dup(str_of(r->file->name));
+		r->b->conf->server.section.file = str_dup(
+			str_of(r->file->name));
 	}
 }
 
-static void take_named(struct reading *r, int line, enum keys_section s,
-	struct str name)
+static void take_named(
+	struct reading *r, int line, enum keys_section s, struct str name)
 {
 	const char *kind = keys_section_get(s)->name;
 
 	if (!form_is_name(name)) {
 		build_error_line(r->b, r->file->name, line,
 			"[%s %.*s] is not well-formed, expected [%s NAME], the "
-			"name of at most %d letters, digits, _ . -", kind,
-			(int)name.n, name.p, kind, FORM_NAME_MAX);
+			"name of at most %d letters, digits, _ . -",
+			kind, (int)name.n, name.p, kind, FORM_NAME_MAX);
 		r->b->bad_header = true;
 		return;
 	}
@@ -210,8 +211,9 @@ static void take_section(void *data, int line, const char *text)
 		near = keys_section_nearest(kind);
 		build_error_line(r->b, r->file->name, line,
 			"[%s] is not known, expected %s%s%s", text,
-			near ? "[" : "[server], [listen NAME], [key NAME], "
-				     "[page NAME] or [route NAME]",
+			near ? "["
+			     : "[server], [listen NAME], [key NAME], "
+			       "[page NAME] or [route NAME]",
 			near ? near : "", near ? "]" : "");
 		r->b->bad_header = true;
 	}
@@ -220,8 +222,8 @@ static void take_section(void *data, int line, const char *text)
 /* --- pairs ----------------------------------------------------------------- */
 
 /* The line of the same section that set this key before. */
-static const struct build_pair *find_earlier(const struct builder *b,
-	const struct key_row *row, size_t index)
+static const struct build_pair *find_earlier(
+	const struct builder *b, const struct key_row *row, size_t index)
 {
 	for (size_t i = b->pairs_n; i > 0; i--) {
 		const struct build_pair *p = &b->pairs[i - 1];
@@ -236,8 +238,8 @@ static const struct build_pair *find_earlier(const struct builder *b,
 	return NULL;
 }
 
-static struct build_pair *add_pair(struct reading *r, int line,
-	const struct key_row *row)
+static struct build_pair *add_pair(
+	struct reading *r, int line, const struct key_row *row)
 {
 	struct builder *b = r->b;
 	struct build_pair *v = value_grow(b->pairs, b->pairs_n, sizeof(*v));
@@ -255,8 +257,8 @@ static struct build_pair *add_pair(struct reading *r, int line,
 
 static void unknown_key(struct reading *r, int line, const char *key)
 {
-	const struct conf_section *s = build_section(r->b->conf, r->section,
-		r->index);
+	const struct conf_section *s = build_section(
+		r->b->conf, r->section, r->index);
 	const char *near = keys_nearest(r->section, str_of(key));
 	const char *kind = keys_section_get(r->section)->name;
 	const char *blank = s->name && s->name[0] ? " " : "";
@@ -272,7 +274,8 @@ static void unknown_key(struct reading *r, int line, const char *key)
 		if (keys_find((enum keys_section)i, str_of(key))) {
 			build_error_line(r->b, r->file->name, line,
 				"[%s%s%s] %s: is a key of [%s], expected one "
-				"of [%s]", kind, blank, name, key,
+				"of [%s]",
+				kind, blank, name, key,
 				keys_section_get((enum keys_section)i)->name,
 				kind);
 			return;
@@ -292,7 +295,8 @@ static void take_value(struct reading *r, int line, const struct key_row *row,
 	struct build_pair *pair;
 
 	if (earlier && !keys_is_list(row->type)) {
-		build_error_line(b, r->file->name, line, "[%s%s%s] %s: is set "
+		build_error_line(b, r->file->name, line,
+			"[%s%s%s] %s: is set "
 			"twice, expected it once: the first is at %s:%d",
 			keys_section_get(r->section)->name,
 			r->section == SECTION_SERVER ? "" : " ",
@@ -316,14 +320,14 @@ static void take_value(struct reading *r, int line, const struct key_row *row,
 			row->name, why);
 }
 
-static void take_pair(void *data, int line, const char *key,
-	const char *value)
+static void take_pair(void *data, int line, const char *key, const char *value)
 {
 	struct reading *r = data;
 	const struct key_row *row;
 
 	if (!r->section_seen)
-		build_error_line(r->b, r->file->name, line, "%s: is in front "
+		build_error_line(r->b, r->file->name, line,
+			"%s: is in front "
 			"of the first section, expected [section] before it",
 			key);
 	if (!r->known)
@@ -403,8 +407,8 @@ fail:
  * Reads what a regular file holds, at most max bytes. -1 and errno: EFBIG, or
  * EINVAL for what is no regular file (a pipe could make us wait).
  */
-static int read_file(const char *name, size_t max, struct buf *out,
-	struct stat *st)
+static int read_file(
+	const char *name, size_t max, struct buf *out, struct stat *st)
 {
 	char chunk[8192];
 	ssize_t n = -1;
@@ -451,9 +455,9 @@ static void read_one(struct builder *b, const char *name, int nesting,
 	const char *why = NULL;
 
 	if (read_file(name, INI_FILE_MAX, &text, &st) < 0)
-		why = errno == EFBIG  ? "is longer than 1 MiB" :
-		      errno == EINVAL ? "is not a regular file" :
-					strerror(errno);
+		why = errno == EFBIG    ? "is longer than 1 MiB"
+		      : errno == EINVAL ? "is not a regular file"
+					: strerror(errno);
 	else if (at && was_read(b, &st))
 		why = "is read already, expected every file once";
 	if (why && at)
@@ -472,13 +476,13 @@ static void read_one(struct builder *b, const char *name, int nesting,
 }
 
 /* The directory's own special characters mean themselves. */
-static int make_pattern(struct buf *out, const char *directory,
-	const char *include)
+static int make_pattern(
+	struct buf *out, const char *directory, const char *include)
 {
 	if (include[0] != '/' && strcmp(directory, ".") != 0) {
 		for (const char *p = directory; *p; p++)
 			if ((strchr("*?[\\", *p) &&
-				buf_add_str(out, STR("\\")) < 0) ||
+				    buf_add_str(out, STR("\\")) < 0) ||
 				buf_add_str(out, (struct str){ p, 1 }) < 0)
 				return -1;
 		if (buf_add_str(out, STR("/")) < 0)
@@ -487,16 +491,18 @@ static int make_pattern(struct buf *out, const char *directory,
 	return buf_add(out, include, strlen(include) + 1, SIZE_MAX);
 }
 
-static void read_include(struct reading *r, const char *include,
-	struct build_at at)
+static void read_include(
+	struct reading *r, const char *include, struct build_at at)
 {
 	struct buf pattern = { 0 };
 	glob_t found = { 0 };
 	int result;
 
 	if (r->nesting >= BUILD_NESTING_MAX) {
-		build_error(r->b, at, "includes are nested too deeply, "
-			"expected at most %d levels", BUILD_NESTING_MAX);
+		build_error(r->b, at,
+			"includes are nested too deeply, "
+			"expected at most %d levels",
+			BUILD_NESTING_MAX);
 		return;
 	}
 	if (make_pattern(&pattern, r->shown_directory, include) < 0) {
@@ -506,12 +512,15 @@ static void read_include(struct reading *r, const char *include,
 	/* GLOB_NOCHECK is left out: GLOB_NOMATCH is told from a match. */
 	result = glob((const char *)pattern.p, 0, NULL, &found);
 	if (result == GLOB_NOMATCH && !strpbrk(include, "*?["))
-		build_error(r->b, at, "%s: no such file, expected one (or a "
+		build_error(r->b, at,
+			"%s: no such file, expected one (or a "
 			"pattern such as conf.d/*.ini, which may match none)",
 			include);
 	else if (result != 0 && result != GLOB_NOMATCH)
-		build_error(r->b, at, "%s: cannot be looked up, expected a "
-			"file or a pattern", include);
+		build_error(r->b, at,
+			"%s: cannot be looked up, expected a "
+			"file or a pattern",
+			include);
 	for (size_t i = 0; result == 0 && i < found.gl_pathc; i++)
 		read_one(r->b, found.gl_pathv[i], r->nesting + 1, &at);
 	globfree(&found);

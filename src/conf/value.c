@@ -75,14 +75,16 @@ static void list_words(char *out, size_t size, const struct key_row *row)
 		if (str_eq(word, STR("-")))
 			continue;
 		n += (size_t)snprintf(out + n, size - n, "%s%.*s",
-			n == 0 ? "" : words.n == 0 ? " or " : ", ",
+			n == 0         ? ""
+			: words.n == 0 ? " or "
+				       : ", ",
 			(int)word.n, word.p);
 		assert(n < size);
 	}
 }
 
-static int set_enum(const struct key_row *row, int *out, struct str s,
-	char why[VALUE_WHY])
+static int set_enum(
+	const struct key_row *row, int *out, struct str s, char why[VALUE_WHY])
 {
 	struct str words = str_of(row->min);
 	struct str word;
@@ -98,8 +100,8 @@ static int set_enum(const struct key_row *row, int *out, struct str s,
 			return 0;
 		}
 	list_words(all, sizeof(all), row);
-	return value_fail(why, "\"%.*s\" is not known here, expected %s", (int)s.n,
-		s.p, all);
+	return value_fail(why, "\"%.*s\" is not known here, expected %s",
+		(int)s.n, s.p, all);
 }
 
 static int format_enum(struct buf *out, const struct key_row *row, int v)
@@ -116,7 +118,8 @@ static int format_enum(struct buf *out, const struct key_row *row, int v)
 static int set_bool(bool *out, struct str s, char why[VALUE_WHY])
 {
 	if (!str_eq(s, STR("yes")) && !str_eq(s, STR("no")))
-		return value_fail(why, "\"%.*s\" is not understood, expected yes or no",
+		return value_fail(why,
+			"\"%.*s\" is not understood, expected yes or no",
 			(int)s.n, s.p);
 	*out = str_eq(s, STR("yes"));
 	return 0;
@@ -124,14 +127,15 @@ static int set_bool(bool *out, struct str s, char why[VALUE_WHY])
 
 /* --- strings --------------------------------------------------------------- */
 
-static int check_form(const struct key_row *row, struct str s,
-	char why[VALUE_WHY])
+static int check_form(
+	const struct key_row *row, struct str s, char why[VALUE_WHY])
 {
 	const char *expected = NULL;
 
 	if (form_check(row->type, s, &expected) < 0)
-		return value_fail(why, "\"%.*s\" is not well-formed, expected %s",
-			(int)s.n, s.p, expected);
+		return value_fail(why,
+			"\"%.*s\" is not well-formed, expected %s", (int)s.n,
+			s.p, expected);
 	return 0;
 }
 
@@ -158,13 +162,14 @@ static int set_string(const struct key_row *row, char **out, struct str s,
 	if (s.n > 0) {
 		if (check_form(row, s, why) < 0)
 			return -1;
-		copy = row->type == TYPE_PATH ? absolute_path(s, directory) :
-						str_dup(s);
+		copy = row->type == TYPE_PATH ? absolute_path(s, directory)
+					      : str_dup(s);
 		if (!copy)
 			return fail_memory(why);
 		if (strlen(row->name) + 1 + strlen(copy) > INI_LINE_MAX) {
 			free(copy);
-			return value_fail(why, "a name that is too long as an "
+			return value_fail(why,
+				"a name that is too long as an "
 				"absolute path, expected at most %zu bytes",
 				INI_LINE_MAX - 1 - strlen(row->name));
 		}
@@ -183,8 +188,10 @@ static int add_string(const struct key_row *row, struct conf_strings *list,
 		return -1;
 	for (size_t i = 0; i < list->n; i++)
 		if (str_eq(s, str_of(list->v[i])))
-			return value_fail(why, "\"%.*s\" is there twice, "
-				"expected it once", (int)s.n, s.p);
+			return value_fail(why,
+				"\"%.*s\" is there twice, "
+				"expected it once",
+				(int)s.n, s.p);
 	v = value_grow(list->v, list->n, sizeof(*v));
 	if (!v)
 		return fail_memory(why);
@@ -206,10 +213,12 @@ static int add_cidr(const struct key_row *row, struct cidr_list *list,
 	bool unix_ok = row->flags & KEY_UNIX;
 
 	if (cidr_parse(&c, s) < 0 || (c.net.family == ADDR_UNIX && !unix_ok))
-		return value_fail(why, "\"%.*s\" is not a network, expected an "
+		return value_fail(why,
+			"\"%.*s\" is not a network, expected an "
 			"address such as 192.0.2.7 or a network such as "
 			"10.0.0.0/8, 2001:db8::/32 (no bits behind the prefix)"
-			"%s", (int)s.n, s.p, unix_ok ? ", or unix" : "");
+			"%s",
+			(int)s.n, s.p, unix_ok ? ", or unix" : "");
 	v = value_grow(list->v, list->n, sizeof(*v));
 	if (!v)
 		return fail_memory(why);
@@ -245,31 +254,35 @@ static bool names_port(struct str s)
 }
 
 #define UNIX_PATH_MAX 107 /* sockaddr_un less its NUL */
-#define FD_NAME_MAX 255   /* sd_listen_fds_with_names(3) */
+#define FD_NAME_MAX   255 /* sd_listen_fds_with_names(3) */
 
-static int parse_address(struct conf_address *a, struct str s,
-	char why[VALUE_WHY])
+static int parse_address(
+	struct conf_address *a, struct str s, char why[VALUE_WHY])
 {
 	struct str rest = { s.p + 5, s.n > 5 ? s.n - 5 : 0 };
 
 	if (str_starts(s, STR("unix:"))) {
 		a->kind = LISTEN_UNIX;
 		if (rest.n == 0 || rest.p[0] != '/' || rest.n > UNIX_PATH_MAX)
-			return value_fail(why, "\"%.*s\" is not understood, expected "
-				"unix:/PATH of at most %d bytes", (int)s.n,
-				s.p, UNIX_PATH_MAX);
+			return value_fail(why,
+				"\"%.*s\" is not understood, expected "
+				"unix:/PATH of at most %d bytes",
+				(int)s.n, s.p, UNIX_PATH_MAX);
 	} else if (str_starts(s, STR("fd:"))) {
 		a->kind = LISTEN_FD;
 		rest = (struct str){ s.p + 3, s.n - 3 };
 		if (rest.n == 0 || rest.n > FD_NAME_MAX ||
 			memchr(rest.p, ':', rest.n))
-			return value_fail(why, "\"%.*s\" is not understood, expected "
-				"fd:NAME, a FileDescriptorName", (int)s.n,
-				s.p);
+			return value_fail(why,
+				"\"%.*s\" is not understood, expected "
+				"fd:NAME, a FileDescriptorName",
+				(int)s.n, s.p);
 	} else if (addr_parse(&a->addr, s) < 0 || !names_port(s)) {
-		return value_fail(why, "\"%.*s\" is not understood, expected "
+		return value_fail(why,
+			"\"%.*s\" is not understood, expected "
 			"192.0.2.7:PORT, [2001:db8::7]:PORT, unix:/PATH or "
-			"fd:NAME", (int)s.n, s.p);
+			"fd:NAME",
+			(int)s.n, s.p);
 	} else {
 		a->kind = LISTEN_TCP;
 		return 0;
@@ -284,8 +297,8 @@ static void free_address(struct conf_address *a)
 	free(a->text);
 }
 
-static int add_address(struct conf_addresses *list, struct str s,
-	char why[VALUE_WHY])
+static int add_address(
+	struct conf_addresses *list, struct str s, char why[VALUE_WHY])
 {
 	struct conf_address a = { 0 };
 	struct conf_address *v;
@@ -399,8 +412,8 @@ bool value_is_empty(const struct key_row *row, const void *object)
 	return false;
 }
 
-int value_format(struct buf *out, const struct key_row *row,
-	const void *object, size_t i)
+int value_format(struct buf *out, const struct key_row *row, const void *object,
+	size_t i)
 {
 	const void *p = member_const(row, object);
 
@@ -408,22 +421,22 @@ int value_format(struct buf *out, const struct key_row *row,
 	case STORE_STRING:
 		return buf_add_str(out, str_of(*(char *const *)p));
 	case STORE_BOOL:
-		return buf_add_str(out, *(const bool *)p ? STR("yes") :
-							   STR("no"));
+		return buf_add_str(
+			out, *(const bool *)p ? STR("yes") : STR("no"));
 	case STORE_NUMBER:
 		return number_format(out, row, *(const int64_t *)p);
 	case STORE_ENUM:
 		return format_enum(out, row, *(const int *)p);
 	case STORE_STRINGS:
-		return buf_add_str(out,
-			str_of(((const struct conf_strings *)p)->v[i]));
+		return buf_add_str(
+			out, str_of(((const struct conf_strings *)p)->v[i]));
 	case STORE_CIDRS:
 		return format_cidr(out, &((const struct cidr_list *)p)->v[i]);
 	case STORE_ADDRESSES:
 		break;
 	}
-	return buf_add_str(out,
-		str_of(((const struct conf_addresses *)p)->v[i].text));
+	return buf_add_str(
+		out, str_of(((const struct conf_addresses *)p)->v[i].text));
 }
 
 void value_free(const struct key_row *row, void *object)

@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "conf/keys.h"
 
-#define VALUE_WHY 400      /* bytes for a complaint, with its NUL */
+#define VALUE_WHY      400  /* bytes for a complaint, with its NUL */
 #define VALUE_LIST_MAX 1000 /* elements of one list */
 
 /*
@@ -46,7 +46,6 @@ MUST_CHECK int value_describe(struct buf *out, const struct key_row *row);
  */
 MUST_CHECK void *value_grow(void *v, size_t n, size_t size);
 /* Writes a complaint; returns -1. */
-int value_fail(char why[VALUE_WHY], const char *format, ...)
-	PRINTF_LIKE(2, 3);
+int value_fail(char why[VALUE_WHY], const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -23,8 +23,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc;
 	(void)argv;
-	if (!mkdtemp(directory) || chdir(directory) < 0 ||
-		rmdir(directory) < 0)
+	if (!mkdtemp(directory) || chdir(directory) < 0 || rmdir(directory) < 0)
 		perror(directory);
 	return 0;
 }

@@ -47,8 +47,8 @@ static inline int scratch_setup(void **state)
 	return 0;
 }
 
-static inline int scratch_remove(const char *name, const struct stat *st,
-	int type, struct FTW *ftw)
+static inline int scratch_remove(
+	const char *name, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;
 	(void)type;

@@ -34,13 +34,13 @@ static const char *const headers[SECTION_COUNT] = {
 	[SECTION_ROUTE] = "[route r]",
 };
 
-#define NO_WORDS "\"x\" is not known here, expected "
+#define NO_WORDS   "\"x\" is not known here, expected "
 #define NOT_FORMED "\"x y\" is not well-formed, expected "
-#define NO_NETWORK                                                            \
-	"\"10.0.0.1/8\" is not a network, expected an address such as "       \
-	"192.0.2.7 or a network such as 10.0.0.0/8, 2001:db8::/32 (no bits "  \
+#define NO_NETWORK                                                             \
+	"\"10.0.0.1/8\" is not a network, expected an address such as "        \
+	"192.0.2.7 or a network such as 10.0.0.0/8, 2001:db8::/32 (no bits "   \
 	"behind the prefix)"
-#define NO_UNIT(v) "\"" v "\" has no unit, expected ms, s, m or h behind it"
+#define NO_UNIT(v)         "\"" v "\" has no unit, expected ms, s, m or h behind it"
 #define NO_RANGE(v, range) "\"" v "\" is out of range, expected " range
 
 /*
@@ -53,14 +53,16 @@ static const struct key_case {
 } cases[] = {
 	{ SECTION_SERVER, "user", "root", "no such user",
 		"there is no user \"no such user\", expected a name known to "
-		"this system", NULL },
+		"this system",
+		NULL },
 	{ SECTION_SERVER, "workers", "4", "0", NO_RANGE("0", "1 to 256"),
 		NULL },
 	{ SECTION_SERVER, "max_connections", "5", "1000001",
 		NO_RANGE("1000001", "1 to 1000000"), NULL },
 	{ SECTION_SERVER, "max_memory", "3M", "1KB",
 		"\"1KB\" is not understood, expected a size such as 4096, "
-		"16K, 1M, 1G", NULL },
+		"16K, 1M, 1G",
+		NULL },
 	{ SECTION_SERVER, "drain_timeout", "90s", "10", NO_UNIT("10"), NULL },
 	{ SECTION_SERVER, "log_target", "journal", "x",
 		NO_WORDS "stderr or journal", NULL },
@@ -70,14 +72,17 @@ static const struct key_case {
 		NULL },
 	{ SECTION_SERVER, "include", NULL, "none.ini",
 		"none.ini: no such file, expected one (or a pattern such as "
-		"conf.d/*.ini, which may match none)", NULL },
+		"conf.d/*.ini, which may match none)",
+		NULL },
 
 	{ SECTION_LISTEN, "address", "[::1]:81", "localhost:80",
 		"\"localhost:80\" is not understood, expected 192.0.2.7:PORT, "
-		"[2001:db8::7]:PORT, unix:/PATH or fd:NAME", NULL },
+		"[2001:db8::7]:PORT, unix:/PATH or fd:NAME",
+		NULL },
 	{ SECTION_LISTEN, "hosts", "a.example [::1] *", "a.example:80",
 		"\"a.example:80\" is not well-formed, expected a host name or "
-		"address without a port, or *", NULL },
+		"address without a port, or *",
+		NULL },
 	{ SECTION_LISTEN, "handshake_timeout", "1500ms", "0",
 		NO_RANGE("0", "100ms to 10m"), NULL },
 	{ SECTION_LISTEN, "keepalive_timeout", "2m", "2h",
@@ -106,7 +111,8 @@ static const struct key_case {
 
 	{ SECTION_PAGE, "path", "/v/{id}", "v",
 		"\"v\": a path begins with '/', expected a path such as "
-		"/viewer", NULL },
+		"/viewer",
+		NULL },
 	{ SECTION_PAGE, "root", NULL, "none", NULL, NULL },
 	{ SECTION_PAGE, "listen", "l", "m",
 		"there is no [listen m], expected names of listeners", NULL },
@@ -116,8 +122,7 @@ static const struct key_case {
 	{ SECTION_PAGE, "token_key", "k", "j",
 		"there is no [key j], expected the name of a key", NULL },
 	{ SECTION_PAGE, "token_ttl", "5m", "5", NO_UNIT("5"), NULL },
-	{ SECTION_PAGE, "token_perm", "rw", "x", NO_WORDS "r, w or rw",
-		NULL },
+	{ SECTION_PAGE, "token_perm", "rw", "x", NO_WORDS "r, w or rw", NULL },
 	{ SECTION_PAGE, "token_subject", "alice", NULL, NULL, NULL },
 	{ SECTION_PAGE, "public_url", "wss://relay.example.org:444",
 		"wss://relay.example.org/",
@@ -126,14 +131,14 @@ static const struct key_case {
 		NULL },
 	{ SECTION_PAGE, "frame_ancestors", "https://a.example", "self;x",
 		"\"self;x\" is not well-formed, expected self, none or "
-		"origins, without ; and ,", NULL },
+		"origins, without ; and ,",
+		NULL },
 	{ SECTION_PAGE, "header", "X-A: b, c", "Date: x",
 		"\"Date: x\" is not well-formed, expected a field that the "
-		"relay does not send itself", NULL },
-	{ SECTION_PAGE, "allow", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,
+		"relay does not send itself",
 		NULL },
-	{ SECTION_PAGE, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,
-		NULL },
+	{ SECTION_PAGE, "allow", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK, NULL },
+	{ SECTION_PAGE, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK, NULL },
 
 	{ SECTION_ROUTE, "path", "/s/{id}", "/s/{id}x", NULL, NULL },
 	{ SECTION_ROUTE, "host", "a.example", "x y",
@@ -143,9 +148,10 @@ static const struct key_case {
 	{ SECTION_ROUTE, "backend", "unix:/run/s", "http://x",
 		"\"http://x\" is not understood, expected tcp://HOST:PORT, "
 		"unix:/PATH, ws://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS "
-		"or echo:", NULL },
-	{ SECTION_ROUTE, "framing", "len32", "x",
-		NO_WORDS "raw, line or len32", NULL },
+		"or echo:",
+		NULL },
+	{ SECTION_ROUTE, "framing", "len32", "x", NO_WORDS "raw, line or len32",
+		NULL },
 	{ SECTION_ROUTE, "backend_host", "a.example:81", "x y",
 		NOT_FORMED "backend, client, or a host, perhaps with its port",
 		"backend = ws://127.0.0.1\nframing =\n" },
@@ -159,36 +165,39 @@ static const struct key_case {
 		"backend = exec:/bin/sh\nframing =\n" },
 	{ SECTION_ROUTE, "max_processes", "3", "0",
 		NO_RANGE("0", "1 to 100000"), NULL },
-	{ SECTION_ROUTE, "auth", "none", "x", NO_WORDS "token or none",
-		NULL },
+	{ SECTION_ROUTE, "auth", "none", "x", NO_WORDS "token or none", NULL },
 	{ SECTION_ROUTE, "keys", "k", "j",
 		"there is no [key j], expected names of keys", NULL },
 	{ SECTION_ROUTE, "token_param", "t", "a&b",
 		"\"a&b\" is not well-formed, expected letters, digits, "
-		"_ . ~ -", NULL },
+		"_ . ~ -",
+		NULL },
 	{ SECTION_ROUTE, "single_use", "yes", "1",
 		"\"1\" is not understood, expected yes or no", NULL },
-	{ SECTION_ROUTE, "origins", "https://*.example.org:444 null", "x",
-		NULL, NULL },
+	{ SECTION_ROUTE, "origins", "https://*.example.org:444 null", "x", NULL,
+		NULL },
 	{ SECTION_ROUTE, "subprotocols", "v1.sim v2.sim", "a/b",
 		"\"a/b\" is not well-formed, expected a token as in "
-		"Sec-WebSocket-Protocol", NULL },
-	{ SECTION_ROUTE, "reject", "close", "x",
-		NO_WORDS "auto, http or close", NULL },
+		"Sec-WebSocket-Protocol",
+		NULL },
+	{ SECTION_ROUTE, "reject", "close", "x", NO_WORDS "auto, http or close",
+		NULL },
 	{ SECTION_ROUTE, "max_message", "125", "124",
 		NO_RANGE("124", "125 to 1G"), NULL },
 	{ SECTION_ROUTE, "max_backend_message", "1G", "2G",
 		NO_RANGE("2G", "125 to 1G"), NULL },
 	{ SECTION_ROUTE, "queue_limit", "4K", "999999999999999999999G",
 		"\"999999999999999999999G\" is not understood, expected a "
-		"size such as 4096, 16K, 1M, 1G", NULL },
+		"size such as 4096, 16K, 1M, 1G",
+		NULL },
 	{ SECTION_ROUTE, "max_connections", "2", "1.5",
 		"\"1.5\" is not understood, expected a whole number", NULL },
 	{ SECTION_ROUTE, "message_rate", "60", "",
 		"\"\" is not understood, expected a whole number", NULL },
 	{ SECTION_ROUTE, "byte_rate", "64K", "x",
 		"\"x\" is not understood, expected a size such as 4096, 16K, "
-		"1M, 1G", NULL },
+		"1M, 1G",
+		NULL },
 	{ SECTION_ROUTE, "connect_timeout", "10ms", "9ms",
 		NO_RANGE("9ms", "10ms to 10m"), NULL },
 	{ SECTION_ROUTE, "idle_timeout", "100ms", "99ms",
@@ -197,7 +206,8 @@ static const struct key_case {
 		NULL },
 	{ SECTION_ROUTE, "max_session", "8h", "8d",
 		"\"8d\" is not understood, expected a time with its unit such "
-		"as 500ms, 10s, 5m, 1h", NULL },
+		"as 500ms, 10s, 5m, 1h",
+		NULL },
 	{ SECTION_ROUTE, "ping_interval", "1s", "0",
 		NO_RANGE("0", "100ms to 24h"), NULL },
 	{ SECTION_ROUTE, "ping_timeout", "1s", "0",
@@ -208,12 +218,11 @@ static const struct key_case {
 		NULL },
 	{ SECTION_ROUTE, "allow", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,
 		NULL },
-	{ SECTION_ROUTE, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,
-		NULL },
+	{ SECTION_ROUTE, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK, NULL },
 };
 
-static bool is_given(const struct key_case *c, enum keys_section s,
-	const char *key)
+static bool is_given(
+	const struct key_case *c, enum keys_section s, const char *key)
 {
 	char line[64];
 
@@ -224,8 +233,8 @@ static bool is_given(const struct key_case *c, enum keys_section s,
 }
 
 /* A configuration around one line; returns the line's number. */
-static int make_text(char *text, size_t size, const struct key_case *c,
-	const char *value)
+static int make_text(
+	char *text, size_t size, const struct key_case *c, const char *value)
 {
 	int line = 0;
 	size_t n = 0;
@@ -358,6 +367,35 @@ static void test_bad_values_with_names(void **state)
 				strstr(more[i].want, "%s") + 2);
 			expect_errors(text, want);
 		}
+}
+
+/* Those whose words are a codec's: only the place and the key are ours. */
+static void test_bad_values_of_codecs(void **state)
+{
+	static const char *const keys[] = { "path", "origins" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct key_case *k = &cases[i];
+		struct buf errors = { 0 };
+		char text[1024], want[128];
+		char *said;
+		int line;
+
+		if (k->section != SECTION_ROUTE ||
+			(strcmp(k->key, keys[0]) != 0 &&
+				strcmp(k->key, keys[1]) != 0))
+			continue;
+		line = make_text(text, sizeof(text), k, k->bad);
+		assert_null(conf_load_text("t.ini", str_of(text), &errors));
+		said = take_text(&errors);
+		snprintf(want, sizeof(want), "t.ini:%d: [route r] %s: \"%s\"",
+			line, k->key, k->bad);
+		assert_memory_equal(said, want, strlen(want));
+		assert_non_null(strstr(said, ", expected "));
+		assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+		free(said);
+	}
 }
 
 /* --- the snapshot ---------------------------------------------------------- */
@@ -660,8 +698,9 @@ static void test_admits(void **state)
 		struct addr a = { .family = ADDR_UNIX };
 		struct conf *c;
 
-		snprintf(text, sizeof(text), "[listen l]\nallow = %s\ndeny = %s\n",
-			asked[i].allow, asked[i].deny);
+		snprintf(text, sizeof(text),
+			"[listen l]\nallow = %s\ndeny = %s\n", asked[i].allow,
+			asked[i].deny);
 		c = load_good(text);
 		if (strcmp(asked[i].address, "unix") != 0)
 			assert_int_equal(
@@ -677,12 +716,12 @@ static void test_admits(void **state)
 static void test_nearest(void **state)
 {
 	(void)state;
-	assert_string_equal(keys_nearest(SECTION_ROUTE, STR("backendd")),
-		"backend");
-	assert_string_equal(keys_nearest(SECTION_ROUTE, STR("max_mesage")),
-		"max_message");
-	assert_string_equal(keys_nearest(SECTION_LISTEN, STR("adress")),
-		"address");
+	assert_string_equal(
+		keys_nearest(SECTION_ROUTE, STR("backendd")), "backend");
+	assert_string_equal(
+		keys_nearest(SECTION_ROUTE, STR("max_mesage")), "max_message");
+	assert_string_equal(
+		keys_nearest(SECTION_LISTEN, STR("adress")), "address");
 	assert_null(keys_nearest(SECTION_LISTEN, STR("zebra")));
 	assert_string_equal(keys_section_nearest(STR("routes")), "route");
 	assert_null(keys_section_nearest(STR("x")));
@@ -695,6 +734,7 @@ int main(void)
 		cmocka_unit_test(test_good_values),
 		cmocka_unit_test(test_bad_values),
 		cmocka_unit_test(test_bad_values_with_names),
+		cmocka_unit_test(test_bad_values_of_codecs),
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_dump_is_stable),

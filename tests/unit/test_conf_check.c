@@ -6,12 +6,13 @@
 #include "base/compiler.h"
 
 /* Lines in front of each case; so the case begins at line 6. */
-#define FRONT "[listen a]\naddress = 127.0.0.1:81\n"                          \
-	      "[listen b]\naddress = 127.0.0.1:82\n\n"
+#define FRONT                                                                  \
+	"[listen a]\naddress = 127.0.0.1:81\n"                                 \
+	"[listen b]\naddress = 127.0.0.1:82\n\n"
 /* A route whose path is on line 7; and one with a {capture}. */
-#define ROUTE "[route r]\npath = /r\nauth = none\n"
+#define ROUTE   "[route r]\npath = /r\nauth = none\n"
 #define CAPTURE "[route r]\npath = /r/{id}/{*}\nauth = none\n"
-#define KEYS "[key k]\nsecret_file = secret\n"
+#define KEYS    "[key k]\nsecret_file = secret\n"
 
 struct check_case {
 	const char *text, *want;
@@ -41,8 +42,8 @@ static void test_sections(void **state)
 					  "expected it once in a file\n" },
 		{ "[server x]\n",
 			"t.ini:6: [server x] has a name, expected [server]\n" },
-		{ "[routes x]\nfoo = bar\n",
-			"t.ini:6: [routes x] is not known, expected [route]\n" },
+		{ "[routes x]\nfoo = bar\n", "t.ini:6: [routes x] is not "
+					     "known, expected [route]\n" },
 		{ "[foo]\n", "t.ini:6: [foo] is not known, expected [server], "
 			     "[listen NAME], [key NAME], [page NAME] or "
 			     "[route NAME]\n" },
@@ -186,8 +187,8 @@ static void expect_backend(const char *backend, const char *want)
 	char text[512], whole[512];
 
 	snprintf(text, sizeof(text), FRONT CAPTURE "backend = %s\n", backend);
-	snprintf(whole, sizeof(whole), "t.ini:9: [route r] backend: %s\n",
-		want);
+	snprintf(
+		whole, sizeof(whole), "t.ini:9: [route r] backend: %s\n", want);
 	expect_errors(text, whole);
 }
 
@@ -196,8 +197,10 @@ static void expect_framed(const char *backend, const char *want)
 {
 	char both[256];
 
-	snprintf(both, sizeof(both), "%s\nframing = raw\n"
-		"backend_allow = 10.0.0.0/8", backend);
+	snprintf(both, sizeof(both),
+		"%s\nframing = raw\n"
+		"backend_allow = 10.0.0.0/8",
+		backend);
 	expect_backend(both, want);
 }
 
@@ -206,8 +209,9 @@ static void test_bad_backends(void **state)
 	(void)state;
 	expect_backend("wss://x", "\"wss://x\" comes with TLS and is not in "
 				  "this version, expected ws:// or tcp://");
-	expect_backend("tls://x:1", "\"tls://x:1\" comes with TLS and is not in "
-				    "this version, expected ws:// or tcp://");
+	expect_backend("tls://x:1",
+		"\"tls://x:1\" comes with TLS and is not in "
+		"this version, expected ws:// or tcp://");
 	expect_backend("echo:x", "\"x\" behind echo:, expected echo:");
 	expect_backend("exec:", "no program, expected exec:/PROGRAM "
 				"ARGUMENTS");
@@ -382,14 +386,14 @@ static void test_auth(void **state)
 	expect_cases(cases, ARRAY_SIZE(cases));
 	snprintf(want, sizeof(want),
 		"t.ini:7: [page p] root: %s/secret is no directory, expected "
-		"one\n", scratch);
+		"one\n",
+		scratch);
 	expect_errors(FRONT "[page p]\nroot = secret\n", want);
 }
 
-#define R(name, lines)                                                        \
-	"[route " name "]\nauth = none\nbackend = echo:\n" lines
+#define R(name, lines) "[route " name "]\nauth = none\nbackend = echo:\n" lines
 #define P(name, lines) "[page " name "]\nroot = dir\n" lines
-#define NEVER(place, label, by)                                               \
+#define NEVER(place, label, by)                                                \
 	"t.ini:" place ": [" label "] path: can never match, expected a path " \
 	"that [" by "] at t.ini:9 does not cover\n"
 
@@ -402,20 +406,20 @@ static void test_covered(void **state)
 		{ R("x", "path = /{*}\n") R("y", "path = /a/b\n"),
 			NEVER("13", "route y", "route x") },
 		{ R("x", "path = /{*}\nhost = a.example\n")
-			R("y", "path = /a\n"),
+				R("y", "path = /a\n"),
 			NULL },
 		{ R("x", "path = /{*}\nhost = a.example\n")
-			R("y", "host = A.EXAMPLE\npath = /a\n"),
+				R("y", "host = A.EXAMPLE\npath = /a\n"),
 			NEVER("15", "route y", "route x") },
 		{ R("x", "path = /{*}\nlisten = a\n") R("y", "path = /a\n"),
 			NULL },
 		{ R("x", "path = /{*}\nlisten = a\n")
-			R("y", "path = /a\nlisten = b\n"),
+				R("y", "path = /a\nlisten = b\n"),
 			NULL },
 		{ R("x", "path = /{*}\nlisten = a b\n") R("y", "path = /a\n"),
 			NEVER("14", "route y", "route x") },
 		{ R("x", "path = /{*}\nlisten = a, b\n")
-			R("y", "path = /a\nlisten = b\n"),
+				R("y", "path = /a\nlisten = b\n"),
 			NEVER("14", "route y", "route x") },
 		/* The page's own path is left, but for below /a. */
 		{ R("x", "path = /{*}\n") P("p", ""), NULL },
@@ -432,7 +436,7 @@ static void test_covered(void **state)
 		{ P("p", "\npath = /a/{x}\n") P("q", "path = /a/{y}\n"),
 			NEVER("12", "page q", "page p") },
 		{ P("p", "listen = a\npath = /\n")
-			P("q", "path = /\nlisten = b\n"),
+				P("q", "path = /\nlisten = b\n"),
 			NULL },
 		{ P("p", "path = /a\n") P("q", "path = /a/b\n"), NULL },
 		/* A name that there is not says so, and nothing else. */
@@ -449,19 +453,18 @@ static void test_covered(void **state)
 static void test_all_in_one_run(void **state)
 {
 	(void)state;
-	expect_errors(
-		"[server]\n"
-		"workers = 0\n"
-		"log_level = loud\n"
-		" indented = 1\n"
-		"[listen a]\n"
-		"address = nowhere\n"
-		"max_headr = 4K\n"
-		"[route r]\n"
-		"path = r\n"
-		"backend = tcp://127.0.0.1:1\n"
-		"ping_interval = 30\n"
-		"auth = none\n",
+	expect_errors("[server]\n"
+		      "workers = 0\n"
+		      "log_level = loud\n"
+		      " indented = 1\n"
+		      "[listen a]\n"
+		      "address = nowhere\n"
+		      "max_headr = 4K\n"
+		      "[route r]\n"
+		      "path = r\n"
+		      "backend = tcp://127.0.0.1:1\n"
+		      "ping_interval = 30\n"
+		      "auth = none\n",
 		"t.ini:2: [server] workers: \"0\" is out of range, expected 1 "
 		"to 256\n"
 		"t.ini:3: [server] log_level: \"loud\" is not known here, "
@@ -497,8 +500,9 @@ static void test_cap(void **state)
 		size_t wrong, lines;
 		const char *last;
 	} cases[] = {
-		{ 100, 100, "t.ini:102: [server] k: is not known, expected a "
-			    "key of [server]\n" },
+		{ 100, 100,
+			"t.ini:102: [server] k: is not known, expected a "
+			"key of [server]\n" },
 		{ 101, 100, "and 2 more errors\n" },
 		{ 5000, 100, "and 4901 more errors\n" },
 	};
@@ -515,8 +519,8 @@ static void test_cap(void **state)
 		assert_null(conf_load_text("t.ini", buf_str(&text), &errors));
 		said = take_text(&errors);
 		assert_int_equal(count_lines(said), cases[i].lines);
-		assert_string_equal(said + strlen(said) -
-			strlen(cases[i].last), cases[i].last);
+		assert_string_equal(said + strlen(said) - strlen(cases[i].last),
+			cases[i].last);
 		free(said);
 		buf_free(&text);
 	}
@@ -532,8 +536,12 @@ static void test_bounds(void **state)
 	for (int i = 0; i < 1001; i++)
 		assert_int_equal(buf_add_printf(&text, "hosts = h%d\n", i), 0);
 	for (int i = 0; i < 1001; i++)
-		assert_int_equal(buf_add_printf(&text, "[route r%d]\n"
-			"path = /%d\nauth = none\nbackend = echo:\n", i, i), 0);
+		assert_int_equal(
+			buf_add_printf(&text,
+				"[route r%d]\n"
+				"path = /%d\nauth = none\nbackend = echo:\n",
+				i, i),
+			0);
 	assert_null(conf_load_text("t.ini", buf_str(&text), &errors));
 	said = take_text(&errors);
 	assert_string_equal(said,

@@ -10,7 +10,7 @@
 #include "base/compiler.h"
 
 #define LISTEN "[listen l]\n"
-#define ECHO(name)                                                            \
+#define ECHO(name)                                                             \
 	"[route " name "]\npath = /" name "\nauth = none\nbackend = echo:\n"
 
 static struct conf *load_file(const char *name)
@@ -156,8 +156,8 @@ static void test_files_refused(void **state)
 	static char big[(1 << 20) + 1];
 
 	(void)state;
-	expect_file_errors("nothing.ini",
-		"nothing.ini: No such file or directory\n");
+	expect_file_errors(
+		"nothing.ini", "nothing.ini: No such file or directory\n");
 	expect_file_errors("dir", "dir: Is a directory\n");
 	/* Opening a pipe would wait for a writer. */
 	assert_int_equal(mkfifo("pipe", 0600), 0);
@@ -181,8 +181,8 @@ static void expect_secret(const void *p, size_t n, const char *want)
 	char whole[512];
 
 	put_file("s", p, n);
-	snprintf(whole, sizeof(whole), "t.ini:3: [key k] secret_file: %s/s %s\n",
-		scratch, want);
+	snprintf(whole, sizeof(whole),
+		"t.ini:3: [key k] secret_file: %s/s %s\n", scratch, want);
 	expect_errors(KEY, whole);
 }
 
@@ -231,10 +231,13 @@ static void test_secrets_refused(void **state)
 	expect_secret(bytes, 4097, "is too long, expected at most 4096 bytes");
 	expect_secret(bytes, 5000, "is too long, expected at most 4096 bytes");
 	expect_secret("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWm\n",
-		50, "holds PEM, expected a secret for HS256 (wsrelayctl key "
-		    "makes one)");
-	snprintf(want, sizeof(want), "t.ini:3: [key k] secret_file: %s/dir: Is "
-		"a directory, expected a readable file\n", scratch);
+		50,
+		"holds PEM, expected a secret for HS256 (wsrelayctl key "
+		"makes one)");
+	snprintf(want, sizeof(want),
+		"t.ini:3: [key k] secret_file: %s/dir: Is "
+		"a directory, expected a readable file\n",
+		scratch);
 	expect_errors(LISTEN "[key k]\nsecret_file = dir\n", want);
 }
 
@@ -251,8 +254,10 @@ static void test_secret_of_everybody(void **state)
 	c = conf_load_text("t.ini", STR(KEY), &errors);
 	said = take_text(&errors);
 	assert_non_null(c);
-	snprintf(want, sizeof(want), "t.ini:3: warning: [key k] secret_file: "
-		"%s/s can be read by everybody (chmod o-r)\n", scratch);
+	snprintf(want, sizeof(want),
+		"t.ini:3: warning: [key k] secret_file: "
+		"%s/s can be read by everybody (chmod o-r)\n",
+		scratch);
 	assert_string_equal(said, want);
 	free(said);
 	conf_unref(c);

@@ -79,7 +79,8 @@ static void test_comments(void **state)
 	EXPECT("k ; = v\n", "1!no \"key =\" in this line\n");
 	EXPECT("k = v # c\n", "1!a # in a value, which begins no comment "
 			      "there\n");
-	EXPECT("k = # c\n", "1!a # in a value, which begins no comment there\n");
+	EXPECT("k = # c\n",
+		"1!a # in a value, which begins no comment there\n");
 	EXPECT("k =;c\n", "1!a value that begins with ;\n");
 }
 
