@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -404,6 +405,13 @@ static void test_directory(void **state)
 	assert_int_equal(ask(f, "/p/index.html/x"), REASON_NOT_FOUND);
 }
 
+/* Not under valgrind, for one: links are not followed there at all. */
+static bool has_openat2(void)
+{
+	return syscall(SYS_openat2, AT_FDCWD, "/", NULL, 0) >= 0 ||
+	       errno != ENOSYS;
+}
+
 /* What names another file than one below root, or no file at all. */
 static void test_traversal(void **state)
 {
@@ -475,8 +483,10 @@ static void test_traversal(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		if (ask(f, paths[i]) != REASON_NOT_FOUND)
 			fail_case(paths[i], "status %d", f->answer.status);
-	assert_int_equal(ask(f, "/same.txt"), REASON_NONE);
-	assert_content(f, INSIDE);
+	if (has_openat2()) {
+		assert_int_equal(ask(f, "/same.txt"), REASON_NONE);
+		assert_content(f, INSIDE);
+	}
 	assert_int_equal(ask(f, "/.well-known/security.txt"), REASON_NONE);
 	assert_content(f, INSIDE);
 }
