@@ -34,6 +34,7 @@ LIB_SOURCES = $(wildcard src/base/*.c src/codec/*.c src/conf/*.c src/net/*.c \
 	src/relay/*.c)
 LIB_OBJECTS = $(LIB_SOURCES:src/%.c=$(OUT)/%.o)
 LIB = $(OUT)/libwsrelay.a
+CTL_OBJECTS = $(OUT)/ctl.o $(OUT)/ctl_token.o $(OUT)/ctl_show.o
 UNIT_SOURCES = $(wildcard tests/unit/test_*.c)
 UNIT_TESTS = $(UNIT_SOURCES:tests/unit/%.c=$(OUT)/unit/%)
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
@@ -59,7 +60,7 @@ deps-%:
 $(OUT)/wsrelayd: $(OUT)/main.o $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(OUT)/wsrelayctl: $(OUT)/ctl.o $(LIB)
+$(OUT)/wsrelayctl: $(CTL_OBJECTS) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(LIB): $(LIB_OBJECTS)
@@ -73,7 +74,7 @@ $(OUT)/%.o: src/%.c Makefile
 # What is built into the binary with .incbin.
 $(OUT)/relay/assets.o: $(wildcard src/relay/assets/*)
 
--include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(OUT)/ctl.d
+-include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(CTL_OBJECTS:.o=.d)
 
 # --- run -------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 /*
  * jwt_mint.c: makes tokens, and makes them readable.
  */
+#include "codec/jwt.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
 #include "base/base64.h"
-#include "codec/jwt.h"
 #include "codec/jwt_algorithm.h"
 #include "codec/jwt_json.h"
 

@@ -1,0 +1,175 @@
+/*
+ * ctl.c: wsrelayctl: makes keys, makes tokens, explains tokens.
+ *
+ *   main -> a row of commands[] -> key:   random bytes -> file
+ *                               -> token: ctl_token.c, ctl_show.c
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "codec/jwt.h"
+
+void ctl_complain(const char *format, ...)
+{
+	va_list ap;
+
+	fputs("wsrelayctl: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+int64_t ctl_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int ctl_random_text(char *out, size_t n)
+{
+	uint8_t bytes[64];
+
+	if (n > sizeof(bytes) || getrandom(bytes, n, 0) != (ssize_t)n)
+		return -1;
+	out[base64url_encode(out, bytes, n)] = '\0';
+	explicit_bzero(bytes, sizeof(bytes));
+	return 0;
+}
+
+/* --- wsrelayctl key --- */
+
+static enum ctl_status key_write(const char *file, const char *line)
+{
+	/* Never over a key that is in use; never through a symbolic link. */
+	int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	size_t n = strlen(line);
+
+	if (fd < 0) {
+		ctl_complain("%s: %s", file, strerror(errno));
+		return CTL_REFUSED;
+	}
+	/* 0640 whatever the umask says: the daemon's group reads it. */
+	if (write(fd, line, n) == (ssize_t)n && fchmod(fd, 0640) == 0 &&
+		fsync(fd) == 0 && close(fd) == 0)
+		return CTL_OK;
+	ctl_complain("%s: %s", file, strerror(errno));
+	unlink(file);
+	return CTL_REFUSED;
+}
+
+static enum ctl_status run_key(const char *file, int argc, char **argv)
+{
+	char line[BASE64URL_LENGTH(JWT_SECRET_MIN) + 2];
+	enum ctl_status status = CTL_OK;
+
+	(void)file;
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-' && argv[1][1])) {
+		ctl_complain("usage: wsrelayctl key [FILE]");
+		return CTL_USAGE;
+	}
+	if (ctl_random_text(line, JWT_SECRET_MIN) < 0) {
+		ctl_complain("random bytes: %s", strerror(errno));
+		return CTL_REFUSED;
+	}
+	strcat(line, "\n");
+	if (argc == 2 && strcmp(argv[1], "-") != 0)
+		status = key_write(argv[1], line);
+	else
+		fputs(line, stdout);
+	explicit_bzero(line, sizeof(line));
+	return status;
+}
+
+/* --- main --- */
+
+static const struct command {
+	const char *name;
+	enum ctl_status (*run)(const char *file, int argc, char **argv);
+} commands[] = {
+	{ "token", ctl_token_run },
+	{ "key", run_key },
+};
+
+static const char help[] =
+	"usage: wsrelayctl [-c FILE] token --path PATH [--key NAME] [--ttl "
+	"TIME]\n"
+	"           [--sub SUBJECT] [--perm r|w|rw] [--jti auto|ID]\n"
+	"           [--origin ORIGIN] [--expire-at TIME] [--url URL]\n"
+	"           [--param NAME]\n"
+	"       wsrelayctl [-c FILE] token --show - [--path PATH]\n"
+	"       wsrelayctl key [FILE | -]\n"
+	"       wsrelayctl -h | -V\n";
+
+/* "eyJ" is how '{"' begins in base64url; two dots make it a token. */
+static bool looks_like_token(const char *argument)
+{
+	const char *p = argument;
+
+	while ((p = strstr(p, "eyJ"))) {
+		size_t n = strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz"
+				     "0123456789-_.");
+		const char *dot = memchr(p, '.', n);
+
+		if (dot && memchr(dot + 1, '.', n - (size_t)(dot - p) - 1))
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	const char *file = NULL;
+	int c;
+
+	for (int i = 1; i < argc; i++)
+		if (looks_like_token(argv[i])) {
+			ctl_complain(CTL_NO_ARGUMENTS);
+			return CTL_USAGE;
+		}
+	while ((c = getopt(argc, argv, "+c:hV")) != -1) {
+		switch (c) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return CTL_OK;
+		case 'V':
+			puts("wsrelayctl " VERSION);
+			return CTL_OK;
+		default:
+			fputs(help, stderr);
+			return CTL_USAGE;
+		}
+	}
+	for (size_t i = 0; optind < argc && i < ARRAY_SIZE(commands); i++)
+		if (strcmp(argv[optind], commands[i].name) == 0) {
+			enum ctl_status status = commands[i].run(
+				file, argc - optind, argv + optind);
+
+			/* A full disk must not look like a good token. */
+			if (fflush(stdout) != 0 && status == CTL_OK) {
+				ctl_complain(
+					"standard output: %s", strerror(errno));
+				status = CTL_REFUSED;
+			}
+			return (int)status;
+		}
+	fputs(help, stderr);
+	return CTL_USAGE;
+}

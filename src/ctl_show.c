@@ -1,0 +1,146 @@
+/*
+ * ctl_show.c: wsrelayctl token --show -: a token in words.
+ *
+ *   standard input -> JSON -> its times -> the key that verifies it -> result
+ */
+#include "ctl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/reason.h"
+#include "base/str.h"
+#include "codec/jwt.h"
+#include "codec/uri.h"
+#include "conf/conf.h"
+
+/* One token, or a wsuri with one in it, from standard input. */
+static int token_read(
+	char *text, size_t size, const char *param, struct str *token)
+{
+	size_t n = fread(text, 1, size, stdin);
+	const char *query;
+
+	*token = (struct str){ text, n };
+	while (token->n > 0 && strchr(" \t\r\n", token->p[token->n - 1]))
+		token->n--;
+	while (token->n > 0 && strchr(" \t\r\n", token->p[0])) {
+		token->p++;
+		token->n--;
+	}
+	query = token->n > 0 ? memchr(token->p, '?', token->n) : NULL;
+	if (query)
+		uri_query_get(
+			(struct str){ query + 1,
+				(size_t)(token->p + token->n - query) - 1 },
+			str_of(param), token);
+	if (n < size && token->n > 0)
+		return 0;
+	ctl_complain("standard input: %s",
+		n < size ? "no token" : "more than a token");
+	return -1;
+}
+
+/* "exp: 2026-11-20T21:46:00Z, 42 s ago" */
+static void time_print(const char *name, int64_t ms, int64_t now,
+	const char *past, const char *future)
+{
+	time_t seconds = (time_t)(ms / 1000);
+	int64_t away = (ms > now ? ms - now : now - ms) / 1000;
+	char text[40] = "";
+	struct tm tm;
+
+	if (ms == JWT_NEVER)
+		return;
+	if (gmtime_r(&seconds, &tm))
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	printf("%s: %s, %s%" PRId64 " s%s\n", name, text,
+		ms > now ? future : past, away, ms > now ? "" : " ago");
+}
+
+static const char *result_text(enum jwt_result r)
+{
+	for (int i = 0; i < REASON_COUNT; i++)
+		if (strcmp(reason_get((enum reason)i)->word,
+			    jwt_strresult(r)) == 0)
+			return reason_get((enum reason)i)->text;
+	return "signature, time and path are good";
+}
+
+/* The result nearest to JWT_OK that a key gives, and that key's name. */
+static enum jwt_result keys_try(const struct conf *conf, const struct jwt *t,
+	const char *path, int64_t now, const char **name)
+{
+	enum jwt_result best = JWT_UNKNOWN_KEY;
+
+	for (size_t i = 0; i < conf->keys_n; i++) {
+		const struct jwt_key *key = &conf->keys[i].jwt;
+		enum jwt_result r = jwt_verify(t, key);
+
+		if (r == JWT_OK) {
+			*name = key->name;
+			return jwt_check(t, key, now, str_of(path));
+		}
+		if (r == JWT_SIGNATURE)
+			best = r;
+	}
+	return best;
+}
+
+static enum ctl_status token_explain(const struct ctl_token_options *o,
+	const struct conf *conf, const struct jwt *t)
+{
+	static const struct jwt_key none = { .max_ttl_ms = INT64_MAX };
+	const char *path = o->path ? o->path : t->path;
+	const char *name = "none of the file's";
+	int64_t now = ctl_now_ms();
+	enum jwt_result r;
+
+	time_print("iat", t->iat, now, "made ", "will be made in ");
+	time_print("nbf", t->nbf, now, "valid since ", "not valid for ");
+	time_print("exp", t->exp, now, "expired ", "valid for another ");
+	if (t->expire_at != 0)
+		time_print("expire_at", t->expire_at, now,
+			"the connection ended ", "the connection ends in ");
+	if (conf) {
+		r = keys_try(conf, t, path, now, &name);
+		printf("key: %s\n", name);
+	} else {
+		r = jwt_check(t, &none, now, str_of(path));
+		printf("key: unknown, no configuration was read\n");
+	}
+	if (r == JWT_OK && !conf)
+		printf("result: in time, the signature was not verified\n");
+	else
+		printf("result: %s, %s\n", jwt_strresult(r), result_text(r));
+	return r == JWT_OK ? CTL_OK : CTL_REFUSED;
+}
+
+enum ctl_status ctl_show_token(
+	const struct ctl_token_options *o, const struct conf *conf)
+{
+	char text[2 * JWT_TOKEN_MAX];
+	enum ctl_status status = CTL_REFUSED;
+	struct buf json = { 0 };
+	struct str token;
+	const char *why;
+	struct jwt t;
+
+	if (token_read(text, sizeof(text), o->route.token_param, &token) < 0)
+		return CTL_REFUSED;
+	if (jwt_show(&json, token, &why) < 0) {
+		ctl_complain("not a token: %s", why);
+		return CTL_REFUSED;
+	}
+	fwrite(json.p, 1, json.n, stdout);
+	buf_free(&json);
+	if (jwt_parse(&t, token, &why) == JWT_OK)
+		status = token_explain(o, conf, &t);
+	else
+		printf("result: token-malformed, %s\n", why);
+	jwt_free(&t);
+	return status;
+}
