@@ -6,7 +6,10 @@
 VERSION = 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= gcc
+# make predefines CC, so "?=" would never apply.
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 WERROR ?= $(if $(CI),-Werror)
 VARIANT ?= release
 J ?= $(shell nproc)
