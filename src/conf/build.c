@@ -1,3 +1,8 @@
+/*
+ * build.c: complaints, and how they find their line. A check knows a section
+ * and a key; the pairs that were read know the file and the line. A key that
+ * nobody set has its default, so that the section's header is to blame.
+ */
 #include "conf/build.h"
 
 #include <stdarg.h>
@@ -100,6 +105,10 @@ static void add_line(struct builder *b, const char *file, int line,
 		b->no_memory = true;
 }
 
+/*
+ * Every complaint is counted, only the first ones are shown: one missing ]
+ * can make hundreds, and the terminal should still show what came first.
+ */
 static void add_error(struct builder *b, const char *file, int line,
 	const char *label, const char *what)
 {

@@ -1,3 +1,12 @@
+/*
+ * check.c: the order of the checks, references between sections, and what
+ * every section needs.
+ *
+ *   required keys -> names become pointers -> each section -> never matched
+ *
+ * A check does not stop at the first fault, and does not speak of what
+ * follows from another one: a key whose value was refused is not missing.
+ */
 #include "conf/check.h"
 
 #include <pwd.h>
@@ -17,6 +26,7 @@ static const struct conf_listen *find_listen(
 	return NULL;
 }
 
+/* In the order of the list, less the names that there are not. */
 static void resolve_listens(struct builder *b, struct build_at at,
 	const struct conf_strings *names, struct conf_listens *out)
 {
@@ -113,6 +123,10 @@ static size_t first_sentence(const char *text)
 	return end ? (size_t)(end - text) : strlen(text) - 1;
 }
 
+/*
+ * A section is useless without these; their defaults are empty, or were
+ * overwritten with nothing.
+ */
 static void check_required(struct builder *b, enum keys_section s, size_t index)
 {
 	size_t n;
@@ -132,6 +146,7 @@ static void check_required(struct builder *b, enum keys_section s, size_t index)
 	}
 }
 
+/* By one network; several that cover c only together are not looked for. */
 static bool covers_all(const struct cidr_list *deny, const struct cidr *c)
 {
 	for (size_t i = 0; i < deny->n; i++)

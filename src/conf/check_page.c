@@ -1,3 +1,8 @@
+/*
+ * check_page.c: a page's path, its directory, and whether the tokens that it
+ * will mint can be any good. All of it is found here rather than by the first
+ * visitor.
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +15,7 @@ static struct build_at at_page(size_t index, const char *key)
 	return (struct build_at){ SECTION_PAGE, index, key, 0 };
 }
 
+/* A prefix, so a {*} at its end would leave nothing to name a file. */
 static void check_path(struct builder *b, struct conf_page *p, size_t index)
 {
 	const char *why = NULL;

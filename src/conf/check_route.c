@@ -1,3 +1,11 @@
+/*
+ * check_route.c: whether the keys of a route mean something together.
+ *
+ * A key that this kind of backend would ignore is an error, because whoever
+ * wrote it counts on it: a send_proxy that is not sent, an exec_env that
+ * nobody sees. Only keys with their default value pass in silence, so that
+ * what wsrelayd -T prints is accepted again.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +45,10 @@ static void check_path(struct builder *b, struct conf_route *r)
 			r->path, why);
 }
 
+/*
+ * Bytes without boundaries must not be cut by a guess; a program that is
+ * started for a browser nearly always speaks lines.
+ */
 static void check_framing(
 	struct builder *b, struct conf_route *r, const struct kind *k)
 {
@@ -128,6 +140,7 @@ static void check_exec(struct builder *b, const struct conf_route *r)
 	}
 }
 
+/* A door without a key is closed for all: nobody means that. */
 static void check_auth(struct builder *b, const struct conf_route *r)
 {
 	bool none = r->auth == CONF_AUTH_NONE;

@@ -47,9 +47,9 @@ struct conf_addresses {
 
 /* What every section has. */
 struct conf_section {
-	char *name;  /* "" for [server] */
+	char *name; /* "" for [server] */
 	char *file;
-	int line;    /* of its header */
+	int line; /* of its header */
 };
 
 enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_JOURNAL };
@@ -141,9 +141,9 @@ enum conf_backend_kind {
 /* A backend = value, taken apart. Templates may hold {captures}. */
 struct conf_backend {
 	enum conf_backend_kind kind;
-	char *host; /* tcp, ws: a template, without brackets */
-	char *port; /* tcp, ws: a template, "80" when ws gives none */
-	char *path; /* unix: the socket; ws: begins with '/', query excluded */
+	char *host;  /* tcp, ws: a template, without brackets */
+	char *port;  /* tcp, ws: a template, "80" when ws gives none */
+	char *path;  /* unix: the socket; ws: begins with '/', query excluded */
 	char **argv; /* exec: templates, NULL-terminated; argv[0] absolute */
 	size_t argc;
 };
@@ -224,8 +224,8 @@ struct conf {
  */
 MUST_CHECK struct conf *conf_load(const char *file, struct buf *errors);
 /* The same from text in memory; name stands for the file in complaints. */
-MUST_CHECK struct conf *conf_load_text(const char *name, struct str text,
-	struct buf *errors);
+MUST_CHECK struct conf *conf_load_text(
+	const char *name, struct str text, struct buf *errors);
 struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c);
 

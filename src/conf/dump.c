@@ -11,6 +11,12 @@
 
 #define WIDTH 76 /* columns of lists and comments */
 
+/*
+ * A dump says everything, also defaults: it is what the daemon does, and stays
+ * that when a default changes. Relative names were made absolute when they
+ * were read, and files that were included are part of it.
+ */
+
 /* --- dump ------------------------------------------------------------------ */
 
 static int add_line(struct buf *out, const char *key, struct str value)

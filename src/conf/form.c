@@ -1,3 +1,8 @@
+/*
+ * form.c: what a value looks like, by its type. What goes into an HTTP field,
+ * a URL or the environment of a program is checked here, once, so that
+ * nothing has to be escaped later.
+ */
 #include "conf/form.h"
 
 #include "codec/http.h"

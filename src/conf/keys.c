@@ -1,3 +1,7 @@
+/*
+ * keys.c: keys.def, included twice: once for the compiler, which compares
+ * every row with its member in conf.h, and once as data.
+ */
 #include "conf/keys.h"
 
 #include <stdint.h>

@@ -1,3 +1,8 @@
+/*
+ * number.c: a time must name its unit, because "30" has been read as seconds
+ * and as milliseconds by different programs; a size without one is bytes.
+ * Ranges are written in the table like values.
+ */
 #include "conf/number.h"
 
 #include <assert.h>

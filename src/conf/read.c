@@ -122,6 +122,10 @@ static int new_section(
 	return 0;
 }
 
+/*
+ * A second section of a name is read, so that its own faults are told too, but
+ * the configuration is lost.
+ */
 static void check_duplicate(
 	struct reading *r, int line, enum keys_section s, struct str name)
 {
@@ -255,6 +259,7 @@ static struct build_pair *add_pair(
 	return v;
 }
 
+/* A slip of the hand, a key of another kind of section, or neither. */
 static void unknown_key(struct reading *r, int line, const char *key)
 {
 	const struct conf_section *s = build_section(
@@ -285,6 +290,10 @@ static void unknown_key(struct reading *r, int line, const char *key)
 		blank, name, key, kind);
 }
 
+/*
+ * A value that is refused is noted as well: later checks then know that the
+ * key is not missing.
+ */
 static void take_value(struct reading *r, int line, const struct key_row *row,
 	const char *value)
 {
@@ -436,6 +445,7 @@ done:
 	return n < 0 ? -1 : 0;
 }
 
+/* By what it is, not by its name: links would read it twice. */
 static bool was_read(const struct builder *b, const struct stat *st)
 {
 	for (size_t i = 0; i < b->files_n; i++)
@@ -491,6 +501,7 @@ static int make_pattern(
 	return buf_add(out, include, strlen(include) + 1, SIZE_MAX);
 }
 
+/* glob sorts by name, so 10-a.ini is read before 20-b.ini. */
 static void read_include(
 	struct reading *r, const char *include, struct build_at at)
 {

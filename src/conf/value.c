@@ -1,3 +1,8 @@
+/*
+ * value.c: a row's type decides how a value is read, kept, written, freed.
+ * Types differ in what they accept (form.h, number.h); there are only seven
+ * ways of keeping a value, and all of them are here.
+ */
 #include "conf/value.h"
 
 #include <assert.h>
@@ -13,6 +18,7 @@
 #include "conf/ini.h"
 #include "conf/number.h"
 
+/* The bound cuts a complaint, never the value it is about. */
 int value_fail(char why[VALUE_WHY], const char *format, ...)
 {
 	va_list ap;
@@ -179,6 +185,10 @@ static int set_string(const struct key_row *row, char **out, struct str s,
 	return 0;
 }
 
+/*
+ * An element that stands twice is a slip of the hand, or hides what was meant
+ * to stand there.
+ */
 static int add_string(const struct key_row *row, struct conf_strings *list,
 	struct str s, char why[VALUE_WHY])
 {
@@ -205,6 +215,7 @@ static int add_string(const struct key_row *row, struct conf_strings *list,
 
 /* --- networks and addresses ------------------------------------------------ */
 
+/* Bits behind the prefix: 10.0.0.1/8 may have meant one host. */
 static int add_cidr(const struct key_row *row, struct cidr_list *list,
 	struct str s, char why[VALUE_WHY])
 {
