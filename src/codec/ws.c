@@ -16,6 +16,7 @@
 #include "codec/ws.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum ws_state { STATE_HEAD, STATE_DATA, STATE_CONTROL, STATE_DEAD };
@@ -73,6 +74,12 @@ void ws_decoder_init(struct ws_decoder *d, bool masked, uint64_t max_message)
 		.state = STATE_HEAD };
 }
 
+void ws_decoder_free(struct ws_decoder *d)
+{
+	free(d->control);
+	d->control = NULL;
+}
+
 bool ws_decoder_idle(const struct ws_decoder *d)
 {
 	return d->state == STATE_HEAD && d->kept == 0 && d->message_opcode == 0;
@@ -95,14 +102,15 @@ static void advance(uint8_t **p, size_t *n, size_t used)
 	*n -= used;
 }
 
-/* Fills keep[] up to want bytes. Whether it now holds as many. */
-static bool keep(struct ws_decoder *d, uint8_t **p, size_t *n, size_t want)
+/* Fills room up to want bytes. Whether it now holds as many. */
+static bool keep(struct ws_decoder *d, uint8_t *room, uint8_t **p, size_t *n,
+	size_t want)
 {
 	size_t missing = want > d->kept ? want - d->kept : 0;
 	size_t take = missing < *n ? missing : *n;
 
 	if (take > 0)
-		memcpy(d->keep + d->kept, *p, take);
+		memcpy(room + d->kept, *p, take);
 	d->kept = (uint8_t)(d->kept + take);
 	advance(p, n, take);
 	return take == missing;
@@ -210,7 +218,7 @@ static bool head_take(
 	const char *why;
 
 	if (!in_place) {
-		if (!keep(d, p, n, 2))
+		if (!keep(d, d->keep, p, n, 2))
 			return true;
 		head = d->keep;
 	}
@@ -219,7 +227,7 @@ static bool head_take(
 		return fail(d, event, WS_CODE_PROTOCOL_ERROR, why);
 	if (in_place)
 		advance(p, n, head_length(head));
-	else if (!keep(d, p, n, head_length(head)))
+	else if (!keep(d, d->keep, p, n, head_length(head)))
 		return true;
 	d->kept = 0;
 	return head_finish(d, head, event);
@@ -305,9 +313,15 @@ static bool control_take(
 	if (d->kept == 0 && *n >= length) {
 		advance(p, n, length);
 	} else {
-		if (!keep(d, p, n, length))
+		/* Rare, so that idle connections need not hold the room. */
+		if (!d->control)
+			d->control = malloc(WS_CONTROL_MAX);
+		if (!d->control)
+			return fail(d, event, WS_CODE_INTERNAL_ERROR,
+				"no memory");
+		if (!keep(d, d->control, p, n, length))
 			return true;
-		data = d->keep;
+		data = d->control;
 	}
 	d->kept = 0;
 	d->left = 0;
@@ -326,6 +340,8 @@ void ws_decode(
 	bool done = false;
 
 	assert(d->state != STATE_DEAD);
+	if (d->control && d->state != STATE_CONTROL)
+		ws_decoder_free(d); /* the event before pointed there */
 	*event = (struct ws_event){ .type = WS_EVENT_NONE };
 	while (!done) {
 		switch ((enum ws_state)d->state) {

@@ -60,8 +60,10 @@ struct ws_decoder {
 	uint8_t state;           /* enum ws_state: in a head, data, control */
 	uint8_t frame;           /* first byte of the frame under way */
 	uint8_t mask[4];         /* turned so that mask[0] is next */
-	uint8_t kept;            /* bytes in keep[] */
-	uint8_t keep[WS_CONTROL_MAX]; /* part of a head or of a control payload */
+	uint8_t kept;            /* bytes in keep or control */
+	uint8_t keep[WS_HEAD_MAX]; /* part of a head */
+	uint8_t *control; /* part of a control payload; NULL: none, as nearly
+			     always */
 };
 
 enum ws_event_type {
@@ -80,11 +82,14 @@ struct ws_event {
 			     of a close: the reason, valid UTF-8 */
 	size_t n;
 	uint16_t code;    /* close: the code, WS_CODE_NONE when the frame was
-			     empty; BAD: 1002, 1007 or 1009 */
+			     empty; BAD: 1002, 1007, 1009, or 1011 without
+			     memory */
 	const char *why;  /* BAD: what is wrong, for logs and the close frame */
 };
 
 void ws_decoder_init(struct ws_decoder *d, bool masked, uint64_t max_message);
+/* Gives back what a control frame that came in parts may have taken. */
+void ws_decoder_free(struct ws_decoder *d);
 /*
  * Takes the next event off the *n bytes at *p and moves both past what it
  * used. The bytes are unmasked where they lie. Call until WS_EVENT_NONE.

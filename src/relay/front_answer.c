@@ -103,11 +103,11 @@ void front_answer(struct front *f, const struct request *r,
 	struct reply reply = { .status = a->status,
 		.fields = buf_str(&a->fields), .close = must_close(f, r),
 		/* RFC 9110 section 15.4.5: a 304 has no content. */
-		.has_length = a->status != 304,
+		.has_length = a->status != 304 && !a->size_unknown,
 		.length = a->fd >= 0 ? a->size : a->body.n };
 
 	if (a->reason != REASON_NONE) {
-		front_refuse(f, r, a->reason, NULL);
+		front_refuse(f, r, a->reason, a->why);
 		page_answer_free(a);
 		return;
 	}

@@ -145,6 +145,7 @@ static void ws_end_closed(struct conn *c)
 
 	timer_fini(e->worker->loop, &e->timer);
 	pair_gone(&e->end);
+	ws_decoder_free(&e->decoder);
 	free(e);
 }
 
@@ -187,6 +188,8 @@ static void violation(struct ws_end *e, const struct ws_event *ev)
 		why.reason = REASON_BACKEND_PROTOCOL;
 	else if (ev->code == WS_CODE_TOO_BIG)
 		why.reason = REASON_TOO_BIG;
+	else if (ev->code == WS_CODE_INTERNAL_ERROR)
+		why.reason = REASON_INTERNAL;
 	else if (ev->code == WS_CODE_INVALID_DATA)
 		why.reason = REASON_INVALID_DATA;
 	else

@@ -111,6 +111,7 @@ static struct result run(
 		feed(&r, &d, data + at, step);
 		at += step;
 	}
+	ws_decoder_free(&d);
 	return r;
 }
 

@@ -32,6 +32,7 @@ static void record_init(struct record *r, bool masked, uint64_t max)
 
 static void record_free(struct record *r)
 {
+	ws_decoder_free(&r->d);
 	buf_free(&r->text);
 }
 
