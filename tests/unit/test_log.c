@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,7 +235,8 @@ struct capture {
 	int saved;
 	int in; /* where what was written can be read */
 	pthread_t thread;
-	struct buf text;
+	struct buf text; /* the reader's until finish_reading */
+	atomic_size_t bytes;
 };
 
 static struct capture capture;
@@ -243,7 +246,8 @@ static int begin_capture(void **state)
 	int ends[2];
 
 	(void)state;
-	capture = (struct capture){ .saved = dup(STDERR_FILENO) };
+	memset(&capture, 0, sizeof(capture));
+	capture.saved = dup(STDERR_FILENO);
 	if (pipe(ends) < 0)
 		return -1;
 	capture.in = ends[0];
@@ -269,9 +273,11 @@ static void *read_all(void *arg)
 	ssize_t n;
 
 	(void)arg;
-	while ((n = read(capture.in, bytes, sizeof(bytes))) > 0)
+	while ((n = read(capture.in, bytes, sizeof(bytes))) > 0) {
 		if (buf_add(&capture.text, bytes, (size_t)n, SIZE_MAX) < 0)
 			abort();
+		atomic_fetch_add(&capture.bytes, (size_t)n);
+	}
 	return NULL;
 }
 
@@ -444,6 +450,49 @@ static void test_dropped_reported(void **state)
 	assert_int_equal(lines + dropped, FLOOD);
 }
 
+/*
+ * Five times what the ring holds, in portions that fit: nothing is dropped,
+ * and a line that goes over the ring's end is whole.
+ */
+static void test_wrap(void **state)
+{
+	uint64_t before = log_dropped();
+	size_t expected = 0;
+	char pad[1001], *text;
+	int next = 0;
+
+	(void)state;
+	memset(pad, 'p', 1000);
+	pad[1000] = '\0';
+	start_reading();
+	assert_int_equal(log_start(&plain), 0);
+	while (next < 5000) {
+		double deadline = now() + 10;
+
+		for (int i = 0; i < 500; i++, next++) {
+			LOG(LOG_INFO, "wrap", F_INT("i", next),
+				F_STR("pad", pad));
+			expected += strlen(TIME " info wrap i= pad=\n") + 1000 +
+				    (size_t)snprintf(NULL, 0, "%d", next);
+		}
+		while (atomic_load(&capture.bytes) < expected &&
+			now() < deadline)
+			sched_yield();
+	}
+	log_stop();
+	text = finish_reading();
+	next = 0;
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		char rest[1100];
+
+		snprintf(rest, sizeof(rest), " info wrap i=%d pad=%s", next++,
+			pad);
+		assert_string_equal(line + strlen(TIME), rest);
+	}
+	assert_int_equal(next, 5000);
+	assert_int_equal(log_dropped(), before);
+}
+
 /* A reader that went away costs lines, not the process. */
 static void test_broken(void **state)
 {
@@ -517,6 +566,7 @@ int main(void)
 		WRITER_TEST(test_write),
 		WRITER_TEST(test_signals_blocked),
 		WRITER_TEST(test_dropped_reported),
+		WRITER_TEST(test_wrap),
 		WRITER_TEST(test_broken),
 		WRITER_TEST(test_threads),
 		/* Leaves a count that the next log-dropped line would add. */
