@@ -31,6 +31,8 @@ struct bound { /* one listening socket */
 	struct daemon *daemon;
 	const struct conf_listen *listen;
 	const struct conf_address *address;
+	/* What a socket that was handed over is bound to. */
+	struct conf_address passed;
 	int fd; /* until the listener takes it */
 	struct listener *listener;
 };
@@ -225,6 +227,20 @@ static int assign_listens(struct daemon *d)
 	return n == d->bound_n ? 0 : -1;
 }
 
+/*
+ * Which Hosts it answers by default depends on where it listens, and for a
+ * socket that was handed over only the socket knows.
+ */
+static void know_passed(struct bound *b, const struct addr *local)
+{
+	bool tcp = local->family == ADDR_IPV4 || local->family == ADDR_IPV6;
+
+	b->passed = *b->address;
+	b->passed.addr = *local;
+	b->passed.kind = tcp ? LISTEN_TCP : LISTEN_UNIX;
+	b->address = &b->passed;
+}
+
 static int listen_all(struct daemon *d)
 {
 	for (size_t i = 0; i < d->bound_n; i++) {
@@ -233,6 +249,8 @@ static int listen_all(struct daemon *d)
 		char text[ADDR_TEXT];
 
 		listener_address(b->fd, &local);
+		if (b->address->kind == LISTEN_FD)
+			know_passed(b, &local);
 		b->listener = listener_new(d->worker->loop, b->fd,
 			&listener_cb, b);
 		b->fd = -1; /* taken */
@@ -259,7 +277,9 @@ static void close_listeners(struct daemon *d)
 		if (b->fd >= 0)
 			close(b->fd);
 		b->fd = -1;
-		if (b->address && b->address->kind == LISTEN_UNIX)
+		/* A socket that was handed over belongs to who opened it. */
+		if (b->address && b->address != &b->passed &&
+			b->address->kind == LISTEN_UNIX)
 			(void)unlink(b->address->path);
 	}
 }

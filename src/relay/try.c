@@ -190,6 +190,7 @@ static int add_text(struct try *t, const struct try_params *p)
 	if (!getcwd(cwd, sizeof(cwd)))
 		strcpy(cwd, "/");
 	failed = buf_add_printf(out,
+			 "[server]\nmax_connections = 100\n\n"
 			 "[listen try]\naddress = 127.0.0.1:%u\n\n[key try]\n",
 			 t->port) < 0 ||
 		(p->keep ? buf_add_str(out,
@@ -269,7 +270,8 @@ static void try_ready(void *data)
 {
 	struct try *t = data;
 
-	printf("open http://127.0.0.1:%u/\n", t->port);
+	printf("\n    Open  http://127.0.0.1:%u/\n    Ctrl-C ends it.\n\n",
+		t->port);
 	fflush(stdout);
 }
 
