@@ -102,7 +102,7 @@ int handshake_check_request(
 	}
 	if (!http_has_element(request, UPGRADE, WEBSOCKET)) {
 		*why = "no Upgrade: websocket";
-		return 426;
+		return 400;
 	}
 	if (!handshake_is_upgrade(request)) {
 		*why = request->minor == 0 ? "an upgrade needs HTTP/1.1"

@@ -28,7 +28,7 @@ bool handshake_is_upgrade(const struct http_head *request);
  * Sec-WebSocket-Key. Returns 0, or the status to answer with, and *why:
  *   400 a field is missing, repeated or malformed
  *   405 not GET
- *   426 no Upgrade: websocket, or another version than 13 (section 4.4)
+ *   426 another version than 13 (section 4.4)
  */
 MUST_CHECK int handshake_check_request(
 	const struct http_head *request, struct str *key, const char **why);

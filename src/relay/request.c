@@ -65,6 +65,16 @@ static enum reason parse_target(struct request *r, const char **why)
 	return REASON_NONE;
 }
 
+/*
+ * Whoever sends one of these fields wants a WebSocket; that something on the
+ * way dropped the others must not look like a request for a page.
+ */
+static bool means_websocket(const struct http_head *head)
+{
+	return http_has_element(head, STR("Upgrade"), STR("websocket")) ||
+		http_field_count(head, STR("Sec-WebSocket-Key")) > 0;
+}
+
 static enum reason check_host(struct request *r,
 	const struct conf_listen *listen, const struct conf_address *address,
 	const char **why)
@@ -101,7 +111,7 @@ enum reason request_parse(struct request *r, const char *p, size_t n,
 	if (!str_eq(r->head.method, STR("GET")) &&
 		!str_eq(r->head.method, STR("HEAD")))
 		return REASON_METHOD;
-	r->upgrade = handshake_is_upgrade(&r->head);
+	r->upgrade = means_websocket(&r->head);
 	if (r->upgrade) {
 		status = handshake_check_request(&r->head, &r->key, why);
 		if (status) {
