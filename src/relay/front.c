@@ -607,9 +607,17 @@ static const struct conn_cb front_cb = {
 	.closed = front_closed,
 };
 
+/* One try to say it: lingering would keep what must be given up at once. */
 void front_give_way(struct front *f)
 {
+	struct buf out = { 0 };
+	char id[CLIENT_ID_TEXT];
+
 	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
+	if (reply_refusal(&out, REASON_LIMIT_PENDING, 0,
+		    client_id(&f->client, id), false) == 0)
+		conn_write(f->conn, out.p, out.n);
+	buf_free(&out);
 	conn_close(f->conn);
 }
 

@@ -452,14 +452,14 @@ def test_max_pending(relay):
         opened.send(upgrade("/echo"))
         assert opened.answer().status == 101
         for _ in range(8):
-            p = stack.enter_context(Peer(r))
-            p.send(b"GET / HT")
-            peers.append(p)
+            peers.append(stack.enter_context(Peer(r)))
         for p in peers[:3]:
-            assert p.answer() is None
-        r.wait_log("refuse", count=3, reason="limit-pending")
+            answer = p.answer()
+            assert (answer.status, answer.word) == (503, "limit-pending")
+            assert answer["Retry-After"]
+            assert p.at_end()
         for p in peers[3:]:
-            p.send(b"TP/1.1\r\nHost: localhost\r\n\r\n")
+            p.send(head("/"))
             assert p.answer().status == 404
         opened.send(frame(b"still here"))
         assert opened.message() == (1, b"still here")
