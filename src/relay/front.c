@@ -505,6 +505,16 @@ static void dispatch(struct front *f, struct request *r, enum reason reason,
 		dispatch_route(f, r, &captures);
 }
 
+/* Another client than the socket's. That all places are taken stays true. */
+static void enter_peer(struct front *f, const struct addr *peer)
+{
+	enum reason over =
+		admission_set_peer(f->worker->shared, &f->client, peer);
+
+	if (f->over != REASON_LIMIT_CONNECTIONS)
+		f->over = (uint8_t)over;
+}
+
 /* Takes one complete request off the bytes. */
 static void take_request(struct front *f, size_t n)
 {
@@ -525,8 +535,7 @@ static void take_request(struct front *f, size_t n)
 	reason = request_parse(&r, (const char *)bytes.p, n, f->client.listen,
 		f->address, &f->client.socket_peer, &why);
 	if (!addr_same_ip(&r.peer, &f->client.peer))
-		f->over = (uint8_t)admission_set_peer(f->worker->shared,
-			&f->client, &r.peer);
+		enter_peer(f, &r.peer);
 	dispatch(f, &r, reason, why);
 	request_free(&r);
 	buf_free(&bytes);
