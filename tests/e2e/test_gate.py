@@ -469,7 +469,7 @@ deny = 192.0.2.99
     assert not r.log("backend-error")
     path = r.url("/x", token=True).split(str(r.port))[1]
     assert word(path, "192.0.2.1", **good) == "backend-refused"
-    assert r.log("backend-error", reason="backend-refused")
+    r.wait_log("backend-error", reason="backend-refused")
 
 
 # --- how it is told --------------------------------------------------------
