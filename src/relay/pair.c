@@ -351,6 +351,10 @@ void pair_input(struct end *from_end, const struct piece *piece)
 	counter_add(&p->worker->counters.bytes[from], piece->n);
 	if (piece->last)
 		counter_add(&p->worker->counters.messages[from], 1);
+	if (from == END_BACKEND && !(p->client.perm & JWT_READ)) {
+		f->dropped += piece->n; /* its token lets it write, no more */
+		return;
+	}
 	if (to->whole) {
 		out = assemble(p, from, piece, &whole);
 		if (!out)
