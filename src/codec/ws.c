@@ -230,6 +230,7 @@ static bool head_take(
 	else if (!keep(d, d->keep, p, n, head_length(head)))
 		return true;
 	d->kept = 0;
+	d->room = in_place ? (uint8_t)head_length(head) : 0;
 	return head_finish(d, head, event);
 }
 
@@ -277,6 +278,8 @@ static bool data_take(
 	event->last = last;
 	event->data = data;
 	event->n = take;
+	event->room = d->room;
+	d->room = 0;
 	d->message_begun = true;
 	if (last)
 		d->message_opcode = 0;

@@ -59,6 +59,7 @@ struct ws_decoder {
 	uint64_t left;           /* payload of the frame under way */
 	uint8_t state;           /* enum ws_state: in a head, data, control */
 	uint8_t frame;           /* first byte of the frame under way */
+	uint8_t room;            /* see ws_event, for the next piece */
 	uint8_t mask[4];         /* turned so that mask[0] is next */
 	uint8_t kept;            /* bytes in keep or control */
 	uint8_t keep[WS_HEAD_MAX]; /* part of a head */
@@ -77,6 +78,8 @@ struct ws_event {
 	enum ws_event_type type;
 	uint8_t opcode;   /* DATA: WS_TEXT or WS_BINARY; CONTROL: the opcode */
 	bool first, last; /* DATA: whether the message begins and ends with it */
+	uint8_t room;     /* DATA: bytes right before data that were its frame's
+			     head and may be overwritten */
 	uint8_t *data;    /* unmasked, in the input (or, for a control frame that
 			     came in parts, in the decoder until the next call);
 			     of a close: the reason, valid UTF-8 */

@@ -56,7 +56,7 @@ struct conn *conn_new(struct loop *l, int fd, int wfd,
 		return NULL;
 	}
 	c->loop = l;
-	c->transport = &transport_plain;
+	c->transport = wfd == fd ? &transport_socket : &transport_pipe;
 	c->cb = cb;
 	c->owner = owner;
 	c->fd = fd;
@@ -310,12 +310,22 @@ void conn_flush(struct conn *c)
 		uncork(c->loop);
 }
 
+/*
+ * Bytes that lie behind each other become one part: messages whose heads were
+ * written into the room in front of them leave as the one run they came in.
+ */
 static void cork_add(struct cork *k, const void *p, size_t n)
 {
-	if (n > 0)
-		k->v[k->parts++] =
-			(struct iovec){ .iov_base = (void *)(uintptr_t)p,
-				.iov_len = n };
+	struct iovec *last = k->parts ? &k->v[k->parts - 1] : NULL;
+
+	if (n == 0)
+		return;
+	if (last && (const uint8_t *)last->iov_base + last->iov_len == p) {
+		last->iov_len += n;
+		return;
+	}
+	k->v[k->parts++] = (struct iovec){ .iov_base = (void *)(uintptr_t)p,
+		.iov_len = n };
 }
 
 void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,

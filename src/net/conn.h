@@ -53,7 +53,8 @@ struct transport {
 	int (*shut)(struct conn *c);
 };
 
-extern const struct transport transport_plain;
+extern const struct transport transport_socket;
+extern const struct transport transport_pipe; /* a process's two pipes */
 
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_LINGERING, CONN_CLOSED };
 

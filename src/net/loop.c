@@ -62,10 +62,11 @@ struct loop *loop_new(atomic_size_t *queued)
 	LIST_INIT(&l->procs);
 	atomic_init(&l->stopped, false);
 	l->base = base_new();
-	l->scratch = malloc(LOOP_SCRATCH);
+	l->scratch_memory = malloc(LOOP_HEADROOM + LOOP_SCRATCH);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!l->base || !l->scratch || l->wake_fd < 0)
+	if (!l->base || !l->scratch_memory || l->wake_fd < 0)
 		goto fail;
+	l->scratch = l->scratch_memory + LOOP_HEADROOM;
 	l->alarm = evtimer_new(l->base, alarm_fired, l);
 	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST,
 		wake_fired, l);
@@ -107,7 +108,7 @@ void loop_free(struct loop *l)
 	if (l->wake_fd >= 0)
 		close(l->wake_fd);
 	free(l->heap);
-	free(l->scratch);
+	free(l->scratch_memory);
 	free(l);
 }
 

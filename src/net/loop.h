@@ -30,6 +30,11 @@ struct evdns_base;
  * that size comes in one read with its head.
  */
 #define LOOP_SCRATCH (256u * 1024 + 4096)
+/*
+ * Free bytes in front of it: room for the head that the next hop puts before
+ * the payload, so that both leave as one run of bytes.
+ */
+#define LOOP_HEADROOM 16
 
 /* A timer, part of its owner: 24 bytes. Zeros are a timer that is not set. */
 struct timer {
@@ -63,7 +68,8 @@ struct loop {
 	int64_t dns_checked;    /* ms, when resolv.conf was last looked at */
 	int64_t dns_mtime;      /* its time of change then, ns */
 
-	uint8_t *scratch; /* LOOP_SCRATCH bytes, for the read under way */
+	/* For the read under way: LOOP_SCRATCH bytes behind LOOP_HEADROOM. */
+	uint8_t *scratch;
 	struct cork cork;
 	bool corked; /* a read is under way */
 
@@ -77,6 +83,7 @@ struct loop {
 	bool now_known;
 	struct timer **heap; /* from 1 */
 	uint32_t heap_n, heap_capacity, timers;
+	uint8_t *scratch_memory;
 	struct event *alarm;
 	int64_t alarm_due;
 	struct event *wake;

@@ -25,6 +25,7 @@ struct pair;
 struct piece {
 	uint8_t opcode; /* WS_TEXT or WS_BINARY, of the whole message */
 	bool first, last;
+	uint8_t room; /* bytes right before data that may be overwritten */
 	uint8_t *data;
 	size_t n;
 };
@@ -41,6 +42,18 @@ struct end_ops {
 	 */
 	void (*close)(struct end *e, uint16_t code, struct str text);
 };
+
+/*
+ * Sends a piece with a head in front: in the piece's room when it fits there,
+ * so that both are one run of bytes, else beside it.
+ */
+void end_send_headed(struct conn *c, const uint8_t *head, size_t head_n,
+	const struct piece *p);
+/*
+ * The room in front of data that c has read: what the decoder knows of, or the
+ * loop's headroom when the read begins with it.
+ */
+uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room);
 
 enum end_side { END_CLIENT, END_BACKEND };
 

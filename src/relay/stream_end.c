@@ -69,7 +69,7 @@ static enum reason stream_end_send(struct end *end, const struct piece *p)
 		return REASON_POLICY;
 	}
 	e->spoken_to = true;
-	conn_send(end->conn, head, head_n, p->data, p->n);
+	end_send_headed(end->conn, head, head_n, p);
 	if (tail_n > 0)
 		conn_send(end->conn, tail, tail_n, NULL, 0);
 	return REASON_NONE;
@@ -88,7 +88,8 @@ static void backend_violation(struct stream_end *e, const char *detail)
 static void message(struct stream_end *e, const struct framing_message *m)
 {
 	struct piece piece = { .opcode = m->opcode, .first = true,
-		.last = true, .data = m->data, .n = m->n };
+		.last = true, .room = end_room(e->end.conn, m->data, 0),
+		.data = m->data, .n = m->n };
 
 	if (m->opcode == WS_TEXT && !utf8_valid(m->data, m->n))
 		backend_violation(e, "text that is not UTF-8");

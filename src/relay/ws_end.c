@@ -50,8 +50,8 @@ static void set_state(struct ws_end *e, enum ws_state to)
 
 /* --- sending -------------------------------------------------------------------*/
 
-static void send_frame(struct ws_end *e, uint8_t opcode, bool fin,
-	uint8_t *p, size_t n)
+/* Sends the piece as one frame; its last is the FIN bit. */
+static void send_frame(struct ws_end *e, uint8_t opcode, const struct piece *p)
 {
 	uint8_t head[WS_HEAD_MAX];
 	uint8_t mask[4];
@@ -59,18 +59,18 @@ static void send_frame(struct ws_end *e, uint8_t opcode, bool fin,
 
 	if (e->end.side == END_BACKEND) {
 		worker_random(e->worker, mask, sizeof(mask));
-		ws_mask(p, n, mask);
-		head_n = ws_encode_head(head, opcode, fin, n, mask);
+		ws_mask(p->data, p->n, mask);
+		head_n = ws_encode_head(head, opcode, p->last, p->n, mask);
 	} else {
-		head_n = ws_encode_head(head, opcode, fin, n, NULL);
+		head_n = ws_encode_head(head, opcode, p->last, p->n, NULL);
 	}
-	conn_send(e->end.conn, head, head_n, p, n);
+	end_send_headed(e->end.conn, head, head_n, p);
 }
 
 static enum reason ws_end_send(struct end *end, const struct piece *p)
 {
 	send_frame(ws_end_of(end), p->first ? p->opcode : WS_CONTINUATION,
-		p->last, p->data, p->n);
+		p);
 	return REASON_NONE;
 }
 
@@ -78,7 +78,8 @@ static enum reason ws_end_send(struct end *end, const struct piece *p)
 static void send_control(struct ws_end *e, uint8_t opcode, uint8_t *p,
 	size_t n)
 {
-	send_frame(e, opcode, true, p, n);
+	send_frame(e, opcode,
+		&(struct piece){ .last = true, .data = p, .n = n });
 	conn_flush(e->end.conn);
 }
 
@@ -214,6 +215,8 @@ static void take(struct ws_end *e, uint8_t *p, size_t n)
 				&(struct piece){ .opcode = ev.opcode,
 					.first = ev.first,
 					.last = ev.last,
+					.room = end_room(e->end.conn, ev.data,
+						ev.room),
 					.data = ev.data,
 					.n = ev.n });
 			break;
