@@ -256,6 +256,9 @@ enum reason auth_check(const struct auth_params *a, const struct request *r,
 	if (found.alone)
 		return REASON_SUBPROTOCOL;
 	result = jwt_parse(&t, found.token, detail);
+	/* It is about the shape: what is wrong from here on is not. */
+	if (result == JWT_OK)
+		*detail = NULL;
 	reason = result == JWT_OK ? check_parsed(a, r, &t, c, detail)
 				  : reason_of(result);
 	jwt_free(&t);

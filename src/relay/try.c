@@ -35,6 +35,15 @@ struct try {
 
 /* --- the command -------------------------------------------------------------------*/
 
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	/* The x of a directory means something else. */
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+		access(path, X_OK) == 0;
+}
+
 /* The program's file, as the shell would find it. */
 static char *find_program(struct str word)
 {
@@ -55,7 +64,7 @@ static char *find_program(struct str word)
 
 		if (buf_add_printf(&b, "%s/%s", *dir ? dir : ".", name) == 0 &&
 			buf_add(&b, "", 1, SIZE_MAX) == 0 &&
-			access((char *)b.p, X_OK) == 0)
+			is_program((char *)b.p))
 			found = realpath((char *)b.p, NULL);
 		/* What a name like python3 links to may depend on the name. */
 		if (found && *dir == '/') {
@@ -85,6 +94,10 @@ static int add_backend(struct buf *out, const char *command)
 	command += strspn(command, " ");
 	end = command + strcspn(command, " ");
 	word = (struct str){ command, (size_t)(end - command) };
+	if (word.n == 0) {
+		fprintf(stderr, "wsrelayd: --try: COMMAND is empty\n");
+		return -1;
+	}
 	program = find_program(word);
 	if (!program) {
 		fprintf(stderr, "wsrelayd: --try: there is no program '%.*s'\n",
