@@ -77,6 +77,14 @@ $(OUT)/%.o: src/%.c Makefile
 # What is built into the binary with .incbin.
 $(OUT)/relay/assets.o: $(wildcard src/relay/assets/*)
 
+# What names DATADIR is built again when PREFIX is another one.
+$(OUT)/relay/try.o: $(OUT)/prefix
+$(OUT)/prefix: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
+.PHONY: FORCE
+FORCE:
+
 -include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(CTL_OBJECTS:.o=.d)
 
 # --- run -------------------------------------------------------------------
@@ -194,6 +202,8 @@ distcheck: dist
 	$(MAKE) -C build/distcheck/wsrelayd-$(VERSION) all
 	$(MAKE) -C build/distcheck/wsrelayd-$(VERSION) install \
 		DESTDIR=$(CURDIR)/build/distcheck/root PREFIX=/usr
+	build/distcheck/root/usr/sbin/wsrelayd --try cat -T | \
+		grep -qx 'root = /usr/share/wsrelayd/try'
 	$(MAKE) -C build/distcheck/wsrelayd-$(VERSION) uninstall \
 		DESTDIR=$(CURDIR)/build/distcheck/root PREFIX=/usr
 	test -z "$$(find build/distcheck/root -type f)"

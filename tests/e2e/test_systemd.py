@@ -39,6 +39,8 @@ def test_files(tree):
                  "usr/share/man/man8/wsrelayctl.8",
                  "usr/share/man/man5/wsrelayd.ini.5",
                  "usr/share/wsrelayd/wsrelay.js",
+                 "usr/share/wsrelayd/try/index.html",
+                 "usr/share/wsrelayd/try/wsuri.json",
                  "usr/share/doc/wsrelayd/exec.conf",
                  "usr/share/doc/wsrelayd/examples/mint.py",
                  "usr/lib/sysusers.d/wsrelayd.conf",
@@ -64,6 +66,7 @@ def test_prefix(tmp_path, prefix, units):
     assert (tmp_path / prefix[1:] / "sbin/wsrelayd").exists()
     install(tmp_path, "uninstall", prefix)
     assert files(tmp_path) == []
+    assert not (tmp_path / prefix[1:] / "share/wsrelayd").exists()
 
 
 def test_configuration_is_kept(tree):
