@@ -26,3 +26,12 @@ def relay(tmp_path_factory):
             except AssertionError as e:
                 errors.append(str(e))
     assert not errors, "\n".join(errors)
+
+
+@pytest.fixture(scope="session")
+def driver():
+    """One headless Chromium for all tests of a worker."""
+    from browser import browser  # most tests need no Selenium
+
+    with browser() as driver:
+        yield driver

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from browser import browser, wait_for
+from browser import wait_for
 from stub_relay import StubRelay
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -23,12 +23,6 @@ def reasons():
     assert len(rows) == text.count("\nREASON(")
     return [(word, int(code), action.lower(), words)
             for _, word, _, code, action, words in rows if code != "0"]
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with browser() as driver:
-        yield driver
 
 
 @pytest.fixture
@@ -136,6 +130,14 @@ def test_codes_alone(driver, relay, page, code, reason, action):
     assert driver.execute_script(
         "return WsRelay.action(%d, WsRelay.explain(%d, %r).word)"
         % (code, code, reason)) == action
+
+
+def test_an_exit_status_is_said_in_words(driver, relay, page):
+    relay.plan = [("close", 1011, "backend-exit:3"), ("serve",)]
+    page()
+    status = told(driver, "waiting")
+    assert status["word"] == "backend-exit"
+    assert status["text"] == "the program ended with status 3"
 
 
 def test_a_fresh_wsuri_before_each_connect(driver, relay, page):

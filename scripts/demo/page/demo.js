@@ -309,6 +309,8 @@ function onstatus(text, { state: now, word, code, retryInMs }) {
 function lower(text, ended, word, code) {
 	release();
 	trips = [];
+	for (const path of $('spark').children)
+		path.removeAttribute('d');
 	$('rtt').textContent = '–';
 	$('veil-title').textContent = sentence(text);
 	$('veil-text').textContent = [[word, code || ''].filter(Boolean).join(' '),
@@ -421,6 +423,7 @@ function verdict(label) {
 		item.className = kind;
 		item.firstChild.textContent = text;
 		item.lastChild.textContent = code;
+		item.scrollIntoView({ block: 'nearest' });	// it may be below the fold
 	};
 }
 

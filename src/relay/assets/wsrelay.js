@@ -59,8 +59,8 @@ globalThis.WsRelay = class WsRelay {
 
 	/* "token-expired: the token's time is over" -> its word, its text. */
 	static explain(code, reason) {
-		const known = /^([a-z][a-z0-9-]*)(?::\s*(.*))?$/s.exec(reason);
-		const [, word, text] = known ?? ['', '', reason];
+		const [, word, said] = /^([a-z][a-z0-9-]*)(?::\s*(.*))?$/s.exec(reason) ?? ['', '', reason];
+		const text = /^backend-exit:\d/.test(reason) ? `the program ended with status ${said}` : said;
 		return { word, code, text: text || word || TEXT[code] || `close code ${code}` };
 	}
 

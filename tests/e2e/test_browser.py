@@ -1,0 +1,554 @@
+"""The demo and --try with the real daemon, in headless Chromium: what a
+person sees who opens them, and what the page says when something is wrong.
+"""
+import base64
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+import urllib.request
+
+import pytest
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.by import By
+
+import browser
+from browser import wait_for
+from relay import ROOT, SANITIZERS, WSRELAYCTL, WSRELAYD, RUNNER
+from relay import PATIENCE
+from relay import wait_for as wait_until
+
+DEMO = ROOT / "scripts/demo"
+PYTHON = "/usr/bin/python3"
+OPEN = "return document.getElementById('status').dataset.state === 'open'"
+# Nothing tells a page that its server is away but this.
+AWAY = "ERR_CONNECTION_REFUSED"
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@pytest.fixture
+def console(driver, run, relay):
+    """Errors of the console that a test expects; any other fails it. Ends
+    before the daemons do, which the page would complain about.
+    """
+    browser.errors(driver)          # of the test before
+    expected = []
+    yield expected
+    found = browser.errors(driver)
+    # The page's own end must not be an error of the next test.
+    driver.get("about:blank")
+    assert [e for e in found if not any(x in e for x in expected)] == []
+
+
+class Process:
+    """A command that runs a daemon, what it says, and where it listens."""
+
+    def __init__(self, command, cwd=None, **env):
+        self.errors, self.lines = [], []
+        self.process = subprocess.Popen(
+            [str(word) for word in command], cwd=cwd, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **SANITIZERS, **env})
+        self.readers = [
+            threading.Thread(target=lines.extend, args=[stream], daemon=True)
+            for stream, lines in ((self.process.stdout, self.lines),
+                                  (self.process.stderr, self.errors))]
+        for reader in self.readers:
+            reader.start()
+
+    def find(self, pattern):
+        """Waits until it says this, and returns the first group."""
+        def there():
+            text = "".join(self.lines + self.errors)
+            found = re.search(pattern, text)
+            assert found or self.process.poll() is None, text
+            return found
+        return wait_until(there, pattern).group(1)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+        for reader in self.readers:
+            reader.join(PATIENCE)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        text = "".join(self.errors)
+        assert self.process.returncode == 0, text
+        assert "Sanitizer" not in text and "runtime error" not in text, text
+
+
+@pytest.fixture
+def run():
+    """run(command, ...) starts it; it is stopped with the test."""
+    started = []
+
+    def start(command, **how):
+        started.append(Process(command, **how))
+        return started[-1]
+    yield start
+    for process in started:
+        if not process.process.stdout.closed:
+            process.stop()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def demo(run):
+    """demo(port) starts the demo as make run does, and returns its address."""
+    def start(port=None):
+        port = port or free_port()
+        # Under valgrind and such the script knows no daemon with arguments.
+        process = run([DEMO / "run"], WSRELAYD=str(WSRELAYD),
+                      WSRELAY_DEMO_PORT=str(port))
+        return process, process.find(r"ready\. Open +(http://\S+)")
+    return start
+
+
+def demo_ini(**changed):
+    """The demo's own configuration, for the harness's key and listener."""
+    text = (DEMO / "demo.ini.in").read_text()
+    text = text[text.index("[key demo]"):]
+    for name, value in (("SECRET", "{dir}/secret"), ("DIR", str(DEMO)),
+                        ("PYTHON", PYTHON)):
+        text = text.replace("@%s@" % name, value)
+    for name, value in changed.items():
+        text, n = re.subn(r"(?m)^%s = .*$" % name, "%s = %s" % (name, value),
+                          text)
+        assert n == 1, name
+    return text
+
+
+def open_page(driver, url):
+    driver.get(url)
+    wait_for(driver, OPEN, PATIENCE)
+
+
+def open_demo(driver, url):
+    open_page(driver, url)
+    wait_for(driver, "return state && state.drawn", PATIENCE)
+
+
+def gatekeeper(driver, choice, patience=10):
+    """Knocks; returns the verdict's words and the line below them."""
+    driver.execute_script("document.getElementById('gate').open = true")
+    wait_for(driver, "return gate.wsuri")
+    driver.find_element(By.CSS_SELECTOR, "[data-try=%s]" % choice).click()
+    return wait_for(driver, """
+        const li = document.querySelector('#verdicts li');
+        return /refused|opened/.test(li.className) &&
+            [li.className, li.firstChild.textContent,
+             li.lastChild.textContent];""", patience)
+
+
+def fits(driver):
+    """Whether nothing is wider than the screen."""
+    return driver.execute_script(
+        "return document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.fixture
+def telephone(driver):
+    yield lambda: browser.resize(driver, 360, 740)
+    browser.resize(driver, 1280, 800)
+
+
+# --- the demo ----------------------------------------------------------------
+
+
+def test_the_picture_moves(driver, console, demo):
+    open_demo(driver, demo()[1])
+    frames = driver.execute_async_script("""
+        const done = arguments[0], frames = [];
+        const look = () => {
+            frames.push([document.getElementById('cloth').innerHTML, state.n]);
+            if (frames.length < 30)
+                requestAnimationFrame(look);
+            else
+                done(frames);
+        };
+        look();""")
+    pictures = [picture for picture, _ in frames]
+    steps = [step for _, step in frames]
+    assert all("<path" in picture for picture in pictures)
+    assert len(set(pictures)) >= 5
+    assert steps == sorted(steps) and steps[-1] > steps[0]
+
+
+def test_a_drag_reaches_the_simulation(driver, console, demo):
+    open_demo(driver, demo()[1])
+    body = 60
+    x, y = driver.execute_script("""
+        const at = new DOMPoint(state.p[3 * arguments[0]] / 10,
+                                state.p[3 * arguments[0] + 1] / 10);
+        const screen = at.matrixTransform(
+            document.getElementById('picture').getScreenCTM());
+        return [Math.round(screen.x), Math.round(screen.y)];""", body)
+    actions = ActionBuilder(driver, duration=100)
+    actions.pointer_action.move_to_location(x, y).pointer_down() \
+        .move_to_location(x + 120, y - 90)
+    actions.perform()
+    # What is in state, the process has said.
+    wait_for(driver, "return state.held >= 0")
+    far = wait_for(driver, """
+        const i = state.held;
+        const off = Math.hypot(state.p[3 * i] / 10 - hand.x,
+                               state.p[3 * i + 1] / 10 - hand.y);
+        return off < 40 && [hand.x, hand.y];""")
+    assert driver.execute_script(
+        "return document.getElementById('picture').className.baseVal"
+    ) == "holding"
+    assert 0 < far[0] < 1000 and 0 < far[1] < 640
+    actions = ActionBuilder(driver)
+    actions.pointer_action.pointer_up()
+    actions.perform()
+    wait_for(driver, "return state.held === -1")
+
+
+def test_buttons_and_keys(driver, console, demo):
+    open_demo(driver, demo()[1])
+    pause = driver.find_element(By.ID, "pause")
+    pause.click()
+    wait_for(driver, "return state.paused")
+    assert pause.text == "Go on"
+    steps = driver.execute_script("return state.n")
+    driver.find_element(By.ID, "reset").click()
+    wait_for(driver, "return state.n < %d && state.paused" % steps)
+    pause.click()
+    wait_for(driver, "return !state.paused && state.n > 2")
+    driver.execute_script("""
+        const e = document.getElementById('breeze');
+        e.value = 1.75;
+        e.dispatchEvent(new Event('input'));""")
+    wait_for(driver, "return state.wind === 1.75")
+    picture = driver.find_element(By.ID, "picture")
+    driver.execute_script("arguments[0].focus()", picture)
+    picture.send_keys(" ")
+    wait_for(driver, "return state.held >= 0")
+    picture.send_keys(" ")
+    wait_for(driver, "return state.held === -1")
+    wait_for(driver, "return Number(document.getElementById('rtt').textContent)"
+             " > 0")
+
+
+def test_a_reload_gets_another_token(driver, console, demo):
+    open_demo(driver, demo()[1])
+    seen = []
+    for _ in range(2):
+        seen.append(driver.execute_script("return relay.wsuri"))
+        driver.refresh()
+        wait_for(driver, OPEN)
+    seen.append(driver.execute_script("return relay.wsuri"))
+    assert len(set(seen)) == 3
+    for wsuri in seen:
+        part = wsuri.split("?token=")[1].split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=="))
+        assert claims["path"] == "/sim/demo" and claims["perm"] == "rw"
+        assert 59 <= claims["exp"] - claims["iat"] <= 60
+
+
+@pytest.mark.parametrize("choice, word", [
+    ("path", "token-path"), ("char", "token-signature")])
+def test_a_bad_wsuri_is_refused(driver, console, relay, choice, word):
+    r = relay(demo_ini())
+    open_demo(driver, r.url("/", "http"))
+    kind, text, below = gatekeeper(driver, choice)
+    assert kind == "refused" and text.startswith("Refused: the token")
+    assert "3000 " + word in below
+    # The detail is for what the word does not say already.
+    assert "detail" not in r.wait_log("refuse", reason=word)
+    kind, text, _ = gatekeeper(driver, "same")
+    assert kind == "opened" and text == "Let in."
+    assert driver.execute_script(OPEN)      # the picture goes on behind it
+
+
+def test_an_expired_wsuri_is_refused(driver, console, relay):
+    r = relay(demo_ini(token_ttl="2s"))
+    open_demo(driver, r.url("/", "http"))
+    kind, text, below = gatekeeper(driver, "late", 20)
+    assert kind == "refused" and "time is over" in text
+    assert "3000 token-expired" in below
+    assert driver.execute_script(OPEN)      # exp is for opening, not for life
+
+
+def test_a_verdict_is_in_sight(driver, console, demo, telephone):
+    telephone()
+    open_demo(driver, demo()[1])
+    gatekeeper(driver, "path")
+    assert driver.execute_script("""
+        const box = document.querySelector('#verdicts li')
+            .getBoundingClientRect();
+        return box.top >= 0 && box.bottom <= innerHeight;""")
+    assert fits(driver)
+
+
+def test_the_relay_is_stopped_and_started(driver, console, demo):
+    console.append(AWAY)
+    process, url = demo()
+    open_demo(driver, url)
+    process.stop()
+    wait_for(driver, """return document.getElementById('status-text')
+        .textContent === 'The relay is down'""")
+    veil = driver.find_element(By.ID, "veil")
+    assert veil.is_displayed() and "relay-down" in veil.text
+    assert not driver.find_element(By.ID, "pause").is_enabled()
+    driver.execute_script("state = null; window.mark = 'the same page'")
+    demo(int(url.rstrip("/").rsplit(":", 1)[1]))
+    wait_for(driver, OPEN, PATIENCE)
+    wait_for(driver, "return state && state.drawn", PATIENCE)
+    assert not veil.is_displayed()
+    assert driver.execute_script("return mark") == "the same page"
+
+
+def children(pid):
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_a_backend_that_dies(driver, console, relay):
+    r = relay(demo_ini())
+    open_demo(driver, r.url("/", "http"))
+    driver.execute_script("""
+        window.said = [];
+        new MutationObserver(() => said.push(
+            document.getElementById('veil').innerText))
+            .observe(document.getElementById('veil-title'),
+                     { childList: true });""")
+    program, = children(r.pid)
+    os.kill(program, signal.SIGKILL)
+    said = wait_for(driver, "return said[0]")
+    assert "The program ended with status 137" in said
+    assert "backend-exit 1011" in said and "tries again" in said
+    # And here it is again, as another process.
+    wait_for(driver, OPEN)
+    wait_for(driver, "return document.getElementById('veil').hidden")
+    assert program not in wait_until(lambda: children(r.pid))
+
+
+# --- --try -------------------------------------------------------------------
+
+WAVE = """\
+import json, select, sys
+n, gain = 0, 1.0
+while True:
+    if select.select([sys.stdin], [], [], 0.03)[0]:
+        line = sys.stdin.readline()
+        if not line:
+            break
+        gain = float(line)
+        print("gain is now", gain)
+    n += 1
+    print(json.dumps({"n": n, "wave": gain * (n % 20)}))
+"""
+LOG = "return [...document.querySelectorAll('#log div span')]" \
+    ".map(e => e.textContent)"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def port_8080_is_taken():
+    """The usual port is for people: daemons of tests must not race for it."""
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", 8080))
+            s.listen()
+        except OSError:
+            pass                    # somebody else's: as good
+        yield
+
+
+@pytest.fixture
+def try_(run, tmp_path):
+    """try_(command, ...) returns the address that it prints."""
+    def start(command, *more):
+        (tmp_path / "wave.py").write_text(WAVE)
+        process = run([*RUNNER, WSRELAYD, "--try", command, *more],
+                      cwd=tmp_path)
+        process.url = process.find(r"Open +(http://127\.0\.0\.1:\d+/)\n")
+        return process
+    return start
+
+
+def type_line(driver, text):
+    driver.find_element(By.ID, "line").send_keys(text + "\n")
+
+
+def test_try_shows_plots_and_sends(driver, console, try_):
+    open_page(driver, try_(PYTHON + " wave.py").url)
+    wait_for(driver, "return total > 10")
+    assert driver.title == PYTHON + " wave.py"
+    assert any(re.fullmatch(r'\{"n": \d+, "wave": \d+\.0\}', line)
+               for line in driver.execute_script(LOG))
+    # Two series, and they are on the canvas in colour.
+    assert driver.execute_script("return [...series.keys()]") == ["n", "wave"]
+    wait_for(driver, """
+        const plot = document.getElementById('plot');
+        const p = plot.getContext('2d')
+            .getImageData(0, 0, plot.width, plot.height).data;
+        let coloured = 0;
+        for (let i = 0; i < p.length; i += 4)
+            coloured += p[i + 3] > 200 && Math.max(p[i], p[i + 1], p[i + 2]) -
+                Math.min(p[i], p[i + 1], p[i + 2]) > 90;
+        return coloured > 50;""")
+    type_line(driver, "2.5")
+    wait_for(driver, LOG + ".includes('gain is now 2.5')")
+    assert "› 2.5" in driver.execute_script(LOG)
+    wait_for(driver, "return series.get('wave').values.some(v => v % 1)")
+
+
+def test_try_says_how_a_program_ended(driver, console, try_):
+    process = try_(PYTHON + " wave.py")
+    open_page(driver, process.url)
+    type_line(driver, "no number")
+    wait_for(driver, LOG + ".some(line => line.startsWith("
+             "'The program ended with status 1 '))")
+    # Its last words are in the terminal; the page begins anew by itself.
+    process.find("(could not convert string to float)")
+    wait_for(driver, LOG + ".filter(line => line === 'Connected')"
+             ".length === 2")
+    # Between the two there is a gap, not a line.
+    wait_for(driver, "return series.get('n').values.slice(1)"
+             ".some(Number.isNaN)")
+
+
+def test_try_does_not_repeat_what_has_ended(driver, console, try_):
+    process = try_("seq 3")
+    driver.get(process.url)
+    words = "return document.getElementById('words').textContent"
+    wait_for(driver, words + " === 'The program has ended'", PATIENCE)
+    wait_for(driver, LOG + ".join() === 'Connected,1,2,3,"
+             "The program has ended'")
+    again = driver.find_element(By.ID, "again")
+    assert again.is_displayed()
+    assert not driver.find_element(By.ID, "send").is_enabled()
+    # Longer than the first wait of a page that would come back.
+    driver.execute_async_script("setTimeout(arguments[0], 700)")
+    assert driver.execute_script("return total") == 3
+    again.click()
+    wait_for(driver, "return total === 6")
+
+
+def test_try_on_a_telephone(driver, console, try_, telephone):
+    telephone()
+    open_page(driver, try_(PYTHON + " wave.py").url)
+    wait_for(driver, "return total > 3")
+    assert fits(driver)
+    assert driver.execute_script(
+        "return document.getElementById('send').getBoundingClientRect()"
+        ".bottom <= innerHeight")
+
+
+def test_try_with_root(driver, console, try_, tmp_path):
+    root = tmp_path / "pages"
+    root.mkdir()
+    (root / "wsuri.json").write_text('{"wsuri": "{{wsuri /try}}"}')
+    (root / "index.html").write_text("""<!doctype html><title>mine</title>
+        <link rel="icon" href="data:,"><script src="/wsrelay.js"></script>
+        <script>
+        const heard = [];
+        const relay = new WsRelay('wsuri.json', {
+            onmessage: ({ data }) => heard.push(data),
+            onopen: () => relay.send('through my own page') });
+        </script>""")
+    driver.get(try_("cat", "--root", root).url)
+    wait_for(driver, "return heard[0] === 'through my own page'")
+    assert driver.title == "mine"
+
+
+def install(tree):
+    subprocess.run([ROOT / "scripts/install", "install"], check=True,
+                   capture_output=True, env={
+                       **os.environ, "DESTDIR": str(tree), "PREFIX": "/usr",
+                       "BUILD": str(WSRELAYD.parent)})
+    return tree / "usr/share/wsrelayd/try"
+
+
+def test_what_try_prints_can_be_kept(driver, console, run, tmp_path):
+    (tmp_path / "wave.py").write_text(WAVE)
+    text = subprocess.run(
+        [WSRELAYD, "--try", PYTHON + " wave.py", "-T"], check=True,
+        capture_output=True, text=True, cwd=tmp_path).stdout
+    # What a person does: make the key, name it, name the installed page.
+    key = tmp_path / "try.key"
+    subprocess.run([WSRELAYCTL, "key", key], check=True, capture_output=True)
+    for name, value in (("secret_file", key),
+                        ("root", install(tmp_path / "tree")),
+                        ("address", "127.0.0.1:0")):
+        text, n = re.subn(r"(?m)^%s = .*$" % name, "%s = %s" % (name, value),
+                          text)
+        assert n == 1, name
+    ini = tmp_path / "kept.ini"
+    ini.write_text(text)
+    assert subprocess.run([WSRELAYD, "-c", ini, "-t"]).returncode == 0
+    process = run([*RUNNER, WSRELAYD, "-c", ini], cwd="/")
+    open_page(driver, "http://%s/" % process.find(
+        r"listen listen=try address=(\S+)"))
+    wait_for(driver, "return total > 3 && series.has('wave')")
+
+
+def test_the_page_is_where_try_says(tmp_path):
+    """-T names a directory of the installation: it holds the page."""
+    text = subprocess.run([WSRELAYD, "--try", "cat", "-T"], check=True,
+                          capture_output=True, text=True).stdout
+    root = re.search(r"(?m)^root = (.*)/share/wsrelayd/try$", text)
+    assert root, text
+    page = install(tmp_path)
+    assert (page / "index.html").read_bytes() == \
+        (ROOT / "src/relay/assets/try.html").read_bytes()
+    assert json.loads((page / "wsuri.json").read_text()) == {
+        "wsuri": "{{wsuri /try}}"}
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--try", "no-such-program-anywhere"], "no program 'no-such-program-any"),
+    (["--try", "./no-such.py"], "no program './no-such.py'"),
+    (["--try", "python3 -c 'print(1)'"], "without a shell"),
+    (["--try", 'cat "a file"'], "without a shell"),
+    (["--try", "cat; ls"], "without a shell"),
+    (["--try", ""], "COMMAND is empty"),
+    (["--try", "  "], "COMMAND is empty"),
+    (["--try", "/"], "expected a program"),
+    (["--try", "a-folder"], "no program 'a-folder'"),
+    (["--try", "cat", "--root", "no-such-dir"], "no-such-dir"),
+])
+def test_try_refuses(tmp_path, arguments, said):
+    (tmp_path / "a-folder").mkdir()
+    found = subprocess.run(
+        [WSRELAYD, *arguments], capture_output=True, text=True, cwd=tmp_path,
+        timeout=PATIENCE, env={**os.environ, **SANITIZERS,
+                               "PATH": "%s:/usr/bin:/bin" % tmp_path})
+    assert found.returncode == 1 and said in found.stderr, found.stderr
+    assert found.stdout == ""
+
+
+def test_try_leaves_nothing(try_):
+    process = try_("cat")
+    body = DIRECT.open(process.url, timeout=PATIENCE).read()
+    assert body == (ROOT / "src/relay/assets/try.html").read_bytes()
+    pid = process.process.pid
+    key, = [fd for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir()
+            if "memfd:wsrelayd-key" in os.readlink(fd)]
+    assert key.stat().st_mode & 0o777 == 0o600
+    made = [p for p in pathlib.Path("/tmp").glob("wsrelayd-try-*")
+            if p.is_dir() and '"cat"' in (p / "wsuri.json").read_text()]
+    process.stop()
+    assert made and not any(p.exists() for p in made)
