@@ -132,7 +132,8 @@ static void call_ended(struct conn *c, int error)
 	if (c->ended_called)
 		return;
 	c->ended_called = true;
-	c->cb->ended(c, error);
+	/* A broken write says more than the end of the stream behind it. */
+	c->cb->ended(c, c->error ? c->error : error);
 }
 
 /* At the end of the turn: tell the owner what could not be told at once. */
@@ -145,9 +146,9 @@ static void conn_deferred(struct deferred *d)
 		conn_free(c);
 		return;
 	}
-	if (c->error && c->state == CONN_OPEN)
+	if (c->error && c->state == CONN_OPEN && !c->ended_called)
 		call_ended(c, c->error);
-	else if (c->error)
+	else if (c->error) /* nothing goes either way any more */
 		conn_close(c);
 }
 

@@ -107,6 +107,17 @@ static void proc_gone(struct deferred *d)
 	proc_free(CONTAINER_OF(d, struct proc, deferred));
 }
 
+/* It was waited for: its owner is told, or nobody wants to know. */
+static void process_over(struct proc *p, int status)
+{
+	p->pid = -1;
+	timer_clear(p->loop, &p->timer);
+	if (p->owner)
+		p->exited(p->owner, status);
+	else
+		loop_defer(p->loop, &p->deferred, proc_gone);
+}
+
 static void pid_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct proc *p = arg;
@@ -126,14 +137,8 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 	for (int i = 0; i < 64 && p->err_event && err_read(p) > 0; i++)
 		;
 	line_out(p);
-	p->pid = -1;
-	timer_clear(p->loop, &p->timer);
-	if (p->owner)
-		p->exited(p->owner, WIFEXITED(status)
-				? WEXITSTATUS(status)
-				: 128 + WTERMSIG(status));
-	else
-		loop_defer(p->loop, &p->deferred, proc_gone);
+	process_over(p, WIFEXITED(status) ? WEXITSTATUS(status)
+					   : 128 + WTERMSIG(status));
 }
 
 static void kill_due(struct timer *t)
@@ -173,14 +178,15 @@ void proc_kill_all(struct loop *l)
 {
 	struct proc *p;
 
-	while ((p = LIST_FIRST(&l->procs))) {
-		/* proc_free takes it off. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-		if (p->pid > 0) {
-			kill(-p->pid, SIGKILL);
-			while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
-				;
-		}
-		proc_free(p);
+	/* Nobody leaves the list before the deferred work is done. */
+	LIST_FOREACH(p, &l->procs, next) {
+		if (p->pid < 0)
+			continue; /* gone, and its owner knows */
+		kill(-p->pid, SIGKILL);
+		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		event_del(p->pid_event);
+		process_over(p, 128 + SIGKILL);
 	}
 }
 

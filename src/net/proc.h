@@ -46,7 +46,7 @@ void proc_signal(struct proc *p, int signal);
  * after ms, SIGKILL after as long again, and is waited for.
  */
 void proc_release(struct proc *p, int64_t ms);
-/* SIGKILL to all of this loop that still run, and waits for them. */
+/* SIGKILL to all of this loop that still run, waits for them, tells owners. */
 void proc_kill_all(struct loop *l);
 
 #endif

@@ -43,7 +43,7 @@ struct daemon {
 	struct worker *worker; /* one, until there are more */
 	struct bound *bound;
 	size_t bound_n;
-	struct event *term, *interrupt;
+	struct event *signals[3];
 	struct timer drain, watchdog, status;
 	int64_t drain_until;
 	int64_t watchdog_ms;
@@ -422,6 +422,20 @@ static int start_timers(struct daemon *d)
 	return 0;
 }
 
+/* A terminal that is closed means the same as a manager that says stop. */
+static int catch_signals(struct daemon *d)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		d->signals[i] = evsignal_new(d->worker->loop->base, numbers[i],
+			stop_signal, d);
+		if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int start(struct daemon *d)
 {
 	struct timespec now;
@@ -439,11 +453,7 @@ static int start(struct daemon *d)
 	d->worker = worker_new(&d->shared, d->conf);
 	if (!d->worker)
 		return -1;
-	d->term = evsignal_new(d->worker->loop->base, SIGTERM, stop_signal, d);
-	d->interrupt = evsignal_new(d->worker->loop->base, SIGINT, stop_signal,
-		d);
-	if (!d->term || !d->interrupt || event_add(d->term, NULL) < 0 ||
-		event_add(d->interrupt, NULL) < 0)
+	if (catch_signals(d) < 0)
 		return -1;
 	return start_timers(d) < 0 || listen_all(d) < 0 ? -1 : 0;
 }
@@ -451,10 +461,9 @@ static int start(struct daemon *d)
 static void daemon_free(struct daemon *d)
 {
 	close_listeners(d);
-	if (d->term)
-		event_free(d->term);
-	if (d->interrupt)
-		event_free(d->interrupt);
+	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
+		if (d->signals[i])
+			event_free(d->signals[i]);
 	worker_free(d->worker);
 	admission_free(d->shared.admission);
 	conf_unref(d->conf);
@@ -508,6 +517,7 @@ int daemon_run(const struct daemon_source *source)
 		source->ready(source->data);
 	if (loop_run(d.worker->loop) == 0)
 		status = 0;
+	worker_stop(d.worker); /* what the time to drain was too short for */
 	log_stop_line(&d);
 out_log:
 	daemon_free(&d);

@@ -49,6 +49,16 @@ static void set_state(struct front *f, enum front_state to)
 	f->state = (uint8_t)to;
 }
 
+/* Bytes that wait for a backend are queued bytes like others. */
+static void count_head(struct front *f)
+{
+	atomic_size_t *queued = f->worker->loop->queued;
+
+	atomic_fetch_add_explicit(queued, f->head.n, memory_order_relaxed);
+	atomic_fetch_sub_explicit(queued, f->counted, memory_order_relaxed);
+	f->counted = f->head.n;
+}
+
 /* --- life ------------------------------------------------------------------------*/
 
 static void upgrade_free(struct front_upgrade *u)
@@ -71,6 +81,7 @@ static void front_free(struct front *f)
 	upgrade_free(&f->upgrade);
 	timer_fini(w->loop, &f->timer);
 	buf_free(&f->head);
+	count_head(f);
 	admission_leave(w->shared, &f->client);
 	TAILQ_REMOVE(&w->fronts, f, next);
 	free(f);
@@ -602,6 +613,7 @@ static void front_input(struct conn *c, uint8_t *p, size_t n)
 	} else if (f->head.n >= (size_t)f->client.listen->max_header) {
 		conn_set_reading(c, false);
 	}
+	count_head(f);
 }
 
 static void front_drained(struct conn *c)

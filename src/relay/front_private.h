@@ -50,6 +50,7 @@ struct front {
 	struct client client;
 	struct timer timer;
 	struct buf head;   /* bytes not yet understood */
+	size_t counted;    /* of head, as counted among all queued bytes */
 	size_t scanned;    /* see http_find_end */
 	struct front_upgrade upgrade;
 	struct attempt *attempt; /* while OPENING */

@@ -97,6 +97,12 @@ static void whole_free(struct pair *p, int side)
 	buf_free(b);
 }
 
+void pair_dropped(struct end *e, uint64_t n)
+{
+	if (e->pair)
+		e->pair->flow[e->side].dropped += n;
+}
+
 void pair_gone(struct end *e)
 {
 	struct pair *p = e->pair;
@@ -104,8 +110,6 @@ void pair_gone(struct end *e)
 	if (!p)
 		return; /* backend_discard */
 	assert(!pair_is_open(p)); /* it was closed by the pair before */
-	if (e->conn)
-		p->flow[e->side].dropped += e->conn->dropped;
 	p->end[e->side] = NULL;
 	if (!p->end[END_CLIENT] && !p->end[END_BACKEND])
 		pair_free(p);

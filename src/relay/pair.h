@@ -81,6 +81,8 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *e);
  * of memory and for the end of the time to drain.
  */
 void pair_abort(struct pair *p, enum reason reason);
+/* From an end: n bytes of its peer were dropped after the end. */
+void pair_dropped(struct end *e, uint64_t n);
 /* From an end: nothing of it is left, it is freed after this. */
 void pair_gone(struct end *e);
 /* The other end of e's pair. NULL once it is gone. */

@@ -232,6 +232,7 @@ static void stream_end_closed(struct conn *c)
 	struct stream_end *e = c->owner;
 
 	e->gone = true;
+	pair_dropped(&e->end, c->dropped);
 	e->end.conn = NULL;
 	free_when_over(e);
 }

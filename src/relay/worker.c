@@ -173,14 +173,11 @@ struct worker *worker_new(struct shared *s, struct conf *conf)
 	return w;
 }
 
-/* Whatever still lives is cut off. */
-void worker_free(struct worker *w)
+void worker_stop(struct worker *w)
 {
 	struct front *f, *next_front;
 	struct pair *p, *next_pair;
 
-	if (!w)
-		return;
 	proc_kill_all(w->loop);
 	for (f = TAILQ_FIRST(&w->fronts); f; f = next_front) {
 		next_front = TAILQ_NEXT(f, next);
@@ -191,6 +188,13 @@ void worker_free(struct worker *w)
 		pair_abort(p, REASON_SHUTDOWN);
 	}
 	loop_run_deferred(w->loop);
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	worker_stop(w);
 	timer_fini(w->loop, &w->tick);
 	loop_free(w->loop);
 	conf_unref(w->conf);

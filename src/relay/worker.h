@@ -66,6 +66,8 @@ void worker_accepted(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address);
 /* Ends every connection; those that wait for their request at once. */
 void worker_drain(struct worker *w);
+/* Cuts off whatever still lives. The loop must not be running. */
+void worker_stop(struct worker *w);
 /* Whether nothing is left. */
 bool worker_idle(const struct worker *w);
 /* Four unpredictable bytes for a mask (RFC 6455 section 10.3). */

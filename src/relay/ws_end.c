@@ -145,6 +145,7 @@ static void ws_end_closed(struct conn *c)
 	struct ws_end *e = c->owner;
 
 	timer_fini(e->worker->loop, &e->timer);
+	pair_dropped(&e->end, c->dropped);
 	pair_gone(&e->end);
 	ws_decoder_free(&e->decoder);
 	free(e);
