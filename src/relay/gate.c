@@ -76,6 +76,15 @@ static bool origin_allowed(const struct conf_route *route,
 	return false;
 }
 
+/* Who made the request before, on the same connection, says nothing. */
+static void forget_visitor(struct client *c)
+{
+	free(c->subject);
+	c->subject = NULL;
+	c->perm = JWT_READ_WRITE;
+	c->expire_at = JWT_NEVER;
+}
+
 enum reason gate_check_route(struct shared *s, const struct request *r,
 	struct client *c, const char **detail)
 {
@@ -83,6 +92,7 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 	enum reason reason;
 
 	*detail = NULL;
+	forget_visitor(c);
 	if (!conf_admits(&route->allow, &route->deny, &c->peer))
 		return REASON_ADDRESS;
 	reason = admission_enter_route(s, c);
@@ -90,8 +100,6 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 		return reason;
 	if (!origin_allowed(route, r))
 		return REASON_ORIGIN;
-	c->perm = JWT_READ_WRITE;
-	c->expire_at = JWT_NEVER;
 	if (route->auth == CONF_AUTH_NONE)
 		return REASON_NONE;
 	return auth_check(&(struct auth_params){
@@ -107,9 +115,7 @@ enum reason gate_check_page(struct shared *s, const struct request *r,
 	const struct conf_page *page, struct client *c, const char **detail)
 {
 	*detail = NULL;
-	free(c->subject); /* of the request before, on the same connection */
-	c->subject = NULL;
-	c->perm = JWT_READ_WRITE;
+	forget_visitor(c);
 	if (!conf_admits(&page->allow, &page->deny, &c->peer))
 		return REASON_ADDRESS;
 	if (page->auth == CONF_AUTH_NONE)
