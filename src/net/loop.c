@@ -159,6 +159,14 @@ void loop_defer(struct loop *l, struct deferred *d,
 	 */
 }
 
+void loop_undefer(struct loop *l, struct deferred *d)
+{
+	if (!d->cb)
+		return;
+	STAILQ_REMOVE(&l->deferred, d, deferred, next);
+	d->cb = NULL;
+}
+
 /* --- timers ---------------------------------------------------------------*/
 
 int timer_init(struct loop *l, struct timer *t, void (*cb)(struct timer *))

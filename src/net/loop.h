@@ -117,6 +117,8 @@ void timer_clear(struct loop *l, struct timer *t);
 /* Does cb(d) at the end of this turn; once, however often it is asked for. */
 void loop_defer(struct loop *l, struct deferred *d,
 	void (*cb)(struct deferred *));
+/* Forgets it, if it waits: its owner is about to go. */
+void loop_undefer(struct loop *l, struct deferred *d);
 /* Does at once what was deferred: for the end, when no turn will come. */
 void loop_run_deferred(struct loop *l);
 

@@ -79,6 +79,7 @@ static void front_free(struct front *f)
 		backend_cancel(f->attempt);
 	front_answer_free(f);
 	upgrade_free(&f->upgrade);
+	loop_undefer(w->loop, &f->again);
 	timer_fini(w->loop, &f->timer);
 	buf_free(&f->head);
 	count_head(f);

@@ -47,7 +47,8 @@ void front_answer_more(struct front *f)
 
 	if (f->state != FRONT_ANSWER)
 		return;
-	while (f->file_left > 0 && f->conn->queued < PART) {
+	while (f->file_left > 0 && f->conn->queued < PART &&
+		!f->conn->write_ended) {
 		size_t want = f->file_left < PART ? (size_t)f->file_left
 						  : PART;
 		ssize_t n = read(f->file, part, want);
@@ -59,6 +60,8 @@ void front_answer_more(struct front *f)
 		f->file_left -= (uint64_t)n;
 		conn_write(f->conn, part, (size_t)n);
 	}
+	if (f->conn->write_ended)
+		return; /* it broke: front_ended comes next */
 	if (f->file_left == 0 && f->conn->queued == 0) {
 		front_answer_free(f);
 		front_done(f);
