@@ -332,11 +332,6 @@ struct dial *dial_start(struct loop *l, const struct dial_params *params)
 	d->fd = -1;
 	d->params = *params;
 	d->deadline = loop_now(l) + params->timeout_ms;
-	if (params->path && strlen(params->path) >= sizeof(d->un.sun_path)) {
-		free(d);
-		errno = ENAMETOOLONG;
-		return NULL;
-	}
 	d->name = params->path ? NULL : str_dup(str_of(params->host));
 	if ((!params->path && !d->name) ||
 		timer_init(l, &d->timer, connect_timeout) < 0) {
@@ -344,11 +339,15 @@ struct dial *dial_start(struct loop *l, const struct dial_params *params)
 		free(d);
 		return NULL;
 	}
-	if (params->path) {
+	if (params->path && strlen(params->path) >= sizeof(d->un.sun_path)) {
+		dial_end(d, DIAL_REFUSED, strerror(ENAMETOOLONG));
+	} else if (params->path) {
 		d->un.sun_family = AF_UNIX;
 		strcpy(d->un.sun_path, params->path);
 		d->addrs[d->n++] = (struct addr){ .family = ADDR_UNIX };
 		dial_next(d);
+	} else if (params->port == 0) {
+		dial_end(d, DIAL_REFUSED, "there is no such port");
 	} else {
 		resolve(d);
 	}

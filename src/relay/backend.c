@@ -64,19 +64,16 @@ char *backend_query(const struct backend_params *p)
 	return out;
 }
 
-/* A port may come from a capture, so it is looked at only now. */
-static int parse_port(const char *s, uint16_t *port)
+/* A port may come from a capture, so it is looked at only now. 0: none. */
+static uint16_t parse_port(const char *s)
 {
 	unsigned long n;
 	char *end;
 
 	if (*s < '0' || *s > '9')
-		return -1;
+		return 0;
 	n = strtoul(s, &end, 10);
-	if (*end || n == 0 || n > 65535)
-		return -1;
-	*port = (uint16_t)n;
-	return 0;
+	return *end || n > 65535 ? 0 : (uint16_t)n;
 }
 
 struct dial *backend_dial(const struct backend_params *p,
@@ -99,7 +96,8 @@ struct dial *backend_dial(const struct backend_params *p,
 		host = expand(r->to.host, p->captures);
 		port = expand(r->to.port, p->captures);
 		d.host = host;
-		if (host && port && parse_port(port, &d.port) == 0)
+		d.port = port ? parse_port(port) : 0;
+		if (host && port)
 			dial = dial_start(p->worker->loop, &d);
 	}
 	free(host);
