@@ -19,6 +19,7 @@
 
 #include <event2/dns.h>
 #include <event2/event.h>
+#include <event2/thread.h>
 
 #define ALARM_NONE INT64_MAX
 
@@ -26,12 +27,14 @@ static void alarm_fired(evutil_socket_t fd, short what, void *arg);
 
 static void wake_fired(evutil_socket_t fd, short what, void *arg)
 {
+	struct loop *l = arg;
 	uint64_t n;
 
 	(void)what;
-	(void)arg;
 	if (read(fd, &n, sizeof(n)) < 0)
-		return; /* someone else's wake-up was read already */
+		return; /* this wake-up was read together with another */
+	if (l->woken)
+		l->woken(l->woken_arg);
 }
 
 static struct event_base *base_new(void)
@@ -43,7 +46,9 @@ static struct event_base *base_new(void)
 		return NULL;
 	/* Without it, epoll_ctl is called for each change of interest. */
 	if (event_config_set_flag(config,
-		    EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
+		    EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0 &&
+		/* A base is its thread's own: no lock is taken per event. */
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
 		base = event_base_new_with_config(config);
 	event_config_free(config);
 	return base;
@@ -123,13 +128,29 @@ int loop_run(struct loop *l)
 	return 0;
 }
 
-void loop_stop(struct loop *l)
+void loop_wake(struct loop *l)
 {
 	uint64_t one = 1;
 
-	atomic_store_explicit(&l->stopped, true, memory_order_release);
 	if (write(l->wake_fd, &one, sizeof(one)) < 0)
 		return; /* full: it will wake up anyway */
+}
+
+void loop_on_wake(struct loop *l, void (*woken)(void *arg), void *arg)
+{
+	l->woken = woken;
+	l->woken_arg = arg;
+}
+
+int loop_use_threads(void)
+{
+	return evthread_use_pthreads();
+}
+
+void loop_stop(struct loop *l)
+{
+	atomic_store_explicit(&l->stopped, true, memory_order_release);
+	loop_wake(l);
 }
 
 int64_t loop_now(struct loop *l)

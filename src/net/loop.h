@@ -2,7 +2,7 @@
  * loop.h: the event loop of one thread.
  *
  * A loop belongs to the thread that runs it; nothing here may be called from
- * another one but loop_stop. A turn is: wait, run what is ready,
+ * another one but loop_stop and loop_wake. A turn is: wait, run what is ready,
  * then what was deferred. Objects are freed by deferring, so that no callback
  * of the same turn meets a freed one.
  */
@@ -87,6 +87,8 @@ struct loop {
 	struct event *alarm;
 	int64_t alarm_due;
 	struct event *wake;
+	void (*woken)(void *arg);
+	void *woken_arg;
 	int wake_fd;
 	atomic_bool stopped;
 	STAILQ_HEAD(, deferred) deferred;
@@ -99,6 +101,11 @@ void loop_free(struct loop *l);
 MUST_CHECK int loop_run(struct loop *l);
 /* Any thread. The running turn is finished. */
 void loop_stop(struct loop *l);
+/* Any thread: woken(arg) is called in the loop's, soon, at least once. */
+void loop_wake(struct loop *l);
+void loop_on_wake(struct loop *l, void (*woken)(void *arg), void *arg);
+/* Once, before the first loop: the library's own locks, for many threads. */
+MUST_CHECK int loop_use_threads(void);
 
 /* Monotonic ms; read once in a turn, so that it costs nothing per message. */
 int64_t loop_now(struct loop *l);

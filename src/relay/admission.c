@@ -40,8 +40,9 @@ struct route_counts {
 struct admission {
 	struct table addresses; /* -> connections */
 	struct table tokens;    /* -> end of life, Unix ms */
-	size_t routes_n;
-	struct route_counts routes[];
+	size_t routes_n, listens_n;
+	struct route_counts *routes;   /* by route->index */
+	atomic_int_least64_t *pending; /* by place in conf->listens */
 };
 
 /* --- tables ------------------------------------------------------------------------*/
@@ -120,22 +121,28 @@ static int table_init(struct table *t)
 	return pthread_mutex_init(&t->lock, NULL) == 0 ? 0 : -1;
 }
 
-struct admission *admission_new(size_t routes)
+struct admission *admission_new(const struct conf *conf)
 {
-	struct admission *a =
-		calloc(1, sizeof(*a) + routes * sizeof(a->routes[0]));
+	struct admission *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return NULL;
+	a->routes_n = conf->routes_n;
+	a->listens_n = conf->listens_n;
+	a->routes = calloc(a->routes_n + 1, sizeof(*a->routes));
+	a->pending = calloc(a->listens_n + 1, sizeof(*a->pending));
+	if (!a->routes || !a->pending)
+		goto fail;
 	if (table_init(&a->addresses) < 0)
 		goto fail;
 	if (table_init(&a->tokens) < 0) {
 		table_free(&a->addresses);
 		goto fail;
 	}
-	a->routes_n = routes;
 	return a;
 fail:
+	free(a->routes);
+	free(a->pending);
 	free(a);
 	return NULL;
 }
@@ -146,6 +153,8 @@ void admission_free(struct admission *a)
 		return;
 	table_free(&a->addresses);
 	table_free(&a->tokens);
+	free(a->routes);
+	free(a->pending);
 	free(a);
 }
 
@@ -247,6 +256,16 @@ enum reason admission_enter_route(struct shared *s, struct client *c)
 	return REASON_NONE;
 }
 
+int64_t admission_pending(struct shared *s, const struct client *c, int by)
+{
+	size_t i = (size_t)(c->listen - c->conf->listens);
+
+	assert(i < s->admission->listens_n);
+	return atomic_fetch_add_explicit(&s->admission->pending[i], by,
+		       memory_order_relaxed) +
+		by;
+}
+
 enum reason admission_enter_process(struct shared *s,
 	const struct conf_route *r)
 {
@@ -315,13 +334,19 @@ static void release_token(struct shared *s, struct client *c)
 	c->reserved = false;
 }
 
-void admission_leave(struct shared *s, struct client *c)
+void admission_give_back(struct shared *s, struct client *c)
 {
 	release_token(s, c);
-	leave_address(s, c);
 	if (c->in_route)
 		atomic_fetch_sub_explicit(&counts(s, c->route)->connections, 1,
 			memory_order_relaxed);
+	c->in_route = false;
+}
+
+void admission_leave(struct shared *s, struct client *c)
+{
+	admission_give_back(s, c);
+	leave_address(s, c);
 	if (c->entered)
 		atomic_fetch_sub_explicit(&s->connections, 1,
 			memory_order_relaxed);

@@ -20,7 +20,7 @@ struct conf;
 struct conf_route;
 struct shared;
 
-MUST_CHECK struct admission *admission_new(size_t routes);
+MUST_CHECK struct admission *admission_new(const struct conf *conf);
 void admission_free(struct admission *a);
 
 /*
@@ -43,6 +43,17 @@ MUST_CHECK enum reason admission_enter_route(struct shared *s,
  * token, its subject and its configuration. The client is empty then.
  */
 void admission_leave(struct shared *s, struct client *c);
+/*
+ * Refused: its place in the route and its token are free again, although the
+ * connection lingers. The rest is for admission_leave.
+ */
+void admission_give_back(struct shared *s, struct client *c);
+
+/*
+ * A connection of the listener waits for a complete request (by +1), or no
+ * longer (by -1). Returns how many do now.
+ */
+int64_t admission_pending(struct shared *s, const struct client *c, int by);
 
 /* A process of a route: REASON_NONE or LIMIT_PROCESSES; gives it back. */
 MUST_CHECK enum reason admission_enter_process(struct shared *s,

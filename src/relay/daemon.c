@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -40,7 +41,9 @@ struct bound { /* one listening socket */
 struct daemon {
 	struct shared shared;
 	struct conf *conf;
-	struct worker *worker; /* one, until there are more */
+	struct loop *loop; /* the main thread's */
+	struct worker **workers;
+	size_t workers_n;
 	struct bound *bound;
 	size_t bound_n;
 	struct event *signals[3];
@@ -128,11 +131,39 @@ out:
 
 /* --- listening -----------------------------------------------------------------------*/
 
+/*
+ * WebSockets live long: what counts is how many a worker has, not whose turn
+ * it is.
+ */
+static struct worker *least_loaded(const struct daemon *d)
+{
+	struct worker *best = d->workers[0];
+	size_t least = SIZE_MAX;
+
+	for (size_t i = 0; i < d->workers_n; i++) {
+		size_t n = atomic_load_explicit(&d->workers[i]->connections,
+			memory_order_relaxed);
+
+		if (n < least) {
+			least = n;
+			best = d->workers[i];
+		}
+	}
+	return best;
+}
+
 static void accepted(void *owner, int fd, const struct addr *peer)
 {
 	struct bound *b = owner;
 
-	worker_accepted(b->daemon->worker, fd, peer, b->listen, b->address);
+	struct daemon *d = b->daemon;
+
+	if (d->workers_n == 1)
+		worker_accepted(d->workers[0], fd, peer, b->listen,
+			b->address);
+	else
+		worker_post_accepted(least_loaded(d), fd, peer, b->listen,
+			b->address);
 }
 
 static void accept_paused(void *owner, int error)
@@ -251,7 +282,7 @@ static int listen_all(struct daemon *d)
 		listener_address(b->fd, &local);
 		if (b->address->kind == LISTEN_FD)
 			know_passed(b, &local);
-		b->listener = listener_new(d->worker->loop, b->fd,
+		b->listener = listener_new(d->loop, b->fd,
 			&listener_cb, b);
 		b->fd = -1; /* taken */
 		if (!b->listener)
@@ -286,21 +317,31 @@ static void close_listeners(struct daemon *d)
 
 /* --- the end --------------------------------------------------------------------------*/
 
+static size_t connections(const struct daemon *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->workers_n; i++)
+		n += atomic_load_explicit(&d->workers[i]->connections,
+			memory_order_relaxed);
+	return n;
+}
+
 static void drain_timer(struct timer *t)
 {
 	struct daemon *d = CONTAINER_OF(t, struct daemon, drain);
-	int64_t now = loop_now(d->worker->loop);
+	int64_t now = loop_now(d->loop);
 
-	if (worker_idle(d->worker) || now >= d->drain_until)
-		loop_stop(d->worker->loop);
+	if (connections(d) == 0 || now >= d->drain_until)
+		loop_stop(d->loop);
 	else
-		timer_set(d->worker->loop, &d->drain, now + IDLE_POLL_MS);
+		timer_set(d->loop, &d->drain, now + IDLE_POLL_MS);
 }
 
 static void stop_signal(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *d = arg;
-	struct loop *l = d->worker->loop;
+	struct loop *l = d->loop;
 
 	(void)what;
 	if (d->stopping) {
@@ -310,41 +351,67 @@ static void stop_signal(evutil_socket_t sig, short what, void *arg)
 	}
 	d->stopping = true;
 	LOG(LOG_INFO, "stopping", F_INT("signal", sig),
-		F_INT("connections", d->shared.connections));
+		F_INT("connections", connections(d)));
 	service_notify("STOPPING=1");
 	close_listeners(d);
-	worker_drain(d->worker);
+	for (size_t i = 0; i < d->workers_n; i++)
+		worker_post_drain(d->workers[i]);
 	d->drain_until = loop_now(l) + d->conf->server.drain_timeout;
 	timer_set(l, &d->drain, loop_now(l));
 }
 
+/* After the workers' end: their counters are quiet. */
 static void log_stop_line(const struct daemon *d)
 {
-	const struct counters *c = &d->worker->counters;
+	uint64_t accepted = 0, opened = 0, closed = 0, messages[2] = { 0 };
 
-	LOG(LOG_INFO, "stop", F_INT("accepted", c->accepted),
-		F_INT("opened", c->opened), F_INT("closed", c->closed),
-		F_INT("client_messages", c->messages[END_CLIENT]),
-		F_INT("backend_messages", c->messages[END_BACKEND]),
+	for (size_t i = 0; i < d->workers_n; i++) {
+		const struct counters *c = &d->workers[i]->counters;
+
+		accepted += c->accepted;
+		opened += c->opened;
+		closed += c->closed;
+		for (int side = 0; side < 2; side++)
+			messages[side] += c->messages[side];
+	}
+	LOG(LOG_INFO, "stop", F_INT("accepted", accepted),
+		F_INT("opened", opened), F_INT("closed", closed),
+		F_INT("client_messages", messages[END_CLIENT]),
+		F_INT("backend_messages", messages[END_BACKEND]),
 		F_INT("log_dropped", log_dropped()));
 }
 
 /* --- running --------------------------------------------------------------------------*/
 
+/* A worker that is stuck does not tick; the manager then restarts us. */
+static bool workers_alive(const struct daemon *d)
+{
+	int64_t now = loop_now(d->loop);
+
+	for (size_t i = 0; i < d->workers_n; i++) {
+		int64_t seen = atomic_load_explicit(&d->workers[i]->tick_ms,
+			memory_order_relaxed);
+
+		if (now - seen > WORKER_TICK_MS + d->watchdog_ms)
+			return false;
+	}
+	return true;
+}
+
 static void watchdog_timer(struct timer *t)
 {
 	struct daemon *d = CONTAINER_OF(t, struct daemon, watchdog);
 
-	service_notify("WATCHDOG=1");
-	timer_set(d->worker->loop, t,
-		loop_now(d->worker->loop) + d->watchdog_ms);
+	if (workers_alive(d))
+		service_notify("WATCHDOG=1");
+	timer_set(d->loop, t,
+		loop_now(d->loop) + d->watchdog_ms);
 }
 
 static void status_timer(struct timer *t)
 {
 	struct daemon *d = CONTAINER_OF(t, struct daemon, status);
-	size_t n = atomic_load_explicit(&d->shared.connections,
-		memory_order_relaxed);
+	size_t n = connections(d);
 	char text[64];
 
 	if (n != d->status_n && !d->stopping) {
@@ -352,7 +419,7 @@ static void status_timer(struct timer *t)
 		service_notify(text);
 		d->status_n = n;
 	}
-	timer_set(d->worker->loop, t, loop_now(d->worker->loop) + STATUS_MS);
+	timer_set(d->loop, t, loop_now(d->loop) + STATUS_MS);
 }
 
 /*
@@ -409,7 +476,7 @@ static int start_log(const struct conf_server *s)
 
 static int start_timers(struct daemon *d)
 {
-	struct loop *l = d->worker->loop;
+	struct loop *l = d->loop;
 
 	if (timer_init(l, &d->drain, drain_timer) < 0 ||
 		timer_init(l, &d->watchdog, watchdog_timer) < 0 ||
@@ -428,9 +495,43 @@ static int catch_signals(struct daemon *d)
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		d->signals[i] = evsignal_new(d->worker->loop->base, numbers[i],
+		d->signals[i] = evsignal_new(d->loop->base, numbers[i],
 			stop_signal, d);
 		if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static size_t workers_wanted(const struct daemon *d)
+{
+	cpu_set_t cpus;
+	int n;
+
+	if (d->conf->server.workers > 0)
+		return (size_t)d->conf->server.workers;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return 1;
+	n = CPU_COUNT(&cpus);
+	return n > 0 ? (size_t)n : 1;
+}
+
+/* One worker runs here; more have a thread each, and we accept for them. */
+static int start_workers(struct daemon *d)
+{
+	size_t n = workers_wanted(d);
+
+	d->workers = calloc(n, sizeof(struct worker *));
+	if (!d->workers)
+		return -1;
+	while (d->workers_n < n) {
+		struct worker *w = worker_new(&d->shared, d->conf,
+			n == 1 ? d->loop : NULL);
+
+		if (!w)
+			return -1;
+		d->workers[d->workers_n++] = w;
+		if (n > 1 && worker_start(w, (unsigned)d->workers_n) < 0)
 			return -1;
 	}
 	return 0;
@@ -447,13 +548,13 @@ static int start(struct daemon *d)
 	atomic_init(&d->shared.next_id,
 		(uint64_t)now.tv_sec * 1000000 +
 			(uint64_t)now.tv_nsec / 1000);
-	d->shared.admission = admission_new(d->conf->routes_n);
+	d->shared.admission = admission_new(d->conf);
 	if (!d->shared.admission)
 		return -1;
-	d->worker = worker_new(&d->shared, d->conf);
-	if (!d->worker)
+	if (loop_use_threads() < 0)
 		return -1;
-	if (catch_signals(d) < 0)
+	d->loop = loop_new(&d->shared.queued);
+	if (!d->loop || catch_signals(d) < 0 || start_workers(d) < 0)
 		return -1;
 	return start_timers(d) < 0 || listen_all(d) < 0 ? -1 : 0;
 }
@@ -464,7 +565,10 @@ static void daemon_free(struct daemon *d)
 	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
 		if (d->signals[i])
 			event_free(d->signals[i]);
-	worker_free(d->worker);
+	for (size_t i = 0; i < d->workers_n; i++)
+		worker_free(d->workers[i]);
+	free(d->workers);
+	loop_free(d->loop);
 	admission_free(d->shared.admission);
 	conf_unref(d->conf);
 	free(d->bound);
@@ -505,7 +609,8 @@ int daemon_run(const struct daemon_source *source)
 		goto out;
 	LOG(LOG_INFO, "start", F_STR("version", VERSION),
 		F_INT("pid", getpid()), F_INT("routes", d.conf->routes_n),
-		F_INT("pages", d.conf->pages_n));
+		F_INT("pages", d.conf->pages_n),
+		F_INT("workers", workers_wanted(&d)));
 	check_fd_limit(&d);
 	if (start(&d) < 0) {
 		LOG(LOG_ERROR, "start-failed",
@@ -515,9 +620,12 @@ int daemon_run(const struct daemon_source *source)
 	service_notify("READY=1");
 	if (source->ready)
 		source->ready(source->data);
-	if (loop_run(d.worker->loop) == 0)
+	if (loop_run(d.loop) == 0)
 		status = 0;
-	worker_stop(d.worker); /* what the time to drain was too short for */
+	for (size_t i = 0; i < d.workers_n; i++) {
+		worker_join(d.workers[i]);
+		worker_stop(d.workers[i]); /* whom drain_timeout left over */
+	}
 	log_stop_line(&d);
 out_log:
 	daemon_free(&d);

@@ -39,13 +39,37 @@
 #define REFUSALS_LOGGED 20 /* per second and worker */
 
 static void front_process(struct front *f);
+static void give_way(struct front *f);
+
+/*
+ * Too many requests of this listener are incomplete: the oldest gives way. The
+ * limit counts over all workers, the oldest is this one's: a worker has about
+ * as many as the next.
+ */
+static void make_room(const struct front *newest)
+{
+	const struct conf_listen *listen = newest->client.listen;
+	struct front *f;
+
+	TAILQ_FOREACH(f, &newest->worker->fronts, next) {
+		if (f == newest || f->state != FRONT_HEAD ||
+			f->client.listen != listen ||
+			f->conn->state != CONN_OPEN)
+			continue;
+		give_way(f);
+		return;
+	}
+}
 
 static void set_state(struct front *f, enum front_state to)
 {
+	struct shared *s = f->worker->shared;
+
 	if (f->state == FRONT_HEAD)
-		f->worker->pending--;
-	if (to == FRONT_HEAD)
-		f->worker->pending++;
+		admission_pending(s, &f->client, -1);
+	if (to == FRONT_HEAD && admission_pending(s, &f->client, 1) >
+			f->client.listen->max_pending)
+		make_room(f);
 	f->state = (uint8_t)to;
 }
 
@@ -83,6 +107,8 @@ static void front_free(struct front *f)
 	timer_fini(w->loop, &f->timer);
 	buf_free(&f->head);
 	count_head(f);
+	if (f->client.conf) /* not handed over to a pair */
+		worker_left(w);
 	admission_leave(w->shared, &f->client);
 	TAILQ_REMOVE(&w->fronts, f, next);
 	free(f);
@@ -98,6 +124,7 @@ static void front_leave(struct front *f)
 {
 	set_state(f, FRONT_LEAVING);
 	timer_clear(f->worker->loop, &f->timer);
+	admission_give_back(f->worker->shared, &f->client);
 	conn_finish(f->conn, FRONT_LINGER_MS);
 }
 
@@ -121,10 +148,18 @@ static void front_timer(struct timer *t)
 {
 	struct front *f = CONTAINER_OF(t, struct front, timer);
 
-	if (f->served && f->head.n == 0)
-		conn_close(f->conn); /* idle between two requests: no news */
-	else
-		front_refuse(f, NULL, REASON_HEAD_TIMEOUT, NULL);
+	/*
+	 * Idle between two requests, or one of the spare connections that
+	 * browsers open: nobody waits for a word.
+	 */
+	if (f->head.n == 0) {
+		worker_count_reason(f->worker, f->served
+				? REASON_KEEPALIVE_TIMEOUT
+				: REASON_HEAD_TIMEOUT);
+		conn_close(f->conn);
+		return;
+	}
+	front_refuse(f, NULL, REASON_HEAD_TIMEOUT, NULL);
 }
 
 static void await_request(struct front *f)
@@ -224,6 +259,20 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 		conn_write(f->conn, out.p, out.n);
 	buf_free(&out);
 	front_leave(f);
+}
+
+/* One try to say it: lingering would keep what must be given up at once. */
+static void give_way(struct front *f)
+{
+	struct buf out = { 0 };
+	char id[CLIENT_ID_TEXT];
+
+	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
+	if (reply_refusal(&out, REASON_LIMIT_PENDING, 0,
+		    client_id(&f->client, id), false) == 0)
+		conn_write(f->conn, out.p, out.n);
+	buf_free(&out);
+	conn_close(f->conn);
 }
 
 /* --- the upgrade ---------------------------------------------------------------------*/
@@ -629,20 +678,6 @@ static const struct conn_cb front_cb = {
 	.closed = front_closed,
 };
 
-/* One try to say it: lingering would keep what must be given up at once. */
-void front_give_way(struct front *f)
-{
-	struct buf out = { 0 };
-	char id[CLIENT_ID_TEXT];
-
-	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
-	if (reply_refusal(&out, REASON_LIMIT_PENDING, 0,
-		    client_id(&f->client, id), false) == 0)
-		conn_write(f->conn, out.p, out.n);
-	buf_free(&out);
-	conn_close(f->conn);
-}
-
 void front_drain(struct front *f)
 {
 	if (f->state == FRONT_OPENING) {
@@ -656,7 +691,7 @@ void front_drain(struct front *f)
 	}
 }
 
-void front_new(struct worker *w, int fd, const struct addr *peer,
+int front_new(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address)
 {
 	struct front *f = calloc(1, sizeof(*f));
@@ -668,7 +703,7 @@ void front_new(struct worker *w, int fd, const struct addr *peer,
 		timer_fini(w->loop, &f->timer);
 		free(f);
 		worker_count_reason(w, REASON_INTERNAL);
-		return;
+		return -1;
 	}
 	conn_tune(fd, KEEPALIVE_S, 0);
 	f->worker = w;
@@ -686,14 +721,15 @@ void front_new(struct worker *w, int fd, const struct addr *peer,
 		!cidr_list_contains(&listen->trusted_proxies, peer)) {
 		front_log_refusal(f, REASON_ADDRESS, "on the socket");
 		conn_close(f->conn);
-		return;
+		return 0;
 	}
 	f->over = (uint8_t)admission_enter(w->shared, &f->client);
 	await_request(f);
 	conn_set_reading(f->conn, true);
-	return;
+	return 0;
 no_memory:
 	free(f);
 	close(fd);
 	worker_count_reason(w, REASON_INTERNAL);
+	return -1;
 }

@@ -17,13 +17,11 @@ struct conf_listen;
 struct front;
 struct worker;
 
-/* Takes the socket. Without memory it is closed and counted. */
-void front_new(struct worker *w, int fd, const struct addr *peer,
+/* Takes the socket. -1 without memory: it is closed and counted. */
+MUST_CHECK int front_new(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address);
 /* The relay stops: no further request, what is being opened is refused. */
 void front_drain(struct front *f);
-/* The oldest request that is not complete gives way. */
-void front_give_way(struct front *f);
 /* Once a second. */
 void front_log_refusals(struct worker *w);
 

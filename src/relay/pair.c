@@ -76,6 +76,7 @@ static void pair_free(struct pair *p)
 	log_close(p);
 	worker_count_reason(w, (enum reason)p->reason);
 	counter_add(&w->counters.closed, 1);
+	worker_left(w);
 	admission_leave(w->shared, &p->client);
 	TAILQ_REMOVE(&w->pairs, p, next);
 	timer_fini(w->loop, &p->timer);

@@ -1,9 +1,12 @@
 #include "relay/worker.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "codec/ws.h"
@@ -14,8 +17,6 @@
 #include "relay/front.h"
 #include "relay/front_private.h"
 #include "relay/pair.h"
-
-#define TICK_MS 1000
 
 const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT])
 {
@@ -96,39 +97,24 @@ static void worker_tick(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, tick);
 
+	atomic_store_explicit(&w->tick_ms, loop_now(w->loop),
+		memory_order_relaxed);
 	relieve_memory(w);
 	front_log_refusals(w);
-	timer_set(w->loop, &w->tick, loop_now(w->loop) + TICK_MS);
+	timer_set(w->loop, &w->tick, loop_now(w->loop) + WORKER_TICK_MS);
 }
 
 /* --- connections --------------------------------------------------------------------*/
-
-/* The oldest waiting request of a listener that has too many of them. */
-static void limit_pending(struct worker *w, const struct conf_listen *listen)
-{
-	struct front *f, *oldest = NULL;
-	int64_t n = 0;
-
-	if (w->pending < (size_t)listen->max_pending)
-		return;
-	TAILQ_FOREACH(f, &w->fronts, next) {
-		if (f->state != FRONT_HEAD || f->client.listen != listen ||
-			f->conn->state != CONN_OPEN)
-			continue;
-		if (!oldest)
-			oldest = f;
-		n++;
-	}
-	if (n >= listen->max_pending)
-		front_give_way(oldest);
-}
 
 void worker_accepted(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address)
 {
 	counter_add(&w->counters.accepted, 1);
-	limit_pending(w, listen);
-	front_new(w, fd, peer, listen, address);
+	if (!w->has_thread)
+		atomic_fetch_add_explicit(&w->connections, 1,
+			memory_order_relaxed);
+	if (front_new(w, fd, peer, listen, address) < 0)
+		worker_left(w);
 }
 
 void worker_drain(struct worker *w)
@@ -148,12 +134,153 @@ void worker_drain(struct worker *w)
 	}
 }
 
-bool worker_idle(const struct worker *w)
+void worker_left(struct worker *w)
 {
-	return TAILQ_EMPTY(&w->fronts) && TAILQ_EMPTY(&w->pairs);
+	atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
 }
 
-struct worker *worker_new(struct shared *s, struct conf *conf)
+/* --- the mailbox ---------------------------------------------------------------------*/
+
+/*
+ * What other threads may ask of a worker. Its objects are its own: nobody
+ * else touches them.
+ */
+enum mail_kind { MAIL_ACCEPTED, MAIL_DRAIN };
+
+struct mail {
+	STAILQ_ENTRY(mail) next;
+	enum mail_kind kind;
+	int fd; /* MAIL_ACCEPTED, and all below */
+	struct addr peer;
+	const struct conf_listen *listen;
+	const struct conf_address *address;
+};
+
+/* Takes m. */
+static void post(struct worker *w, struct mail *m)
+{
+	bool first;
+
+	pthread_mutex_lock(&w->mail_lock);
+	first = STAILQ_EMPTY(&w->mail);
+	STAILQ_INSERT_TAIL(&w->mail, m, next);
+	pthread_mutex_unlock(&w->mail_lock);
+	if (first)
+		loop_wake(w->loop);
+}
+
+void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
+	const struct conf_listen *listen, const struct conf_address *address)
+{
+	struct mail *m = malloc(sizeof(*m));
+
+	if (!m) {
+		close(fd);
+		return;
+	}
+	atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
+	*m = (struct mail){ .kind = MAIL_ACCEPTED, .fd = fd, .peer = *peer,
+		.listen = listen, .address = address };
+	post(w, m);
+}
+
+void worker_post_drain(struct worker *w)
+{
+	struct mail *m = malloc(sizeof(*m));
+
+	if (!m)
+		return; /* drain_timeout will end it */
+	*m = (struct mail){ .kind = MAIL_DRAIN };
+	post(w, m);
+}
+
+static struct mail *take_mail(struct worker *w)
+{
+	struct mail *m;
+
+	pthread_mutex_lock(&w->mail_lock);
+	m = STAILQ_FIRST(&w->mail);
+	if (m)
+		STAILQ_REMOVE_HEAD(&w->mail, next);
+	pthread_mutex_unlock(&w->mail_lock);
+	return m;
+}
+
+static void read_mail(void *arg)
+{
+	struct worker *w = arg;
+	struct mail *m;
+
+	while ((m = take_mail(w))) {
+		switch (m->kind) {
+		case MAIL_ACCEPTED:
+			worker_accepted(w, m->fd, &m->peer, m->listen,
+				m->address);
+			break;
+		case MAIL_DRAIN:
+			worker_drain(w);
+			break;
+		}
+		free(m);
+	}
+}
+
+/* What was posted to a worker that reads no more. */
+static void drop_mail(struct worker *w)
+{
+	struct mail *m;
+
+	while ((m = take_mail(w))) {
+		if (m->kind == MAIL_ACCEPTED)
+			close(m->fd);
+		free(m);
+	}
+}
+
+/* --- life ------------------------------------------------------------------------------*/
+
+static void *worker_run(void *arg)
+{
+	struct worker *w = arg;
+
+	if (loop_run(w->loop) < 0)
+		LOG(LOG_ERROR, "worker-failed",
+			F_STR("detail", "the event loop failed"));
+	return NULL;
+}
+
+int worker_start(struct worker *w, unsigned index)
+{
+	sigset_t all, before;
+	char name[16];
+	int error;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&w->thread, NULL, worker_run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	w->has_thread = true;
+	snprintf(name, sizeof(name), "worker-%u", index);
+	(void)pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+void worker_join(struct worker *w)
+{
+	if (!w->has_thread)
+		return;
+	loop_stop(w->loop);
+	pthread_join(w->thread, NULL);
+	w->has_thread = false;
+}
+
+struct worker *worker_new(struct shared *s, struct conf *conf,
+	struct loop *main_loop)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
@@ -162,14 +289,19 @@ struct worker *worker_new(struct shared *s, struct conf *conf)
 	w->shared = s;
 	TAILQ_INIT(&w->fronts);
 	TAILQ_INIT(&w->pairs);
-	w->loop = loop_new(&s->queued);
+	STAILQ_INIT(&w->mail);
+	pthread_mutex_init(&w->mail_lock, NULL);
+	w->loop = main_loop ? main_loop : loop_new(&s->queued);
+	w->borrowed_loop = main_loop != NULL;
 	if (!w->loop || timer_init(w->loop, &w->tick, worker_tick) < 0) {
-		loop_free(w->loop);
+		if (!main_loop)
+			loop_free(w->loop);
 		free(w);
 		return NULL;
 	}
+	loop_on_wake(w->loop, read_mail, w);
 	w->conf = conf_ref(conf);
-	timer_set(w->loop, &w->tick, loop_now(w->loop) + TICK_MS);
+	worker_tick(&w->tick);
 	return w;
 }
 
@@ -178,6 +310,7 @@ void worker_stop(struct worker *w)
 	struct front *f, *next_front;
 	struct pair *p, *next_pair;
 
+	drop_mail(w);
 	proc_kill_all(w->loop);
 	for (f = TAILQ_FIRST(&w->fronts); f; f = next_front) {
 		next_front = TAILQ_NEXT(f, next);
@@ -194,9 +327,12 @@ void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
+	worker_join(w);
 	worker_stop(w);
 	timer_fini(w->loop, &w->tick);
-	loop_free(w->loop);
+	if (!w->borrowed_loop)
+		loop_free(w->loop);
+	pthread_mutex_destroy(&w->mail_lock);
 	conf_unref(w->conf);
 	free(w);
 }

@@ -5,6 +5,7 @@
 #ifndef RELAY_WORKER_H
 #define RELAY_WORKER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@ struct conf;
 struct conf_address;
 struct conf_listen;
 struct front;
+struct mail;
 struct pair;
 
 /* One writer, the worker; readers elsewhere read relaxed. */
@@ -42,16 +44,24 @@ struct shared {
 };
 
 #define WORKER_RANDOM 4096
+#define WORKER_TICK_MS 1000
 
 struct worker {
 	struct loop *loop;
+	/* From other threads: see mailbox in worker.c. */
+	pthread_mutex_t mail_lock;
+	STAILQ_HEAD(, mail) mail;
+	atomic_size_t connections;    /* given to it, not yet gone */
+	atomic_int_least64_t tick_ms; /* when it was last seen alive */
+	pthread_t thread;
+	bool has_thread;
+	bool borrowed_loop; /* the main thread's */
 	struct shared *shared;
 	struct conf *conf; /* a reference; what new connections get */
 	TAILQ_HEAD(fronts, front) fronts; /* oldest request first */
 	TAILQ_HEAD(, pair) pairs;
 	struct counters counters;
 	struct timer tick; /* once a second: memory, refusals' log limit */
-	size_t pending; /* fronts that wait for a complete request */
 	bool draining;
 	size_t random_n; /* bytes of random left */
 	uint8_t random[WORKER_RANDOM];
@@ -59,8 +69,27 @@ struct worker {
 	unsigned refusals, refusals_hidden;
 };
 
-MUST_CHECK struct worker *worker_new(struct shared *s, struct conf *conf);
+/*
+ * The worker's loop is one of its own, or the main thread's when there is only
+ * one worker and no other thread is needed.
+ */
+MUST_CHECK struct worker *worker_new(struct shared *s, struct conf *conf,
+	struct loop *main_loop);
 void worker_free(struct worker *w);
+/* Runs it in a thread of its own. -1 with errno. */
+MUST_CHECK int worker_start(struct worker *w, unsigned index);
+/* Tells its thread to end and waits for that. */
+void worker_join(struct worker *w);
+
+/*
+ * Any thread: the worker takes the socket, or closes it when there is no
+ * memory to tell it.
+ */
+void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
+	const struct conf_listen *listen, const struct conf_address *address);
+/* Any thread: worker_drain. */
+void worker_post_drain(struct worker *w);
+
 /* Takes an accepted socket. */
 void worker_accepted(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address);
@@ -68,8 +97,8 @@ void worker_accepted(struct worker *w, int fd, const struct addr *peer,
 void worker_drain(struct worker *w);
 /* Cuts off whatever still lives. The loop must not be running. */
 void worker_stop(struct worker *w);
-/* Whether nothing is left. */
-bool worker_idle(const struct worker *w);
+/* A client connection of it is gone. */
+void worker_left(struct worker *w);
 /* Four unpredictable bytes for a mask (RFC 6455 section 10.3). */
 void worker_random(struct worker *w, uint8_t *out, size_t n);
 void worker_count_reason(struct worker *w, enum reason r);

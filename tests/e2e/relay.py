@@ -38,7 +38,8 @@ KEY = "[key lab]\nsecret_file = {dir}/secret\n"
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:halt_on_error=1:exitcode=99",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": "exitcode=99:second_deadlock_stack=1",
+    "TSAN_OPTIONS": "exitcode=99:second_deadlock_stack=1:"
+                    f"suppressions={ROOT}/tests/tsan.supp",
 }
 
 
