@@ -220,6 +220,7 @@ static int bind_all(struct daemon *d, const struct conf *conf)
 			struct bound *b = &d->bound[d->bound_n++];
 
 			b->daemon = d;
+			b->address = &l->address.v[k];
 			b->fd = bind_address(&l->address.v[k], &fds);
 			if (b->fd >= 0)
 				continue;
@@ -302,14 +303,18 @@ static void close_listeners(struct daemon *d)
 {
 	for (size_t i = 0; i < d->bound_n; i++) {
 		struct bound *b = &d->bound[i];
+		bool open = b->listener || b->fd >= 0;
 
 		listener_free(b->listener);
 		b->listener = NULL;
 		if (b->fd >= 0)
 			close(b->fd);
 		b->fd = -1;
-		/* A socket that was handed over belongs to who opened it. */
-		if (b->address && b->address != &b->passed &&
+		/*
+		 * Only once: the next daemon's may stand there by now. A socket
+		 * that was handed over belongs to who opened it.
+		 */
+		if (open && b->address != &b->passed &&
 			b->address->kind == LISTEN_UNIX)
 			(void)unlink(b->address->path);
 	}
@@ -593,6 +598,8 @@ static int prepare(struct daemon *d, const struct daemon_source *source)
 	}
 	result = assign_listens(d);
 out:
+	if (result < 0)
+		close_listeners(d); /* their addresses are first's */
 	buf_free(&errors); /* its warnings were printed by the first load */
 	conf_unref(first);
 	return result;

@@ -124,7 +124,6 @@ static void front_leave(struct front *f)
 {
 	set_state(f, FRONT_LEAVING);
 	timer_clear(f->worker->loop, &f->timer);
-	admission_give_back(f->worker->shared, &f->client);
 	conn_finish(f->conn, FRONT_LINGER_MS);
 }
 
@@ -250,6 +249,8 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	int failed;
 
 	front_log_refusal(f, reason, detail);
+	/* Before the answer: who reads it may try again at once. */
+	admission_give_back(f->worker->shared, &f->client);
 	client_id(&f->client, id);
 	if (refuse_by_close(f, reason))
 		failed = close_text(&out, f, reason, id);
@@ -421,6 +422,7 @@ static void pass_refusal(struct front *f, const struct backend_result *b)
 		.has_length = true, .length = b->body.n };
 
 	front_log_refusal(f, b->reason, b->detail);
+	admission_give_back(f->worker->shared, &f->client);
 	reply.id = client_id(&f->client, id);
 	if (b->type.n > 0 &&
 		buf_add_printf(&fields, "Content-Type: %.*s\r\n",

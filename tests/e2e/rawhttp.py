@@ -50,7 +50,7 @@ def frame(payload=b"", opcode=1, fin=True, mask=b"\1\2\3\4"):
 
 
 def connect(r, listen="main", source=None):
-    address = r.log("listen", listen=listen)[0]["address"]
+    address = r.wait_log("listen", listen=listen)["address"]
     if address.startswith("unix:"):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(PATIENCE)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import KEY, Relay, wait_for
+from relay import KEY, Relay, mint, wait_for
 
 LISTENS = """hosts = localhost relay.example 127.0.0.1
 [listen acl]
@@ -342,13 +342,29 @@ auth = none
         first.socket.close()
         first.file.close()
         r.wait_log("close")
-        wait_for(lambda: ask(r, data()).echo, "the place to be free")
         opened(stack, r, "/two")
         refused(r, 503, 1013, "limit-connections", data)
     wait_for(lambda: len(r.log("close")) == len(r.log("open")))
     with contextlib.ExitStack() as stack:   # refusals have freed their places
         opened(stack, r, "/two")
         opened(stack, r, "/two")
+
+
+def test_the_refused_take_no_place(relay):
+    """Who was turned away and stays, keeps nobody else out."""
+    r = relay("""
+[route one]
+path = /one
+backend = echo:
+max_connections = 1
+single_use = yes
+""" + KEY)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            p = stack.enter_context(Peer(r))
+            p.send(upgrade("/one"))
+            assert p.answer().word == "token-missing"
+        assert ask(r, upgrade("/one?token=" + mint("/one"))).echo
 
 
 def test_max_connections_of_the_server(relay):
@@ -374,6 +390,8 @@ def test_max_connections_per_ip(relay):
     with contextlib.ExitStack() as stack:
         opened(stack, r)
         idle = stack.enter_context(Peer(r))  # one whose request is to come
+        idle.send(head("/healthz"))
+        assert idle.answer().status == 200
         idle.send(b"GET /")
         refused(r, 429, 1013, "limit-address", data)
         opened(stack, r, source="127.0.0.2")
@@ -446,7 +464,7 @@ deny = 192.0.2.66
 path = /hold
 backend = echo:
 auth = none
-""" + KEY, server="max_connections = 2", listen="""
+""" + KEY, server="max_connections = 20", listen="""
 trusted_proxies = 127.0.0.1
 deny = 192.0.2.99
 """)
@@ -456,11 +474,11 @@ deny = 192.0.2.99
 
     bad = {"Origin": "http://evil.example"}
     with contextlib.ExitStack() as stack:
-        opened(stack, r, "/hold")
-        opened(stack, r, "/hold")
+        for _ in range(20):
+            opened(stack, r, "/hold")
         assert word("/no", "192.0.2.99", **bad) == "address"
         assert word("/no", "192.0.2.1", **bad) == "limit-connections"
-    wait_for(lambda: len(r.log("close")) == 2)
+    wait_for(lambda: len(r.log("close")) == 20)
     wait_for(lambda: word("/no", "192.0.2.1", **bad) == "not-found")
     assert word("/x", "192.0.2.66", **bad) == "address"
     assert word("/x", "192.0.2.1", **bad) == "origin"

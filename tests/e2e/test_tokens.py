@@ -61,7 +61,7 @@ def shared(tmp_path_factory):
 
 def other(path="/strict/1", **claims):
     """A token of the strict key."""
-    full = dict(iss="https://issuer.example", aud="relay",
+    full = dict(iss="https://issuer.example", aud="relay", iat=int(now()),
                 header={"kid": "other"}, secret=OTHER)
     full.update(claims)
     return mint(path, **full)
@@ -216,7 +216,7 @@ BAD = {
         "/sim/1", secret=b"?" * 32, header={"kid": None})),
     "signature changed": ("token-signature",
                           lambda: changed(mint("/sim/1"), -8)),
-    "signature cut": ("token-signature", lambda: mint("/sim/1")[:-4]),
+    "signature cut": ("token-signature", lambda: mint("/sim/1")[:-3]),
     "no signature": (MALFORMED,
                      lambda: mint("/sim/1").rsplit(".", 1)[0] + "."),
     "expired": ("token-expired", lambda: mint("/sim/1", ttl=-8)),
