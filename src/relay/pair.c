@@ -329,7 +329,7 @@ static void check_queue(struct pair *p, enum end_side from, struct end *to)
 	if (!to->conn || to->conn->queued == 0)
 		return;
 	if (to->conn->queued > limit || worker_memory_full(p->worker))
-		pause_side(p, from, PAIR_PAUSED_QUEUE);
+		pause_side(p, (int)from, PAIR_PAUSED_QUEUE);
 }
 
 void pair_input(struct end *from_end, const struct piece *piece)
