@@ -12,10 +12,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -509,13 +511,15 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 	shut_when_empty(c);
 }
 
-/* FINISHING: it may take as long as it makes progress. */
+/* It may take as long as it makes progress. */
 static void conn_timer(struct timer *t)
 {
 	struct conn *c = CONTAINER_OF(t, struct conn, timer);
-	int64_t due = c->sent_ms + c->linger_ms;
+	int64_t due;
 
-	if (c->state == CONN_FINISHING && loop_now(c->loop) < due)
+	conn_note_progress(c);
+	due = c->sent_ms + c->linger_ms;
+	if (loop_now(c->loop) < due)
 		timer_set(c->loop, &c->timer, due);
 	else
 		conn_close(c);
@@ -541,6 +545,32 @@ bool conn_vanished(const struct conn *c, int64_t ms)
 	 */
 	return (info.tcpi_retransmits > 1 || info.tcpi_probes > 1) &&
 		info.tcpi_last_ack_recv > ms;
+}
+
+int64_t conn_arrived_ago(const struct conn *c)
+{
+	struct tcp_info info;
+	socklen_t n = sizeof(info);
+	int unsent;
+
+	if (ioctl(c->fd, SIOCOUTQ, &unsent) < 0)
+		return INT64_MAX;
+	if (unsent > 0)
+		return -1;
+	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+		return INT64_MAX;
+	return info.tcpi_last_ack_recv;
+}
+
+void conn_note_progress(struct conn *c)
+{
+	int unsent;
+
+	/* A pipe has no such number. */
+	if (ioctl(c->fd, SIOCOUTQ, &unsent) < 0 || unsent == c->unsent)
+		return;
+	c->unsent = unsent;
+	c->sent_ms = loop_now(c->loop);
 }
 
 void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms)

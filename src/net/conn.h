@@ -77,6 +77,7 @@ struct conn {
 	struct event *wevent; /* of wfd, where it differs */
 	int fd, wfd;
 	int error; /* of a failed write, until ended has been called */
+	int unsent; /* bytes in the kernel, when last looked at */
 	uint8_t state;
 	uint8_t watch;       /* EV_READ, EV_WRITE as asked of libevent */
 	bool reading;        /* wanted by the owner */
@@ -127,6 +128,14 @@ void conn_close(struct conn *c);
  * being read.
  */
 bool conn_vanished(const struct conn *c, int64_t ms);
+/*
+ * How long ago the peer's kernel took the last of what was sent; -1: some of
+ * it is under way still (a slow line: the kernel holds megabytes that our
+ * queue knows nothing of), INT64_MAX: nobody can say.
+ */
+int64_t conn_arrived_ago(const struct conn *c);
+/* Bytes that leave the kernel are progress in sending, too: see sent_ms. */
+void conn_note_progress(struct conn *c);
 /* TCP_NODELAY; keepalive; user_timeout_ms 0 = none. Not for pipes. */
 void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms);
 

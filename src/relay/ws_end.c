@@ -30,6 +30,7 @@ struct ws_end {
 	struct timer timer;
 	int64_t ping_ms; /* when the ping under way left us, 0 = none is */
 	bool ping_queued; /* it waits behind other bytes: its clock stands */
+	bool ping_arrived; /* ping_ms is when it left the kernel, too */
 	bool reading;
 	bool close_came;  /* the peer's close frame */
 	bool ended;       /* the peer's stream is over */
@@ -279,14 +280,42 @@ static void ws_end_drained(struct conn *c)
 		pair_drained(&e->end);
 }
 
-static void ping_failed(struct ws_end *e)
+static void ping_failed(struct ws_end *e, bool vanished)
 {
 	struct ending why = { .reason = REASON_PING_TIMEOUT };
 
 	if (e->end.side == END_BACKEND)
 		why.code = WS_CODE_INTERNAL_ERROR; /* for the browser */
-	e->ended = true; /* a close frame would reach nobody */
+	e->ended = vanished; /* a close frame would reach nobody */
 	pair_ended(e->end.pair, e->end.side, &why);
+}
+
+/*
+ * The answer is late. But megabytes may lie in the kernel in front of the
+ * ping, which a slow line takes longer for: the clock starts when it has
+ * arrived. When to look again; 0: it is over.
+ */
+static int64_t ping_late(struct ws_end *e, int64_t now)
+{
+	int64_t timeout = e->route->ping_timeout;
+	int64_t ago = conn_arrived_ago(e->end.conn);
+
+	if (ago < 0) {
+		if (conn_vanished(e->end.conn,
+			    e->route->ping_interval + timeout)) {
+			ping_failed(e, true);
+			return 0;
+		}
+		e->ping_ms = now;
+		return now + timeout;
+	}
+	if (!e->ping_arrived && ago < timeout) {
+		e->ping_arrived = true;
+		e->ping_ms = now - ago;
+		return e->ping_ms + timeout;
+	}
+	ping_failed(e, false);
+	return 0;
 }
 
 /* When to look again; 0: it is over. */
@@ -303,7 +332,7 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 	 */
 	if (waiting && (!e->reading || e->ping_queued)) {
 		if (conn_vanished(c, r->ping_interval + r->ping_timeout)) {
-			ping_failed(e);
+			ping_failed(e, true);
 			return 0;
 		}
 		return now + r->ping_timeout;
@@ -313,15 +342,14 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 		return life + r->ping_interval;
 	}
 	if (waiting) {
-		if (now - e->ping_ms >= r->ping_timeout) {
-			ping_failed(e);
-			return 0;
-		}
+		if (now - e->ping_ms >= r->ping_timeout)
+			return ping_late(e, now);
 		return e->ping_ms + r->ping_timeout;
 	}
 	if (now - c->read_ms < r->ping_interval)
 		return c->read_ms + r->ping_interval;
 	send_control(e, WS_PING, NULL, 0);
+	e->ping_arrived = false;
 	if (c->queued > 0)
 		e->ping_queued = true;
 	else
@@ -329,13 +357,15 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 	return now + r->ping_timeout;
 }
 
-/* CLOSING may take as long as queued bytes still leave. */
+/* CLOSING may take as long as bytes still leave, ours or the kernel's. */
 static void close_check(struct ws_end *e, int64_t now)
 {
 	struct conn *c = e->end.conn;
-	int64_t due = c->sent_ms + e->route->close_timeout;
+	int64_t due;
 
-	if (c->queued > 0 && now < due) {
+	conn_note_progress(c);
+	due = c->sent_ms + e->route->close_timeout;
+	if (now < due) {
 		timer_set(e->worker->loop, &e->timer, due);
 		return;
 	}
