@@ -252,6 +252,7 @@ class Client(Wire):
                        (x.split(":", 1) for x in lines[1:] if x)}
         if self.status != 101:
             self.body = self.rest()
+            self.close()
         return self.status
 
     def upgraded(self):
