@@ -76,7 +76,10 @@ FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
 
 
 def parse_line(line):
-    """One log line as a dict, its event under 'event'."""
+    """One log line, text or JSON, as a dict of strings, its event under
+    'event'."""
+    if line.startswith("{"):
+        return {k: str(v) for k, v in json.loads(line).items()}
     m = re.match(r"(?:<\d>)?(\S+Z) (\w+) (\S+)(.*)", line)
     if not m:
         return None
