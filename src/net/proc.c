@@ -122,6 +122,7 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct proc *p = arg;
 	int status = 0;
+	pid_t got;
 
 	(void)fd;
 	(void)what;
@@ -130,8 +131,10 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 	 * for until waitpid has returned the number is nobody else's.
 	 */
 	kill(-p->pid, SIGTERM);
-	if (waitpid(p->pid, &status, WNOHANG) != p->pid)
+	got = waitpid(p->pid, &status, WNOHANG);
+	if (got == 0 || (got < 0 && errno != ECHILD))
 		return;
+	/* ECHILD: someone else has waited for it; it is gone all the same. */
 	event_del(p->pid_event);
 	/* Its last words are in the pipe; a grandchild may hold it open. */
 	for (int i = 0; i < 64 && p->err_event && err_read(p) > 0; i++)

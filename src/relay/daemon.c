@@ -314,7 +314,7 @@ static void close_listeners(struct daemon *d)
 		 * Only once: the next daemon's may stand there by now. A socket
 		 * that was handed over belongs to who opened it.
 		 */
-		if (open && b->address != &b->passed &&
+		if (open && b->address && b->address != &b->passed &&
 			b->address->kind == LISTEN_UNIX)
 			(void)unlink(b->address->path);
 	}
@@ -611,6 +611,8 @@ int daemon_run(const struct daemon_source *source)
 	int status = 1;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* Ignored is inherited, and then no child could be waited for. */
+	signal(SIGCHLD, SIG_DFL);
 	raise_fd_limit(&d);
 	if (prepare(&d, source) < 0 || start_log(&d.conf->server) < 0)
 		goto out;
