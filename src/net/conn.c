@@ -138,6 +138,17 @@ static void call_ended(struct conn *c, int error)
 	c->cb->ended(c, c->error ? c->error : error);
 }
 
+/*
+ * The peer has closed without reading all: what it said before that is in our
+ * kernel still. It is read, wanted or not, and then the error is found there:
+ * no more will come than what a receive buffer holds.
+ */
+static bool has_last_words(const struct conn *c)
+{
+	return (c->error == EPIPE || c->error == ECONNRESET) &&
+		c->state == CONN_OPEN && !c->read_ended;
+}
+
 /* At the end of the turn: tell the owner what could not be told at once. */
 static void conn_deferred(struct deferred *d)
 {
@@ -148,10 +159,15 @@ static void conn_deferred(struct deferred *d)
 		conn_free(c);
 		return;
 	}
-	if (c->error && c->state == CONN_OPEN && !c->ended_called)
+	if (!c->error || has_last_words(c)) {
+		/* Nothing waits any more, so nobody has to wait for that. */
+		if (c->state == CONN_OPEN && c->cb->drained)
+			c->cb->drained(c);
+	} else if (c->state == CONN_OPEN && !c->ended_called) {
 		call_ended(c, c->error);
-	else if (c->error) /* nothing goes either way any more */
+	} else { /* nothing goes either way any more */
 		conn_close(c);
+	}
 }
 
 /* --- what libevent watches --------------------------------------------------*/
@@ -166,7 +182,7 @@ static void conn_update(struct conn *c)
 
 	if (c->state == CONN_CLOSED)
 		return;
-	if (c->reading && !c->read_ended)
+	if ((c->reading || has_last_words(c)) && !c->read_ended)
 		want |= EV_READ;
 	if (c->queued > 0 && !c->write_ended)
 		want |= EV_WRITE;
@@ -217,8 +233,8 @@ static void write_failed(struct conn *c, int error)
 		c->wfd = -1;
 	} else {
 		c->error = error;
-		loop_defer(c->loop, &c->deferred, conn_deferred);
 	}
+	loop_defer(c->loop, &c->deferred, conn_deferred);
 	conn_update(c);
 	shut_when_empty(c);
 }

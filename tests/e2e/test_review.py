@@ -57,3 +57,50 @@ auth = none
     before = cpu(r)
     time.sleep(1)
     assert cpu(r) - before < 0.5
+
+
+def test_program_closes_its_input(relay, tmp_path):
+    """What waits for it is dropped, and the client is read again."""
+    program(tmp_path, """
+import os, sys, time
+sys.stdin.readline()
+os.close(0)
+print("closed", flush=True)
+time.sleep(60)
+""")
+    r = relay(exec_route("").replace("{dir}", str(tmp_path)))
+    c = Client(r, "/exec")
+    for _ in range(40):
+        c.send(TEXT, "x" * 100000)
+    assert c.recv().text == "closed"
+    c.send_close(1000)
+    assert c.recv().code == 1000
+
+
+def test_last_words_of_a_backend_that_hears_no_more(relay):
+    """It has closed, and a client that speaks on gets it reset: what had
+    arrived before that is delivered all the same."""
+    with Server() as s:
+        r = relay(tcp_route(s.port, "queue_limit = 64K"))
+        c = Client(r, "/tcp", rcvbuf=4096)
+        b = s.accept()
+        # What its own kernel still holds is lost when it is reset.
+        kept = 65536
+        b.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kept // 2)
+        b.sock.settimeout(1)
+        total = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                total += b.sock.send(bytes(65536))
+        assert total > 10 * kept
+        b.close()
+        for _ in range(3):  # the first gets the reset, the next finds it
+            c.send(BINARY, b"still there?")
+            time.sleep(0.1)
+        got = 0
+        while (f := c.frame()).opcode != CLOSE:
+            got += len(f.payload)
+        assert got >= total - 2 * kept
+        assert f.code == 1011
+        c.send_close(1000)
+        r.wait_log("close", reason="backend-reset")
