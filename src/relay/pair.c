@@ -205,6 +205,12 @@ void pair_abort(struct pair *p, enum reason reason)
 
 /* --- limits ----------------------------------------------------------------------*/
 
+/* Who is read for what comes from a side: echo has it from the client. */
+static int source_of(const struct pair *p, int side)
+{
+	return p->end[side]->conn ? side : other_side(side);
+}
+
 static void pause_side(struct pair *p, int side, uint8_t why)
 {
 	struct pair_flow *f = &p->flow[side];
@@ -329,7 +335,7 @@ static void check_queue(struct pair *p, enum end_side from, struct end *to)
 	if (!to->conn || to->conn->queued == 0)
 		return;
 	if (to->conn->queued > limit || worker_memory_full(p->worker))
-		pause_side(p, (int)from, PAIR_PAUSED_QUEUE);
+		pause_side(p, source_of(p, (int)from), PAIR_PAUSED_QUEUE);
 }
 
 void pair_input(struct end *from_end, const struct piece *piece)
@@ -387,7 +393,8 @@ void pair_drained(struct end *e)
 	struct pair *p = e->pair;
 
 	if (pair_is_open(p))
-		resume_side(p, other_side(e->side), PAIR_PAUSED_QUEUE);
+		resume_side(p, source_of(p, other_side(e->side)),
+			PAIR_PAUSED_QUEUE);
 }
 
 /* --- the beginning -----------------------------------------------------------------*/

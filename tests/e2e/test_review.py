@@ -77,6 +77,28 @@ time.sleep(60)
     assert c.recv().code == 1000
 
 
+def test_echo_with_a_rate_is_bounded(relay):
+    """Whoever sends but does not read is read no more, rate or no rate."""
+    r = relay("""
+[route echo]
+path = /echo
+backend = echo:
+auth = none
+message_rate = 8
+queue_limit = 64K
+ping_interval = 1h
+""")
+    c = Client(r, "/echo", rcvbuf=4096)
+    c.sock.settimeout(2)
+    sent = 0
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError):
+        while time.monotonic() - begin < 8:
+            c.send(BINARY, bytes(200000))
+            sent += 200000
+    c.close()
+
+
 def test_last_words_of_a_backend_that_hears_no_more(relay):
     """It has closed, and a client that speaks on gets it reset: what had
     arrived before that is delivered all the same."""
