@@ -198,9 +198,13 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *why)
 void pair_abort(struct pair *p, enum reason reason)
 {
 	pair_ended(p, END_CLIENT, &(struct ending){ .reason = reason });
-	for (int side = 0; side < 2; side++)
-		if (p->end[side] && p->end[side]->conn)
-			conn_close(p->end[side]->conn);
+	for (int side = 0; side < 2; side++) {
+		struct conn *c = p->end[side] ? p->end[side]->conn : NULL;
+
+		/* For memory it is enough that what is queued goes. */
+		if (c && (c->queued > 0 || reason != REASON_MEMORY))
+			conn_close(c);
+	}
 }
 
 /* --- limits ----------------------------------------------------------------------*/
