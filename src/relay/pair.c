@@ -257,6 +257,17 @@ static void rate_take(struct pair *p, const struct piece *piece)
 	timer_set(p->worker->loop, &r->timer, now + wait);
 }
 
+/* Who is not read can't be called idle: what it says waits in the kernel. */
+static int64_t idle_due(const struct pair *p, enum end_side side,
+	int64_t timeout)
+{
+	const struct pair_flow *f = &p->flow[side];
+
+	if (timeout == 0)
+		return INT64_MAX;
+	return (f->paused ? loop_now(p->worker->loop) : f->last_ms) + timeout;
+}
+
 /* The next time that anything can be over. */
 static void pair_check(struct pair *p)
 {
@@ -266,13 +277,8 @@ static void pair_check(struct pair *p)
 		enum reason reason;
 	} ends[] = {
 		{ p->expires_ms, (enum reason)p->expires_as },
-		{ r->idle_timeout ? p->flow[END_CLIENT].last_ms +
-				r->idle_timeout
-				  : INT64_MAX,
-			REASON_IDLE },
-		{ r->backend_idle_timeout ? p->flow[END_BACKEND].last_ms +
-				r->backend_idle_timeout
-					  : INT64_MAX,
+		{ idle_due(p, END_CLIENT, r->idle_timeout), REASON_IDLE },
+		{ idle_due(p, END_BACKEND, r->backend_idle_timeout),
 			REASON_BACKEND_IDLE },
 	};
 	int64_t now = loop_now(p->worker->loop);

@@ -99,6 +99,20 @@ ping_interval = 1h
     c.close()
 
 
+def test_who_is_not_read_is_not_idle(relay):
+    with Server() as s:
+        r = relay(tcp_route(s.port, "idle_timeout = 700ms\nqueue_limit = 64K"))
+        c = Client(r, "/tcp")
+        b = s.accept()
+        total, part = 40 << 20, bytes(1 << 20)
+        sender = Background(lambda: [c.send(BINARY, part) for _ in range(40)])
+        time.sleep(2.5)  # several times the timeout; nothing is read
+        for _ in range(total >> 20):
+            b.exactly(1 << 20)
+        sender.done()
+        c.closed(1001, "idle")
+
+
 def test_last_words_of_a_backend_that_hears_no_more(relay):
     """It has closed, and a client that speaks on gets it reset: what had
     arrived before that is delivered all the same."""
