@@ -147,6 +147,10 @@ static void front_timer(struct timer *t)
 {
 	struct front *f = CONTAINER_OF(t, struct front, timer);
 
+	if (f->state == FRONT_ANSWER) {
+		front_answer_check(f);
+		return;
+	}
 	/*
 	 * Idle between two requests, or one of the spare connections that
 	 * browsers open: nobody waits for a word.

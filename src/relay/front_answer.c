@@ -68,6 +68,21 @@ void front_answer_more(struct front *f)
 	}
 }
 
+/* Whoever reads nothing of its answer would keep its place for ever. */
+void front_answer_check(struct front *f)
+{
+	int64_t due;
+
+	conn_note_progress(f->conn);
+	due = f->conn->sent_ms + f->client.listen->keepalive_timeout;
+	if (loop_now(f->worker->loop) < due) {
+		timer_set(f->worker->loop, &f->timer, due);
+		return;
+	}
+	front_log_refusal(f, REASON_CLIENT_GONE, "it does not read its answer");
+	conn_close(f->conn);
+}
+
 static void send_answer(struct front *f, const struct request *r,
 	const struct reply *reply, struct str body)
 {
@@ -75,6 +90,9 @@ static void send_answer(struct front *f, const struct request *r,
 	bool head = str_eq(r->head.method, STR("HEAD"));
 
 	front_set_answering(f);
+	timer_set(f->worker->loop, &f->timer,
+		loop_now(f->worker->loop) +
+			f->client.listen->keepalive_timeout);
 	f->close_after = reply->close;
 	if (reply_head(&out, reply) < 0 ||
 		(!head && buf_add_str(&out, body) < 0)) {

@@ -16,6 +16,8 @@ void front_answer(struct front *f, const struct request *r,
 void front_answer_health(struct front *f, const struct request *r);
 /* The queue has room again. */
 void front_answer_more(struct front *f);
+/* keepalive_timeout has passed: gives it up when nobody reads it. */
+void front_answer_check(struct front *f);
 void front_answer_free(struct front *f);
 int64_t front_unix_ms(void);
 

@@ -99,6 +99,40 @@ ping_interval = 1h
     c.close()
 
 
+def test_unread_answer_is_given_up(relay, tmp_path):
+    (tmp_path / "big").write_bytes(bytes(20 << 20))
+    r = relay(f"""
+[page files]
+path = /
+root = {tmp_path}
+""", listen="keepalive_timeout = 500ms")
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", r.port))
+    s.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    r.wait_log("refuse", reason="client-gone", patience=10)
+    s.close()
+
+
+def test_slow_answer_is_not_given_up(relay, tmp_path):
+    (tmp_path / "big").write_bytes(bytes(12 << 20))
+    r = relay(f"""
+[page files]
+path = /
+root = {tmp_path}
+""", listen="keepalive_timeout = 500ms")
+    s = r.socket()
+    s.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    got, begin = 0, time.monotonic()
+    while got < 12 << 20:
+        data = s.recv(1 << 16)
+        assert data, got
+        got += len(data)
+        time.sleep(0.02)
+    assert time.monotonic() - begin > 1
+    s.close()
+
+
 def test_who_is_not_read_is_not_idle(relay):
     with Server() as s:
         r = relay(tcp_route(s.port, "idle_timeout = 700ms\nqueue_limit = 64K"))
