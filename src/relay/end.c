@@ -19,3 +19,10 @@ uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room)
 {
 	return data == c->loop->scratch ? LOOP_HEADROOM : room;
 }
+
+void end_hold(struct end *e, struct loop *l, size_t n)
+{
+	atomic_fetch_add_explicit(l->queued, n, memory_order_relaxed);
+	atomic_fetch_sub_explicit(l->queued, e->held, memory_order_relaxed);
+	e->held = n;
+}

@@ -19,6 +19,7 @@
 
 struct conn;
 struct end;
+struct loop;
 struct pair;
 
 /* A message or a part of one. A borrowed view; its bytes may be changed. */
@@ -55,6 +56,12 @@ void end_send_headed(struct conn *c, const uint8_t *head, size_t head_n,
  */
 uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room);
 
+/*
+ * An end says how many bytes it keeps of a message that is not finished: they
+ * count among all that are queued in the relay.
+ */
+void end_hold(struct end *e, struct loop *l, size_t n);
+
 enum end_side { END_CLIENT, END_BACKEND };
 
 struct end {
@@ -63,6 +70,7 @@ struct end {
 	struct conn *conn; /* NULL: built in */
 	uint8_t side;      /* enum end_side */
 	bool whole;        /* takes whole messages only */
+	size_t held;       /* bytes of an unfinished message, see end_hold */
 };
 
 #endif

@@ -129,12 +129,10 @@ static void flush_client(struct stream_end *e)
 		conn_flush(client->conn);
 }
 
-static void stream_end_input(struct conn *c, uint8_t *p, size_t n)
+static void take_read(struct stream_end *e, uint8_t *p, size_t n)
 {
-	struct stream_end *e = c->owner;
 	size_t used;
 
-	e->heard = true;
 	if (e->rest.n == 0) {
 		used = take(e, p, n);
 		if (e->closing || used == n)
@@ -157,6 +155,15 @@ static void stream_end_input(struct conn *c, uint8_t *p, size_t n)
 no_memory:
 	pair_ended(e->end.pair, END_BACKEND,
 		&(struct ending){ .reason = REASON_INTERNAL });
+}
+
+static void stream_end_input(struct conn *c, uint8_t *p, size_t n)
+{
+	struct stream_end *e = c->owner;
+
+	e->heard = true;
+	take_read(e, p, n);
+	end_hold(&e->end, e->worker->loop, e->rest.n);
 }
 
 static void stream_end_drained(struct conn *c)
@@ -222,6 +229,7 @@ static void free_when_over(struct stream_end *e)
 	if (!e->gone || e->proc)
 		return;
 	timer_fini(e->worker->loop, &e->timer);
+	end_hold(&e->end, e->worker->loop, 0);
 	pair_gone(&e->end);
 	buf_free(&e->rest);
 	free(e);

@@ -62,6 +62,8 @@ static size_t pair_queued(const struct pair *p)
 	for (int side = 0; side < 2; side++) {
 		if (p->end[side] && p->end[side]->conn)
 			n += p->end[side]->conn->queued;
+		if (p->end[side])
+			n += p->end[side]->held;
 		n += p->flow[side].whole.n;
 	}
 	return n;

@@ -174,3 +174,18 @@ def test_last_words_of_a_backend_that_hears_no_more(relay):
         assert f.code == 1011
         c.send_close(1000)
         r.wait_log("close", reason="backend-reset")
+
+
+def test_unfinished_messages_are_counted(relay):
+    """Beginnings of messages from many backends are memory like any other."""
+    n, part = 12, 1 << 20
+    with Server() as s:
+        r = relay(tcp_route(s.port).replace("raw", "line"),
+                  server="max_memory = 4M\nworkers = 1")
+        clients, backends = [], []
+        with contextlib.suppress(AssertionError):  # refused: memory is full
+            for _ in range(n):
+                clients.append(Client(r, "/tcp"))
+                backends.append(s.accept())
+                backends[-1].write(b"x" * part)
+        r.wait_log("close", reason="memory")
