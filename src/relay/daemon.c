@@ -564,9 +564,22 @@ static int start(struct daemon *d)
 	return start_timers(d) < 0 || listen_all(d) < 0 ? -1 : 0;
 }
 
+/*
+ * When nobody handles them any more, signals would kill us on our way out, and
+ * what has stopped in order would look like a crash.
+ */
+static void block_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
 static void daemon_free(struct daemon *d)
 {
 	close_listeners(d);
+	block_signals();
 	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
 		if (d->signals[i])
 			event_free(d->signals[i]);

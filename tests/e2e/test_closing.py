@@ -714,6 +714,18 @@ def test_second_sigterm_ends_at_once(relay):
     stuck[0].close()
 
 
+def test_any_number_of_signals_is_an_orderly_end(relay):
+    """One that comes while the daemon is leaving already does not kill it."""
+    p = Pair(relay)
+    p.c.close()
+    p.b.close()
+    while p.r.process.poll() is None:
+        p.r.kill(signal.SIGTERM)
+        p.r.kill(signal.SIGINT)
+    p.r.stop()
+    assert p.r.log("stop")
+
+
 def test_sigterm_with_nobody_there_ends_at_once(relay):
     r = relay(route("echo:"))
     start = time.monotonic()
