@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static enum ctl_status run_key(const char *file, int argc, char **argv)
 
 	(void)file;
 	if (argc > 2 || (argc == 2 && argv[1][0] == '-' && argv[1][1])) {
-		ctl_complain("usage: wsrelayctl key [FILE]");
+		ctl_complain("usage: wsrelayctl key [FILE | -]");
 		return CTL_USAGE;
 	}
 	if (ctl_random_text(line, JWT_SECRET_MIN) < 0) {
@@ -111,7 +112,27 @@ static const char help[] =
 	"           [--param NAME]\n"
 	"       wsrelayctl [-c FILE] token --show - [--path PATH]\n"
 	"       wsrelayctl key [FILE | -]\n"
-	"       wsrelayctl -h | -V\n";
+	"       wsrelayctl -h | -V\n"
+	"\n"
+	"  -c FILE   where the keys are (" CTL_DEFAULT_FILE ")\n"
+	"  token     make a token, or with --url a whole wsuri\n"
+	"  token --show -\n"
+	"            explain one that is read from standard input\n"
+	"  key       make a secret file\n"
+	"  -V        print the version\n"
+	"  -h        print this\n";
+
+static const struct option longs[] = {
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool asks_for_help(const char *argument)
+{
+	return argument && (strcmp(argument, "-h") == 0 ||
+		strcmp(argument, "--help") == 0);
+}
 
 /* "eyJ" is how '{"' begins in base64url; two dots make it a token. */
 static bool looks_like_token(const char *argument)
@@ -141,7 +162,7 @@ int main(int argc, char **argv)
 			ctl_complain(CTL_NO_ARGUMENTS);
 			return CTL_USAGE;
 		}
-	while ((c = getopt(argc, argv, "+c:hV")) != -1) {
+	while ((c = getopt_long(argc, argv, "+c:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			file = optarg;
@@ -156,6 +177,10 @@ int main(int argc, char **argv)
 			fputs(help, stderr);
 			return CTL_USAGE;
 		}
+	}
+	if (optind < argc && asks_for_help(argv[optind + 1])) {
+		fputs(help, stdout);
+		return CTL_OK;
 	}
 	for (size_t i = 0; optind < argc && i < ARRAY_SIZE(commands); i++)
 		if (strcmp(argv[optind], commands[i].name) == 0) {

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +83,9 @@ static int path_set(struct ctl_token_options *o, const char *text)
 	return 0;
 }
 
-static int token_option_set(struct ctl_token_options *o, int c, int index)
+/* argument: the option as it was written. */
+static int token_option_set(struct ctl_token_options *o, int c, int index,
+	const char *argument)
 {
 	switch (c) {
 	case 0: /* the first of token_longs are conf_options */
@@ -113,7 +114,13 @@ static int token_option_set(struct ctl_token_options *o, int c, int index)
 			return 0;
 		ctl_complain(CTL_NO_ARGUMENTS);
 		return -1;
-	default: /* getopt_long has complained */
+	case ':':
+		ctl_complain("%s: its value is missing", argument);
+		return -1;
+	default:
+		ctl_complain("%s: there is no such option; see wsrelayctl "
+			     "token --help",
+			argument);
 		return -1;
 	}
 }
@@ -132,8 +139,8 @@ static int token_options_read(
 			return -1;
 	}
 	optind = 0; /* a new scan, with glibc */
-	while ((c = getopt_long(argc, argv, "c:", token_longs, &index)) != -1)
-		if (token_option_set(o, c, index) < 0)
+	while ((c = getopt_long(argc, argv, ":c:", token_longs, &index)) != -1)
+		if (token_option_set(o, c, index, argv[optind - 1]) < 0)
 			return -1;
 	if (optind < argc) {
 		ctl_complain(CTL_NO_ARGUMENTS);
@@ -199,6 +206,18 @@ static int minted_check(struct str token, const struct jwt_key *key,
 	return -1;
 }
 
+static void complain_of_ttl(int64_t max_ttl_ms)
+{
+	const struct conf_page most = { .token_ttl = max_ttl_ms };
+	struct buf b = { 0 };
+
+	if (value_format(&b, keys_find(SECTION_PAGE, STR("token_ttl")), &most,
+		    0) == 0)
+		ctl_complain("--ttl is longer than the key's max_ttl, %.*s",
+			(int)b.n, (const char *)b.p);
+	buf_free(&b);
+}
+
 /* What the INI file's keys cannot check; also fits the claims to the key. */
 static int claims_check(struct ctl_token_options *o, const struct jwt_key *key)
 {
@@ -206,9 +225,7 @@ static int claims_check(struct ctl_token_options *o, const struct jwt_key *key)
 
 	if (o->page.token_ttl > key->max_ttl_ms) {
 		if (o->ttl_given) {
-			ctl_complain("--ttl is longer than the key's max_ttl, "
-				     "%" PRId64 " ms",
-				key->max_ttl_ms);
+			complain_of_ttl(key->max_ttl_ms);
 			return -1;
 		}
 		o->page.token_ttl = key->max_ttl_ms;

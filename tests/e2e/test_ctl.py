@@ -146,7 +146,7 @@ def test_max_ttl(ini):
     assert payload["exp"] == payload["iat"] + 30
     verify(mint(file, "--ttl", "30s"))
     done = ctl("-c", file, "token", "--path", "/a", "--ttl", "31s", status=1)
-    assert "max_ttl" in done.stderr and done.stdout == ""
+    assert "max_ttl, 30s" in done.stderr and done.stdout == ""
 
 
 @pytest.mark.parametrize("args, says", [
@@ -166,6 +166,7 @@ def test_max_ttl(ini):
 def test_usage(ini, args, says):
     done = ctl("-c", ini(), "token", *args, status=2)
     assert says in done.stderr and done.stdout == ""
+    assert done.stderr.startswith("wsrelayctl: ")
 
 
 @pytest.mark.parametrize("args", [
@@ -334,7 +335,7 @@ def test_key_printed():
 
 
 def test_key_usage(tmp_path):
-    ctl("key", "--help", status=2)
+    ctl("key", "--nonsense", status=2)
     ctl("key", tmp_path / "a", tmp_path / "b", status=2)
     assert not list(tmp_path.iterdir())
     ctl("key", tmp_path / "no" / "key", status=1)
@@ -352,6 +353,8 @@ def test_key_works(ini, tmp_path):
 
 def test_version_and_help():
     assert re.fullmatch(r"wsrelayctl \d+\.\d+\.\d+\n", ctl("-V").stdout)
-    assert "usage: wsrelayctl" in ctl("-h").stdout
+    assert ctl("--version").stdout == ctl("-V").stdout
+    for args in ["-h"], ["--help"], ["token", "--help"], ["key", "-h"]:
+        assert "usage: wsrelayctl" in ctl(*args).stdout
     for args in [], ["nonsense"], ["-x"], ["-c"]:
         assert "usage: wsrelayctl" in ctl(*args, status=2).stderr
