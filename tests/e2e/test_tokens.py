@@ -168,7 +168,7 @@ BAD = {
     "padding": (MALFORMED, lambda: mint("/sim/1") + "="),
     "not canonical": (MALFORMED, non_canonical),
     "plain base64": (MALFORMED, lambda: raw(HS, body(
-        a="\u00ff\u00fe~~~???")) [:20] + "+/" + mint("/sim/1")[22:]),
+        a="\u00ff\u00fe~~~???"))[:20] + "+/" + mint("/sim/1")[22:]),
     "not JSON": (MALFORMED, lambda: raw(b"{alg}", body())),
     "an array": (MALFORMED, lambda: raw([], body())),
     "duplicate names": (MALFORMED, lambda: raw(
