@@ -186,8 +186,8 @@ bool conf_listen_answers(const struct conf_listen *l,
 	}
 	if (l->hosts.n > 0)
 		return false;
-	if (a->kind == LISTEN_UNIX ||
-		(a->kind == LISTEN_TCP && addr_is_loopback(&a->addr)))
+	/* A page of a foreign site can reach loopback, but no Unix socket. */
+	if (a->kind == LISTEN_TCP && addr_is_loopback(&a->addr))
 		return is_local_host(host);
 	return true;
 }
