@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from peers import (BINARY, CLOSE, TEXT, Background, Client, Frame, Server,
+from peers import (BINARY, TEXT, Background, Client, Frame, Server,
                    accept_key, alive, children, program, ws_pair)
 from relay import KEY, PATIENCE, mint, wait_for
 
@@ -198,7 +198,8 @@ def test_send_proxy_without_an_address(relay, tmp_path):
                   listen=f"address = unix:{tmp_path}/l")
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(f"{tmp_path}/l")
-        sock.sendall(b"GET /r HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        sock.sendall(b"GET /r HTTP/1.1\r\nHost: localhost\r\n"
+                     b"Upgrade: websocket\r\n"
                      b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                      b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         assert s.accept().until(b"\r\n") == b"PROXY UNKNOWN\r\n"

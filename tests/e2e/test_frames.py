@@ -6,8 +6,8 @@ import aiohttp.web
 import pytest
 import websockets
 
-from peers import (Background, BINARY, CLOSE, CONT, PING, PONG, TEXT, Client, Frame, Node,
-                   Server, close_payload, frame, ws_pair, xor)
+from peers import (BINARY, CLOSE, CONT, PING, PONG, TEXT, Background, Client,
+                   Frame, Node, Server, close_payload, frame, ws_pair, xor)
 from relay import PATIENCE, Relay, mint
 
 MAX = 1000
