@@ -264,6 +264,21 @@ static void unowned_closed(struct conn *c)
 
 static const struct conn_cb unowned = { .closed = unowned_closed };
 
+/* What is new to those who wrote their first script is said in full. */
+static const char *spawn_error(int error)
+{
+	switch (error) {
+	case ENOEXEC:
+		return "Exec format error: a script needs a first line such as "
+		       "#!/usr/bin/env python3";
+	case ENOENT: /* that they were there was checked at the start */
+		return "No such file or directory: the program, its exec_dir, "
+		       "or what its first line names behind #!";
+	default:
+		return strerror(error);
+	}
+}
+
 /* Starts the process and its end. REASON_NONE, or why not. */
 static enum reason start(struct exec_attempt *a, const struct backend_params *p)
 {
@@ -286,7 +301,7 @@ static enum reason start(struct exec_attempt *a, const struct backend_params *p)
 			.owner = a },
 		&in, &out);
 	if (!a->proc) {
-		a->detail = strerror(errno);
+		a->detail = spawn_error(errno);
 		reason = REASON_BACKEND_SPAWN;
 		goto out;
 	}

@@ -56,10 +56,24 @@ struct daemon {
 
 /* --- configuration ----------------------------------------------------------------*/
 
+/*
+ * The log does not run yet: the journal learns the level as from its lines, so
+ * that "journalctl -p err" shows why a service does not start.
+ */
 static void print_errors(struct buf *errors)
 {
-	if (errors->n > 0)
-		fwrite(errors->p, 1, errors->n, stderr);
+	bool journal = service_stderr_is_journal();
+	const char *p = (const char *)errors->p;
+
+	for (size_t left = errors->n, n; left > 0; p += n, left -= n) {
+		const char *end = memchr(p, '\n', left);
+
+		n = end ? (size_t)(end - p) + 1 : left;
+		if (journal)
+			fputs(memmem(p, n, ": warning: ", 11) ? "<4>" : "<3>",
+				stderr);
+		fwrite(p, 1, n, stderr);
+	}
 	buf_free(errors);
 }
 

@@ -78,6 +78,24 @@ static char *find_program(struct str word)
 	return found;
 }
 
+/* Those who type sim.py often mean the file here, which PATH does not. */
+static void complain_no_program(struct str word)
+{
+	char *name = str_dup(word);
+	struct stat st;
+	bool here = name && !strchr(name, '/') && stat(name, &st) == 0 &&
+		S_ISREG(st.st_mode);
+
+	fprintf(stderr, "wsrelayd: --try: there is no program '%.*s'%s",
+		(int)word.n, word.p, here ? " in PATH" : "\n");
+	if (here)
+		fprintf(stderr, "; for the file here say './%s' if it is "
+				"executable, else 'python3 %s' or what else "
+				"runs it\n",
+			name, name);
+	free(name);
+}
+
 static int add_backend(struct buf *out, const char *command)
 {
 	const char *end;
@@ -100,8 +118,7 @@ static int add_backend(struct buf *out, const char *command)
 	}
 	program = find_program(word);
 	if (!program) {
-		fprintf(stderr, "wsrelayd: --try: there is no program '%.*s'\n",
-			(int)word.n, word.p);
+		complain_no_program(word);
 		return -1;
 	}
 	failed = buf_add_printf(out, "backend = exec:%s%s\n", program, end);
@@ -222,7 +239,9 @@ static int add_text(struct try *t, const struct try_params *p)
 				: p->keep ? DATADIR "/try"
 					  : t->dir) < 0 ||
 		add_backend(out, p->command) < 0 ||
-		buf_add_printf(out, "exec_dir = %s\n", cwd) < 0 ||
+		/* Many programs never look at their input: Ctrl-C is quick. */
+		buf_add_printf(out, "exec_dir = %s\nclose_timeout = 1s\n",
+			cwd) < 0 ||
 		buf_add(out, "", 1, SIZE_MAX) < 0;
 	free(root);
 	return failed ? -1 : 0;

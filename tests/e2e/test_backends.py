@@ -696,6 +696,18 @@ def test_exec_that_cannot_start_is_502(relay, tmp_path):
         "backend-error", reason="backend-spawn")["detail"]
 
 
+@pytest.mark.parametrize("first, said", [
+    ("", "a script needs a first line"), ("#!/no/such/python3\n", "behind #!")])
+def test_scripts_first_line(relay, tmp_path, first, said):
+    tool = tmp_path / "tool"
+    tool.write_text(first + "print('hello')\n")
+    tool.chmod(0o755)
+    r = relay(route(f"exec:{tool}"))
+    assert Client(r, "/r", wait=False).answer() == 502
+    assert said in r.wait_log(
+        "backend-error", reason="backend-spawn")["detail"]
+
+
 def test_silent_program_gets_one_line(relay, tmp_path):
     r = relay(exec_route(tmp_path, """
 for line in sys.stdin:

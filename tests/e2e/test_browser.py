@@ -527,11 +527,13 @@ def test_the_page_is_where_try_says(tmp_path):
     (["--try", ""], "COMMAND is empty"),
     (["--try", "  "], "COMMAND is empty"),
     (["--try", "/"], "expected a program"),
-    (["--try", "a-folder"], "no program 'a-folder'"),
+    (["--try", "a-folder"], "no program 'a-folder'\n"),
+    (["--try", "a-file x"], "no program 'a-file' in PATH; for the file here"),
     (["--try", "cat", "--root", "no-such-dir"], "no-such-dir"),
 ])
 def test_try_refuses(tmp_path, arguments, said):
     (tmp_path / "a-folder").mkdir()
+    (tmp_path / "a-file").touch()
     found = subprocess.run(
         [WSRELAYD, *arguments], capture_output=True, text=True, cwd=tmp_path,
         timeout=PATIENCE, env={**os.environ, **SANITIZERS,

@@ -334,6 +334,28 @@ def test_priorities_under_a_service_manager(relay, tmp_path):
             os.lseek(f.fileno(), 0, os.SEEK_SET)
 
 
+def test_errors_of_the_configuration_have_a_priority(tmp_path):
+    """journalctl -p err says why the service does not start."""
+    ini = tmp_path / "w.ini"
+    ini.write_text("[listen a]\naddress = 127.0.0.1:0\nnonsense = 1\n"
+                   "[route r]\npath = /r\nbackend = echo:\nauth = none\n"
+                   "origins = any\n[route s]\n")
+    log = tmp_path / "log"
+    for journal in True, False:
+        with log.open("w+b") as f:
+            st = os.fstat(f.fileno())
+            stream = f"{st.st_dev}:{st.st_ino}" if journal else "1:2"
+            p = subprocess.run(
+                [*RUNNER, str(WSRELAYD), "-c", str(ini)], stderr=f, timeout=30,
+                env={**os.environ, **SANITIZERS, "JOURNAL_STREAM": stream})
+        assert p.returncode == 1
+        lines = log.read_text().splitlines()
+        assert len(lines) > 2
+        for line in lines:
+            level = "<4>" if ": warning: " in line else "<3>"
+            assert line.startswith((level if journal else "") + str(ini)), line
+
+
 JOURNAL = os.path.exists("/run/systemd/journal/socket")
 
 
