@@ -5,10 +5,10 @@
 #define RELAY_BACKEND_LIMITS_H
 
 /*
- * A backend whose machine has gone is noticed by keepalive when nothing is
- * under way, by the user timeout when something is. The second also ends a
- * backend that has not read for so long, so it is generous: a solver may well
- * think for half a minute.
+ * A backend whose machine has gone is noticed after the user timeout: of what
+ * is under way, or of keepalive's questions when nothing is (it overrides their
+ * number, see tcp(7)). It also ends a backend that has not read for so long, so
+ * it is generous: a solver may well think for half a minute.
  */
 #define BACKEND_KEEPALIVE_S 15
 #define BACKEND_USER_TIMEOUT_MS 60000

@@ -256,6 +256,11 @@ void ws_end_feed(struct end *end, uint8_t *p, size_t n)
 
 /* --- flow and life -----------------------------------------------------------------*/
 
+static int64_t last_life(const struct conn *c)
+{
+	return c->read_ms > c->sent_ms ? c->read_ms : c->sent_ms;
+}
+
 static void ws_end_flow(struct end *end, bool on)
 {
 	struct ws_end *e = ws_end_of(end);
@@ -263,7 +268,10 @@ static void ws_end_flow(struct end *end, bool on)
 	if (e->state != WS_OPEN)
 		return;
 	e->reading = on;
-	if (on && e->ping_ms)
+	/* An answer that came just before the pause will not come again. */
+	if (on && e->ping_ms && last_life(end->conn) >= e->ping_ms)
+		e->ping_ms = 0;
+	else if (on && e->ping_ms)
 		e->ping_ms = loop_now(e->worker->loop);
 	conn_set_reading(end->conn, on);
 }
@@ -323,7 +331,7 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 {
 	const struct conf_route *r = e->route;
 	const struct conn *c = e->end.conn;
-	int64_t life = c->read_ms > c->sent_ms ? c->read_ms : c->sent_ms;
+	int64_t life = last_life(c);
 	bool waiting = e->ping_ms || e->ping_queued;
 
 	/*

@@ -214,18 +214,18 @@ class Wire:
 
 
 class Client(Wire):
-    """A WebSocket client on r's listener. With wait=False its request was
-    sent and upgraded() reads the answer."""
+    """A WebSocket client on r's listener, or of address. With wait=False its
+    request was sent and upgraded() reads the answer."""
 
     masks = True
 
     def __init__(self, r, path, fields=(), wait=True, rcvbuf=None,
-                 protocols=None, token=None):
+                 protocols=None, token=None, address=None):
         sock = socket.socket()
         if rcvbuf:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         sock.settimeout(PATIENCE)
-        sock.connect(("127.0.0.1", r.port))
+        sock.connect(address or ("127.0.0.1", r.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock)
         fields = list(fields)
