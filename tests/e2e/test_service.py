@@ -337,9 +337,10 @@ def test_priorities_under_a_service_manager(relay, tmp_path):
 def test_errors_of_the_configuration_have_a_priority(tmp_path):
     """journalctl -p err says why the service does not start."""
     ini = tmp_path / "w.ini"
+    (tmp_path / "key").write_text("x" * 32)
+    (tmp_path / "key").chmod(0o644)  # everybody can read it: a warning
     ini.write_text("[listen a]\naddress = 127.0.0.1:0\nnonsense = 1\n"
-                   "[route r]\npath = /r\nbackend = echo:\nauth = none\n"
-                   "origins = any\n[route s]\n")
+                   "[key k]\nsecret_file = key\n[route s]\n")
     log = tmp_path / "log"
     for journal in True, False:
         with log.open("w+b") as f:
@@ -350,7 +351,7 @@ def test_errors_of_the_configuration_have_a_priority(tmp_path):
                 env={**os.environ, **SANITIZERS, "JOURNAL_STREAM": stream})
         assert p.returncode == 1
         lines = log.read_text().splitlines()
-        assert len(lines) > 2
+        assert 1 == sum(": warning: " in line for line in lines) < len(lines)
         for line in lines:
             level = "<4>" if ": warning: " in line else "<3>"
             assert line.startswith((level if journal else "") + str(ini)), line
