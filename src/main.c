@@ -99,7 +99,7 @@ static int run(const struct daemon_source *source, const struct options *o)
 static int run_try(struct options *o)
 {
 	struct daemon_source source;
-	struct try *t;
+	struct try_setup *t;
 	int status;
 
 	o->try.keep = o->dump;

@@ -26,7 +26,7 @@
 #endif
 #define PORT 8080
 
-struct try {
+struct try_setup {
 	struct buf ini;
 	int key_fd;
 	char dir[32]; /* "" = none was made */
@@ -128,7 +128,7 @@ static int add_backend(struct buf *out, const char *command)
 
 /* --- what it needs beside the text ----------------------------------------------------*/
 
-static int make_key(struct try *t)
+static int make_key(struct try_setup *t)
 {
 	uint8_t secret[32];
 	char text[BASE64URL_LENGTH(sizeof(secret))];
@@ -158,7 +158,7 @@ static int write_file(const char *dir, const char *name, struct str content)
 }
 
 /* What the page fetches before each connect. The command has no quotes. */
-static int write_wsuri(struct try *t, const char *command)
+static int write_wsuri(struct try_setup *t, const char *command)
 {
 	struct buf b = { 0 };
 	int failed = buf_add_printf(&b,
@@ -171,7 +171,7 @@ static int write_wsuri(struct try *t, const char *command)
 	return failed ? -1 : 0;
 }
 
-static int make_page(struct try *t, const char *command)
+static int make_page(struct try_setup *t, const char *command)
 {
 	strcpy(t->dir, "/tmp/wsrelayd-try-XXXXXX");
 	if (!mkdtemp(t->dir)) {
@@ -205,7 +205,7 @@ static uint16_t free_port(void)
 
 /* --- the text --------------------------------------------------------------------------*/
 
-static int add_text(struct try *t, const struct try_params *p)
+static int add_text(struct try_setup *t, const struct try_params *p)
 {
 	struct buf *out = &t->ini;
 	char cwd[4096];
@@ -247,9 +247,9 @@ static int add_text(struct try *t, const struct try_params *p)
 	return failed ? -1 : 0;
 }
 
-struct try *try_new(const struct try_params *p)
+struct try_setup *try_new(const struct try_params *p)
 {
-	struct try *t = calloc(1, sizeof(*t));
+	struct try_setup *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
@@ -267,7 +267,7 @@ fail:
 	return NULL;
 }
 
-void try_free(struct try *t)
+void try_free(struct try_setup *t)
 {
 	static const char *const files[] = { "index.html", "wsuri.json" };
 	char path[64];
@@ -286,28 +286,28 @@ void try_free(struct try *t)
 	free(t);
 }
 
-const char *try_ini(const struct try *t)
+const char *try_ini(const struct try_setup *t)
 {
 	return (const char *)t->ini.p;
 }
 
 static struct conf *try_load(void *data, struct buf *errors)
 {
-	struct try *t = data;
+	struct try_setup *t = data;
 
 	return conf_load_text("--try", str_of(try_ini(t)), errors);
 }
 
 static void try_ready(void *data)
 {
-	struct try *t = data;
+	struct try_setup *t = data;
 
 	printf("\n    Open  http://127.0.0.1:%u/\n    Ctrl-C ends it.\n\n",
 		t->port);
 	fflush(stdout);
 }
 
-void try_source(struct try *t, struct daemon_source *source)
+void try_source(struct try_setup *t, struct daemon_source *source)
 {
 	*source = (struct daemon_source){ .load = try_load, .data = t,
 		.ready = try_ready };

@@ -10,7 +10,7 @@
 #include "base/compiler.h"
 #include "relay/daemon.h"
 
-struct try;
+struct try_setup;
 
 struct try_params {
 	const char *command; /* words, split at spaces; no shell */
@@ -23,11 +23,11 @@ struct try_params {
 };
 
 /* NULL: it has complained on stderr. */
-MUST_CHECK struct try *try_new(const struct try_params *params);
+MUST_CHECK struct try_setup *try_new(const struct try_params *params);
 /* Removes what it made. */
-void try_free(struct try *t);
-void try_source(struct try *t, struct daemon_source *source);
+void try_free(struct try_setup *t);
+void try_source(struct try_setup *t, struct daemon_source *source);
 /* The INI file it stands for, with comments. */
-const char *try_ini(const struct try *t);
+const char *try_ini(const struct try_setup *t);
 
 #endif
