@@ -64,6 +64,7 @@ struct loop *loop_new(atomic_size_t *queued)
 	l->wake_fd = -1;
 	l->alarm_due = ALARM_NONE;
 	STAILQ_INIT(&l->deferred);
+	STAILQ_INIT(&l->deferred_next);
 	LIST_INIT(&l->procs);
 	atomic_init(&l->stopped, false);
 	l->base = base_new();
@@ -120,9 +121,14 @@ void loop_free(struct loop *l)
 int loop_run(struct loop *l)
 {
 	while (!atomic_load_explicit(&l->stopped, memory_order_acquire)) {
+		int flags = STAILQ_EMPTY(&l->deferred_next)
+			? EVLOOP_ONCE
+			: EVLOOP_ONCE | EVLOOP_NONBLOCK;
+
 		l->now_known = false;
-		if (event_base_loop(l->base, EVLOOP_ONCE) < 0)
+		if (event_base_loop(l->base, flags) < 0)
 			return -1;
+		STAILQ_CONCAT(&l->deferred, &l->deferred_next);
 		loop_run_deferred(l);
 	}
 	return 0;
@@ -180,11 +186,32 @@ void loop_defer(struct loop *l, struct deferred *d,
 	 */
 }
 
+void loop_defer_next(struct loop *l, struct deferred *d,
+	void (*cb)(struct deferred *))
+{
+	if (d->cb)
+		return;
+	d->cb = cb;
+	STAILQ_INSERT_TAIL(&l->deferred_next, d, next);
+}
+
+static bool list_remove(struct deferred_list *list, struct deferred *d)
+{
+	struct deferred *i;
+
+	STAILQ_FOREACH(i, list, next) {
+		if (i != d)
+			continue;
+		STAILQ_REMOVE(list, d, deferred, next);
+		return true;
+	}
+	return false;
+}
+
 void loop_undefer(struct loop *l, struct deferred *d)
 {
-	if (!d->cb)
-		return;
-	STAILQ_REMOVE(&l->deferred, d, deferred, next);
+	if (d->cb && !list_remove(&l->deferred, d))
+		(void)list_remove(&l->deferred_next, d);
 	d->cb = NULL;
 }
 

@@ -91,7 +91,7 @@ struct loop {
 	void *woken_arg;
 	int wake_fd;
 	atomic_bool stopped;
-	STAILQ_HEAD(, deferred) deferred;
+	STAILQ_HEAD(deferred_list, deferred) deferred, deferred_next;
 };
 
 /* NULL: no memory or descriptor. queued outlives the loop. */
@@ -123,6 +123,12 @@ void timer_clear(struct loop *l, struct timer *t);
 
 /* Does cb(d) at the end of this turn; once, however often it is asked for. */
 void loop_defer(struct loop *l, struct deferred *d,
+	void (*cb)(struct deferred *));
+/*
+ * At the end of the next turn, which does not wait: for one of many steps,
+ * between which others get their turn.
+ */
+void loop_defer_next(struct loop *l, struct deferred *d,
 	void (*cb)(struct deferred *));
 /* Forgets it, if it waits: its owner is about to go. */
 void loop_undefer(struct loop *l, struct deferred *d);

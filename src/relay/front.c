@@ -644,13 +644,16 @@ static void front_again(struct deferred *d)
 	front_process(f);
 }
 
-/* Not at once: a client that pipelines must not deepen the stack. */
+/*
+ * Not at once: a client that pipelines must neither deepen the stack nor keep
+ * the worker to itself.
+ */
 void front_done(struct front *f)
 {
 	if (f->close_after || f->conn->ended_called)
 		front_leave(f);
 	else
-		loop_defer(f->worker->loop, &f->again, front_again);
+		loop_defer_next(f->worker->loop, &f->again, front_again);
 }
 
 static void front_input(struct conn *c, uint8_t *p, size_t n)
