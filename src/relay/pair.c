@@ -365,12 +365,16 @@ void pair_input(struct end *from_end, const struct piece *piece)
 {
 	struct pair *p = from_end->pair;
 	enum end_side from = (enum end_side)from_end->side;
-	struct end *to = pair_other(from_end);
-	struct pair_flow *f = &p->flow[from];
+	struct end *to;
+	struct pair_flow *f;
 	struct piece whole;
 	const struct piece *out = piece;
 	enum reason r;
 
+	if (!p)
+		return; /* backend_discard */
+	to = pair_other(from_end);
+	f = &p->flow[from];
 	if (!pair_is_open(p)) {
 		f->dropped += piece->n;
 		return;

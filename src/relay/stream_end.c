@@ -239,6 +239,10 @@ static void stream_end_closed(struct conn *c)
 {
 	struct stream_end *e = c->owner;
 
+	/* Without memory to queue, a program's conn breaks after its output. */
+	if (!e->closing && e->end.pair)
+		pair_ended(e->end.pair, END_BACKEND,
+			&(struct ending){ .reason = REASON_INTERNAL });
 	e->gone = true;
 	pair_dropped(&e->end, c->dropped);
 	e->end.conn = NULL;
