@@ -130,8 +130,8 @@ static const struct option longs[] = {
 
 static bool asks_for_help(const char *argument)
 {
-	return argument && (strcmp(argument, "-h") == 0 ||
-		strcmp(argument, "--help") == 0);
+	return argument &&
+	       (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0);
 }
 
 /* "eyJ" is how '{"' begins in base64url; two dots make it a token. */

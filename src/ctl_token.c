@@ -84,8 +84,8 @@ static int path_set(struct ctl_token_options *o, const char *text)
 }
 
 /* argument: the option as it was written. */
-static int token_option_set(struct ctl_token_options *o, int c, int index,
-	const char *argument)
+static int token_option_set(
+	struct ctl_token_options *o, int c, int index, const char *argument)
 {
 	switch (c) {
 	case 0: /* the first of token_longs are conf_options */

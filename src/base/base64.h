@@ -12,7 +12,7 @@
 #include "base/compiler.h"
 
 /* Bytes that n bytes become, without a NUL. */
-#define BASE64_LENGTH(n) (((n) + 2) / 3 * 4)
+#define BASE64_LENGTH(n)    (((n) + 2) / 3 * 4)
 #define BASE64URL_LENGTH(n) ((n) / 3 * 4 + ((n) % 3 ? (n) % 3 + 1 : 0))
 
 /* Both write no NUL and return the number of characters written. */

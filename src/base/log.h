@@ -49,19 +49,23 @@ struct log_field {
 	int64_t number;
 };
 
-#define F_STR(k, cstring) ((struct log_field){ (k), LOG_FIELD_STR, str_of(cstring), 0 })
+#define F_STR(k, cstring)                                                      \
+	((struct log_field){ (k), LOG_FIELD_STR, str_of(cstring), 0 })
 #define F_VIEW(k, view) ((struct log_field){ (k), LOG_FIELD_STR, (view), 0 })
-#define F_INT(k, n) ((struct log_field){ (k), LOG_FIELD_INT, STR_NONE, (int64_t)(n) })
+#define F_INT(k, n)                                                            \
+	((struct log_field){ (k), LOG_FIELD_INT, STR_NONE, (int64_t)(n) })
 /* A field that is left out: for optional ones. */
 #define F_NONE ((struct log_field){ "", LOG_FIELD_NONE, STR_NONE, 0 })
 
-#define LOG(level, event, ...)                                                \
-	do {                                                                  \
-		if (log_enabled(level)) {                                     \
-			const struct log_field log_fields_[] = { __VA_ARGS__ };\
-			log_event(level, event, log_fields_,                  \
-				ARRAY_SIZE(log_fields_));                     \
-		}                                                             \
+#define LOG(level, event, ...)                                                 \
+	do {                                                                   \
+		if (log_enabled(level)) {                                      \
+			const struct log_field log_fields_[] = {               \
+				__VA_ARGS__                                    \
+			};                                                     \
+			log_event(level, event, log_fields_,                   \
+				ARRAY_SIZE(log_fields_));                      \
+		}                                                              \
 	} while (0)
 
 /*

@@ -4,7 +4,7 @@
 
 static const struct reason_info reasons[REASON_COUNT] = {
 	[REASON_NONE] = { "none", 0, 0, REASON_LATER, "" },
-#define REASON(name, word, status, code, what, text)                          \
+#define REASON(name, word, status, code, what, text)                           \
 	[REASON_##name] = { word, status, code, REASON_##what, text },
 #include "base/reason.def"
 #undef REASON

@@ -17,11 +17,11 @@ enum reason {
 enum reason_advice { REASON_NEVER, REASON_TOKEN, REASON_LATER };
 
 struct reason_info {
-	const char *word;   /* in logs, counters and refusals */
-	uint16_t status;    /* HTTP, 0 = not before the upgrade */
-	uint16_t code;      /* WebSocket close code, 0 = none is sent */
-	uint8_t advice;     /* enum reason_advice: what a page should do */
-	const char *text;   /* one line for people */
+	const char *word; /* in logs, counters and refusals */
+	uint16_t status;  /* HTTP, 0 = not before the upgrade */
+	uint16_t code;    /* WebSocket close code, 0 = none is sent */
+	uint8_t advice;   /* enum reason_advice: what a page should do */
+	const char *text; /* one line for people */
 };
 
 /* Never NULL; lives forever. */

@@ -33,7 +33,7 @@ bool str_eq_nocase(struct str a, struct str b)
 bool str_starts(struct str s, struct str prefix)
 {
 	return s.n >= prefix.n &&
-		(prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+	       (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
 static bool is_blank(char c)

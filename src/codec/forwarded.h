@@ -19,8 +19,8 @@ struct http_head;
 struct forwarded {
 	struct addr peer; /* the client's address; its port is 0 */
 	bool has_proto;
-	bool secure;      /* X-Forwarded-Proto: https or wss */
-	struct str host;  /* X-Forwarded-Host, STR_NONE when absent or bad */
+	bool secure;     /* X-Forwarded-Proto: https or wss */
+	struct str host; /* X-Forwarded-Host, STR_NONE when absent or bad */
 };
 
 /*

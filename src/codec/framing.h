@@ -29,7 +29,7 @@ struct framing_message {
 	size_t n;
 };
 
-enum framing_error { /* returned as a negative number */
+enum framing_error {             /* returned as a negative number */
 	FRAMING_TOO_BIG = -1,    /* longer than max */
 	FRAMING_BAD_OPCODE = -2, /* len32: neither 1 nor 2 */
 	FRAMING_BAD_LENGTH = -3, /* len32: 0, no room for the opcode */

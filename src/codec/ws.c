@@ -322,8 +322,8 @@ static bool control_take(
 		if (!d->control)
 			d->control = malloc(WS_CONTROL_MAX);
 		if (!d->control)
-			return fail(d, event, WS_CODE_INTERNAL_ERROR,
-				"no memory");
+			return fail(
+				d, event, WS_CODE_INTERNAL_ERROR, "no memory");
 		if (!keep(d, d->control, p, n, length))
 			return true;
 		data = d->control;

@@ -43,25 +43,25 @@ enum ws_code { /* RFC 6455 section 7.4 and IANA's registry */
 	WS_CODE_FORBIDDEN = 3003,
 };
 
-#define WS_HEAD_MAX 14          /* bytes in front of a payload, mask included */
-#define WS_CONTROL_MAX 125      /* payload of a control frame, section 5.5 */
+#define WS_HEAD_MAX         14  /* bytes in front of a payload, mask included */
+#define WS_CONTROL_MAX      125 /* payload of a control frame, section 5.5 */
 #define WS_CLOSE_REASON_MAX 123 /* and of it, the reason of a close */
 
 struct ws_decoder {
 	uint64_t max_message; /* bytes of payload, over all its fragments */
-	bool masked;          /* what we read must be masked: the server's role */
+	bool masked; /* what we read must be masked: the server's role */
 
 	/* The state below is the decoder's own. */
-	uint8_t message_opcode;  /* of the message under way, 0 = none */
-	bool message_begun;      /* a piece of it was already given out */
+	uint8_t message_opcode; /* of the message under way, 0 = none */
+	bool message_begun;     /* a piece of it was already given out */
 	struct utf8 utf8;
-	uint64_t message_length; /* of its frames so far, this one included */
-	uint64_t left;           /* payload of the frame under way */
-	uint8_t state;           /* enum ws_state: in a head, data, control */
-	uint8_t frame;           /* first byte of the frame under way */
-	uint8_t room;            /* see ws_event, for the next piece */
-	uint8_t mask[4];         /* turned so that mask[0] is next */
-	uint8_t kept;            /* bytes in keep or control */
+	uint64_t message_length;   /* of its frames so far, this one included */
+	uint64_t left;             /* payload of the frame under way */
+	uint8_t state;             /* enum ws_state: in a head, data, control */
+	uint8_t frame;             /* first byte of the frame under way */
+	uint8_t room;              /* see ws_event, for the next piece */
+	uint8_t mask[4];           /* turned so that mask[0] is next */
+	uint8_t kept;              /* bytes in keep or control */
 	uint8_t keep[WS_HEAD_MAX]; /* part of a head */
 	uint8_t *control; /* part of a control payload; NULL: none, as nearly
 			     always */
@@ -76,18 +76,19 @@ enum ws_event_type {
 
 struct ws_event {
 	enum ws_event_type type;
-	uint8_t opcode;   /* DATA: WS_TEXT or WS_BINARY; CONTROL: the opcode */
-	bool first, last; /* DATA: whether the message begins and ends with it */
-	uint8_t room;     /* DATA: bytes right before data that were its frame's
+	uint8_t opcode; /* DATA: WS_TEXT or WS_BINARY; CONTROL: the opcode */
+	bool first,
+		last;  /* DATA: whether the message begins and ends with it */
+	uint8_t room;  /* DATA: bytes right before data that were its frame's
 			     head and may be overwritten */
-	uint8_t *data;    /* unmasked, in the input (or, for a control frame that
+	uint8_t *data; /* unmasked, in the input (or, for a control frame that
 			     came in parts, in the decoder until the next call);
 			     of a close: the reason, valid UTF-8 */
 	size_t n;
-	uint16_t code;    /* close: the code, WS_CODE_NONE when the frame was
+	uint16_t code;   /* close: the code, WS_CODE_NONE when the frame was
 			     empty; BAD: 1002, 1007, 1009, or 1011 without
 			     memory */
-	const char *why;  /* BAD: what is wrong, for logs and the close frame */
+	const char *why; /* BAD: what is wrong, for logs and the close frame */
 };
 
 void ws_decoder_init(struct ws_decoder *d, bool masked, uint64_t max_message);
@@ -102,8 +103,8 @@ void ws_decoder_free(struct ws_decoder *d);
  * Text is checked piece by piece and fails early: how much of a message was
  * given out before its violation depends on the reads.
  */
-void ws_decode(struct ws_decoder *d, uint8_t **p, size_t *n,
-	struct ws_event *event);
+void ws_decode(
+	struct ws_decoder *d, uint8_t **p, size_t *n, struct ws_event *event);
 /* Whether the decoder stands between two messages and holds no bytes. */
 bool ws_decoder_idle(const struct ws_decoder *d);
 
@@ -119,8 +120,8 @@ void ws_mask(uint8_t *p, size_t n, const uint8_t mask[4]);
  * Writes the payload of a close frame; WS_CODE_NONE gives none. The reason is
  * cut to WS_CLOSE_REASON_MAX bytes, between characters. Returns its length.
  */
-size_t ws_encode_close(uint8_t out[WS_CONTROL_MAX], uint16_t code,
-	struct str reason);
+size_t ws_encode_close(
+	uint8_t out[WS_CONTROL_MAX], uint16_t code, struct str reason);
 /* Whether a peer may send this code in a close frame (section 7.4). */
 bool ws_code_valid(uint16_t code);
 

@@ -30,7 +30,7 @@ struct chunk {
 	uint8_t data[];
 };
 
-#define CHUNK_MIN 4096
+#define CHUNK_MIN   4096
 #define WRITE_PARTS 64
 
 static void conn_event(evutil_socket_t fd, short what, void *arg);
@@ -47,8 +47,8 @@ static void close_fds(int fd, int wfd)
 		close(fd);
 }
 
-struct conn *conn_new(struct loop *l, int fd, int wfd,
-	const struct conn_cb *cb, void *owner)
+struct conn *conn_new(
+	struct loop *l, int fd, int wfd, const struct conn_cb *cb, void *owner)
 {
 	struct conn *c = calloc(1, sizeof(*c) + event_get_struct_event_size());
 
@@ -66,11 +66,11 @@ struct conn *conn_new(struct loop *l, int fd, int wfd,
 	c->event = (struct event *)(void *)(c + 1);
 	STAILQ_INIT(&c->queue);
 	c->read_ms = c->sent_ms = loop_now(l);
-	event_assign(c->event, l->base, fd, EV_READ | EV_PERSIST, conn_event,
-		c);
+	event_assign(
+		c->event, l->base, fd, EV_READ | EV_PERSIST, conn_event, c);
 	if (wfd != fd) {
-		c->wevent = event_new(l->base, wfd, EV_WRITE | EV_PERSIST,
-			conn_event, c);
+		c->wevent = event_new(
+			l->base, wfd, EV_WRITE | EV_PERSIST, conn_event, c);
 		if (!c->wevent) {
 			timer_fini(l, &c->timer);
 			close_fds(fd, wfd);
@@ -95,8 +95,8 @@ static void queue_free(struct conn *c)
 		STAILQ_REMOVE_HEAD(&c->queue, next);
 		free(k);
 	}
-	atomic_fetch_sub_explicit(c->loop->queued, c->queued,
-		memory_order_relaxed);
+	atomic_fetch_sub_explicit(
+		c->loop->queued, c->queued, memory_order_relaxed);
 	c->queued = 0;
 }
 
@@ -146,7 +146,7 @@ static void call_ended(struct conn *c, int error)
 static bool has_last_words(const struct conn *c)
 {
 	return (c->error == EPIPE || c->error == ECONNRESET) &&
-		c->state == CONN_OPEN && !c->read_ended;
+	       c->state == CONN_OPEN && !c->read_ended;
 }
 
 /* At the end of the turn: tell the owner what could not be told at once. */
@@ -279,8 +279,8 @@ static void queue_add(struct conn *c, const void *p, size_t n)
 }
 
 /* What remains of the parts after sent bytes goes to the queue. */
-static void queue_rest(struct conn *c, const struct iovec *v, int parts,
-	size_t sent)
+static void queue_rest(
+	struct conn *c, const struct iovec *v, int parts, size_t sent)
 {
 	for (int i = 0; i < parts && !c->write_ended; i++) {
 		if (sent >= v[i].iov_len) {
@@ -437,7 +437,7 @@ static void conn_writable(struct conn *c)
 	struct chunk *k;
 	ssize_t sent;
 
-	STAILQ_FOREACH(k, &c->queue, next) {
+	STAILQ_FOREACH (k, &c->queue, next) {
 		if (parts == WRITE_PARTS)
 			break;
 		v[parts++] = (struct iovec){ .iov_base = k->data + k->from,
@@ -560,7 +560,7 @@ bool conn_vanished(const struct conn *c, int64_t ms)
 	 * acknowledge. Repeated retransmits or probes without an answer are.
 	 */
 	return (info.tcpi_retransmits > 1 || info.tcpi_probes > 1) &&
-		info.tcpi_last_ack_recv > ms;
+	       info.tcpi_last_ack_recv > ms;
 }
 
 int64_t conn_arrived_ago(const struct conn *c)
@@ -600,8 +600,8 @@ void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms)
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive_s,
 		sizeof(keepalive_s));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval,
-		sizeof(interval));
+	(void)setsockopt(
+		fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 	if (user_timeout_ms)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,

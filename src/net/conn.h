@@ -68,24 +68,24 @@ struct conn {
 	/* The bytes that wait for the peer. */
 	STAILQ_HEAD(, chunk) queue;
 	size_t queued;
-	size_t resume_at;  /* drained is called at or below it */
-	int64_t read_ms;   /* when bytes last came */
-	int64_t sent_ms;   /* when the peer last made room for queued bytes */
+	size_t resume_at; /* drained is called at or below it */
+	int64_t read_ms;  /* when bytes last came */
+	int64_t sent_ms;  /* when the peer last made room for queued bytes */
 	uint64_t dropped; /* bytes read and dropped after finish */
 	/* Private to conn.c. */
 	struct event *event;  /* of fd */
 	struct event *wevent; /* of wfd, where it differs */
 	int fd, wfd;
-	int error; /* of a failed write, until ended has been called */
+	int error;  /* of a failed write, until ended has been called */
 	int unsent; /* bytes in the kernel, when last looked at */
 	uint8_t state;
-	uint8_t watch;       /* EV_READ, EV_WRITE as asked of libevent */
-	bool reading;        /* wanted by the owner */
-	bool read_ended;     /* EOF or error seen */
-	bool write_ended;    /* shut, or the peer reads no more */
+	uint8_t watch;    /* EV_READ, EV_WRITE as asked of libevent */
+	bool reading;     /* wanted by the owner */
+	bool read_ended;  /* EOF or error seen */
+	bool write_ended; /* shut, or the peer reads no more */
 	bool ended_called;
 	uint32_t linger_ms;
-	struct timer timer;  /* of FINISHING and LINGERING */
+	struct timer timer; /* of FINISHING and LINGERING */
 	struct deferred deferred;
 };
 
@@ -93,8 +93,8 @@ struct conn {
  * Takes the descriptors: non-blocking; wfd is fd for a socket. Reading is off.
  * NULL: no memory; they are closed then.
  */
-MUST_CHECK struct conn *conn_new(struct loop *l, int fd, int wfd,
-	const struct conn_cb *cb, void *owner);
+MUST_CHECK struct conn *conn_new(
+	struct loop *l, int fd, int wfd, const struct conn_cb *cb, void *owner);
 /* Hands the connection over: to the next phase of its life. */
 void conn_set_owner(struct conn *c, const struct conn_cb *cb, void *owner);
 

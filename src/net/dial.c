@@ -26,8 +26,8 @@
 
 #include "net/loop.h"
 
-#define DIAL_ADDRESSES 16
-#define RESOLV_CONF "/etc/resolv.conf"
+#define DIAL_ADDRESSES  16
+#define RESOLV_CONF     "/etc/resolv.conf"
 #define RESOLV_CHECK_MS 1000
 
 struct dial {
@@ -150,8 +150,8 @@ static void connect_timeout(struct timer *t)
 
 static void connect_to(struct dial *d, const struct sockaddr *sa, socklen_t n)
 {
-	d->fd = socket(sa->sa_family,
-		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	d->fd = socket(
+		sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (d->fd < 0) {
 		attempt_failed(d, strerror(errno));
 		return;
@@ -183,8 +183,8 @@ static void dial_next(struct dial *d)
 	a = &d->addrs[d->next++];
 	if (left < 0)
 		left = 0;
-	timer_set(d->loop, &d->timer,
-		now + left / (int64_t)(d->n - d->next + 1));
+	timer_set(
+		d->loop, &d->timer, now + left / (int64_t)(d->n - d->next + 1));
 	if (a->family == ADDR_UNIX) {
 		connect_to(d, (struct sockaddr *)&d->un, sizeof(d->un));
 	} else if (a->family == ADDR_IPV4) {
@@ -259,14 +259,15 @@ static struct evdns_base *resolver(struct loop *l)
 		return l->dns;
 	l->dns_checked = now;
 	mtime = stat(RESOLV_CONF, &st) < 0
-		? 0
-		: (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+			? 0
+			: (int64_t)st.st_mtim.tv_sec * 1000000000 +
+				  st.st_mtim.tv_nsec;
 	if (l->dns && mtime == l->dns_mtime)
 		return l->dns;
 	l->dns_mtime = mtime;
 	if (!l->dns) {
-		l->dns = evdns_base_new(l->base,
-			EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+		l->dns = evdns_base_new(
+			l->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 		if (!l->dns)
 			return NULL;
 	} else {
@@ -275,8 +276,8 @@ static struct evdns_base *resolver(struct loop *l)
 	}
 	evdns_base_load_hosts(l->dns, "/etc/hosts");
 	/* Without the file evdns asks 127.0.0.1, as libc does. */
-	(void)evdns_base_resolv_conf_parse(l->dns, DNS_OPTIONS_ALL,
-		RESOLV_CONF);
+	(void)evdns_base_resolv_conf_parse(
+		l->dns, DNS_OPTIONS_ALL, RESOLV_CONF);
 	evdns_base_resume(l->dns);
 	return l->dns;
 }

@@ -23,9 +23,9 @@ enum dial_result {
 };
 
 struct dial_params {
-	const char *host; /* a name, or an address without brackets; copied */
-	uint16_t port;    /* 0 is refused */
-	const char *path; /* instead: of a Unix socket; too long is refused */
+	const char *host;   /* a name, or an address without brackets; copied */
+	uint16_t port;      /* 0 is refused */
+	const char *path;   /* instead: of a Unix socket; too long is refused */
 	int64_t timeout_ms; /* for all of it */
 	/* Addresses that may be connected to; empty = all. Outlives the dial. */
 	const struct cidr_list *allow;
@@ -41,8 +41,8 @@ struct dial_params {
 };
 
 /* NULL: no memory. */
-MUST_CHECK struct dial *dial_start(struct loop *l,
-	const struct dial_params *params);
+MUST_CHECK struct dial *dial_start(
+	struct loop *l, const struct dial_params *params);
 /* Before done was called: it will not be. */
 void dial_cancel(struct dial *d);
 

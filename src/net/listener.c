@@ -13,9 +13,9 @@
 
 #include "net/loop.h"
 
-#define BACKLOG 4096
+#define BACKLOG      4096
 #define ACCEPT_BATCH 64
-#define PAUSE_MS 250
+#define PAUSE_MS     250
 
 struct listener {
 	struct loop *loop;
@@ -49,8 +49,8 @@ int listener_bind_tcp(const struct addr *a)
 		memcpy(&u.in6.sin6_addr, a->ip, 16);
 		n = sizeof(u.in6);
 	}
-	fd = socket(u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		0);
+	fd = socket(
+		u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
@@ -76,7 +76,7 @@ static int replace_stale(const struct sockaddr_un *un)
 	if (fd < 0)
 		return -1;
 	dead = connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 &&
-		errno == ECONNREFUSED;
+	       errno == ECONNREFUSED;
 	close(fd);
 	if (!dead || stat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) ||
 		unlink(un->sun_path) < 0) {
@@ -165,8 +165,8 @@ static void accept_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-struct listener *listener_new(struct loop *l, int fd,
-	const struct listener_cb *cb, void *owner)
+struct listener *listener_new(
+	struct loop *l, int fd, const struct listener_cb *cb, void *owner)
 {
 	struct listener *s = calloc(1, sizeof(*s));
 
@@ -175,8 +175,8 @@ struct listener *listener_new(struct loop *l, int fd,
 	*s = (struct listener){ .loop = l, .cb = cb, .owner = owner, .fd = fd };
 	if (timer_init(l, &s->pause, accept_resume) < 0)
 		goto fail;
-	s->event = event_new(l->base, fd, EV_READ | EV_PERSIST, accept_ready,
-		s);
+	s->event = event_new(
+		l->base, fd, EV_READ | EV_PERSIST, accept_ready, s);
 	if (!s->event || event_add(s->event, NULL) < 0) {
 		if (s->event)
 			event_free(s->event);

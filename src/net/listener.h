@@ -30,8 +30,8 @@ MUST_CHECK int listener_bind_tcp(const struct addr *a);
 MUST_CHECK int listener_bind_unix(const char *path);
 
 /* Takes the listening fd, whatever happens. NULL: no memory. */
-MUST_CHECK struct listener *listener_new(struct loop *l, int fd,
-	const struct listener_cb *cb, void *owner);
+MUST_CHECK struct listener *listener_new(
+	struct loop *l, int fd, const struct listener_cb *cb, void *owner);
 /* Closes it: what waits in its queue is accepted first. */
 void listener_free(struct listener *s);
 /* The address it is bound to (with the port, where 0 was asked for). */

@@ -45,8 +45,8 @@ static struct event_base *base_new(void)
 	if (!config)
 		return NULL;
 	/* Without it, epoll_ctl is called for each change of interest. */
-	if (event_config_set_flag(config,
-		    EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0 &&
+	if (event_config_set_flag(
+		    config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0 &&
 		/* A base is its thread's own: no lock is taken per event. */
 		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
 		base = event_base_new_with_config(config);
@@ -74,8 +74,8 @@ struct loop *loop_new(atomic_size_t *queued)
 		goto fail;
 	l->scratch = l->scratch_memory + LOOP_HEADROOM;
 	l->alarm = evtimer_new(l->base, alarm_fired, l);
-	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST,
-		wake_fired, l);
+	l->wake = event_new(
+		l->base, l->wake_fd, EV_READ | EV_PERSIST, wake_fired, l);
 	if (!l->alarm || !l->wake || event_add(l->wake, NULL) < 0)
 		goto fail;
 	return l;
@@ -122,8 +122,8 @@ int loop_run(struct loop *l)
 {
 	while (!atomic_load_explicit(&l->stopped, memory_order_acquire)) {
 		int flags = STAILQ_EMPTY(&l->deferred_next)
-			? EVLOOP_ONCE
-			: EVLOOP_ONCE | EVLOOP_NONBLOCK;
+				    ? EVLOOP_ONCE
+				    : EVLOOP_ONCE | EVLOOP_NONBLOCK;
 
 		l->now_known = false;
 		if (event_base_loop(l->base, flags) < 0)
@@ -171,8 +171,8 @@ int64_t loop_now(struct loop *l)
 	return l->now;
 }
 
-void loop_defer(struct loop *l, struct deferred *d,
-	void (*cb)(struct deferred *))
+void loop_defer(
+	struct loop *l, struct deferred *d, void (*cb)(struct deferred *))
 {
 	if (d->cb) {
 		assert(d->cb == cb);
@@ -186,8 +186,8 @@ void loop_defer(struct loop *l, struct deferred *d,
 	 */
 }
 
-void loop_defer_next(struct loop *l, struct deferred *d,
-	void (*cb)(struct deferred *))
+void loop_defer_next(
+	struct loop *l, struct deferred *d, void (*cb)(struct deferred *))
 {
 	if (d->cb)
 		return;
@@ -199,7 +199,7 @@ static bool list_remove(struct deferred_list *list, struct deferred *d)
 {
 	struct deferred *i;
 
-	STAILQ_FOREACH(i, list, next) {
+	STAILQ_FOREACH (i, list, next) {
 		if (i != d)
 			continue;
 		STAILQ_REMOVE(list, d, deferred, next);
@@ -223,8 +223,8 @@ int timer_init(struct loop *l, struct timer *t, void (*cb)(struct timer *))
 	if (l->timers + 2 > l->heap_capacity) {
 		uint32_t capacity = l->heap_capacity ? l->heap_capacity * 2
 						     : 64;
-		struct timer **heap =
-			realloc(l->heap, capacity * sizeof(*heap));
+		struct timer **heap = realloc(
+			l->heap, capacity * sizeof(*heap));
 
 		if (!heap)
 			return -1;

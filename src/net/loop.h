@@ -114,22 +114,22 @@ int64_t loop_now(struct loop *l);
  * A timer is used between timer_init, which makes room for it (-1 without
  * memory), and timer_fini; so setting one cannot fail.
  */
-MUST_CHECK int timer_init(struct loop *l, struct timer *t,
-	void (*cb)(struct timer *));
+MUST_CHECK int timer_init(
+	struct loop *l, struct timer *t, void (*cb)(struct timer *));
 void timer_fini(struct loop *l, struct timer *t);
 /* Sets or moves it to a time of loop_now; it fires once. */
 void timer_set(struct loop *l, struct timer *t, int64_t due);
 void timer_clear(struct loop *l, struct timer *t);
 
 /* Does cb(d) at the end of this turn; once, however often it is asked for. */
-void loop_defer(struct loop *l, struct deferred *d,
-	void (*cb)(struct deferred *));
+void loop_defer(
+	struct loop *l, struct deferred *d, void (*cb)(struct deferred *));
 /*
  * At the end of the next turn, which does not wait: for one of many steps,
  * between which others get their turn.
  */
-void loop_defer_next(struct loop *l, struct deferred *d,
-	void (*cb)(struct deferred *));
+void loop_defer_next(
+	struct loop *l, struct deferred *d, void (*cb)(struct deferred *));
 /* Forgets it, if it waits: its owner is about to go. */
 void loop_undefer(struct loop *l, struct deferred *d);
 /* Does at once what was deferred: for the end, when no turn will come. */

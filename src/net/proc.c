@@ -141,7 +141,7 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 		;
 	line_out(p);
 	process_over(p, WIFEXITED(status) ? WEXITSTATUS(status)
-					   : 128 + WTERMSIG(status));
+					  : 128 + WTERMSIG(status));
 }
 
 static void kill_due(struct timer *t)
@@ -182,7 +182,7 @@ void proc_kill_all(struct loop *l)
 	struct proc *p;
 
 	/* Nobody leaves the list before the deferred work is done. */
-	LIST_FOREACH(p, &l->procs, next) {
+	LIST_FOREACH (p, &l->procs, next) {
 		if (p->pid < 0)
 			continue; /* gone, and its owner knows */
 		kill(-p->pid, SIGKILL);
@@ -225,8 +225,8 @@ static int pipes_open(struct pipes *s)
 }
 
 /* Returns an error number, as posix_spawn does. */
-static int spawn(pid_t *pid, const struct proc_params *params,
-	const struct pipes *s)
+static int spawn(
+	pid_t *pid, const struct proc_params *params, const struct pipes *s)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -244,14 +244,14 @@ static int spawn(pid_t *pid, const struct proc_params *params,
 	sigemptyset(&none);
 	sigfillset(&all);
 	if ((error = posix_spawn_file_actions_adddup2(&actions, s->in[0], 0)) ||
-		(error = posix_spawn_file_actions_adddup2(&actions, s->out[1],
-			 1)) ||
-		(error = posix_spawn_file_actions_adddup2(&actions, s->err[1],
-			 2)) ||
-		(error = posix_spawn_file_actions_addclosefrom_np(&actions,
-			 3)) ||
-		(error = posix_spawn_file_actions_addchdir_np(&actions,
-			 params->dir ? params->dir : "/")) ||
+		(error = posix_spawn_file_actions_adddup2(
+			 &actions, s->out[1], 1)) ||
+		(error = posix_spawn_file_actions_adddup2(
+			 &actions, s->err[1], 2)) ||
+		(error = posix_spawn_file_actions_addclosefrom_np(
+			 &actions, 3)) ||
+		(error = posix_spawn_file_actions_addchdir_np(
+			 &actions, params->dir ? params->dir : "/")) ||
 		(error = posix_spawnattr_setpgroup(&attributes, 0)) ||
 		(error = posix_spawnattr_setsigmask(&attributes, &none)) ||
 		(error = posix_spawnattr_setsigdefault(&attributes, &all)) ||
@@ -271,15 +271,15 @@ static int watch(struct proc *p)
 {
 	struct event_base *base = p->loop->base;
 
-	p->pid_event = event_new(base, p->pidfd, EV_READ | EV_PERSIST,
-		pid_ready, p);
-	p->err_event = event_new(base, p->err, EV_READ | EV_PERSIST, err_ready,
-		p);
+	p->pid_event = event_new(
+		base, p->pidfd, EV_READ | EV_PERSIST, pid_ready, p);
+	p->err_event = event_new(
+		base, p->err, EV_READ | EV_PERSIST, err_ready, p);
 	return p->pid_event && p->err_event &&
-			event_add(p->pid_event, NULL) == 0 &&
-			event_add(p->err_event, NULL) == 0
-		? 0
-		: -1;
+			       event_add(p->pid_event, NULL) == 0 &&
+			       event_add(p->err_event, NULL) == 0
+		       ? 0
+		       : -1;
 }
 
 static struct proc *proc_new(struct loop *l, const struct proc_params *params)
@@ -302,8 +302,8 @@ static struct proc *proc_new(struct loop *l, const struct proc_params *params)
 	return p;
 }
 
-struct proc *proc_start(struct loop *l, const struct proc_params *params,
-	int *in, int *out)
+struct proc *proc_start(
+	struct loop *l, const struct proc_params *params, int *in, int *out)
 {
 	struct pipes s;
 	struct proc *p;

@@ -18,7 +18,8 @@ struct proc_params {
 	char *const *argv; /* NULL-terminated; argv[0] is the file */
 	char *const *envp; /* NULL-terminated */
 	const char *dir;   /* NULL = / */
-	const struct rlimit *nofile; /* NULL = ours; set right after the start */
+	const struct rlimit
+		*nofile; /* NULL = ours; set right after the start */
 	/*
 	 * A line (or a part of PROC_LINE_MAX bytes) of its standard error,
 	 * without the LF. Borrowed.
@@ -36,8 +37,8 @@ struct proc_params {
  * descriptors closed. in and out are the
  * caller's ends of its standard input and output: non-blocking. NULL: errno.
  */
-MUST_CHECK struct proc *proc_start(struct loop *l,
-	const struct proc_params *params, int *in, int *out);
+MUST_CHECK struct proc *proc_start(
+	struct loop *l, const struct proc_params *params, int *in, int *out);
 pid_t proc_pid(const struct proc *p);
 /* To its whole process group. */
 void proc_signal(struct proc *p, int signal);

@@ -17,7 +17,7 @@
 #include "relay/client.h"
 #include "relay/worker.h"
 
-#define KEY 16
+#define KEY     16
 #define BUCKETS 4096
 
 struct entry {
@@ -216,8 +216,8 @@ static void leave_address(struct shared *s, struct client *c)
 
 enum reason admission_enter(struct shared *s, struct client *c)
 {
-	size_t n = atomic_fetch_add_explicit(&s->connections, 1,
-		memory_order_relaxed);
+	size_t n = atomic_fetch_add_explicit(
+		&s->connections, 1, memory_order_relaxed);
 
 	c->entered = true;
 	if (n >= (size_t)c->conf->server.max_connections)
@@ -227,8 +227,8 @@ enum reason admission_enter(struct shared *s, struct client *c)
 	return enter_address(s, c);
 }
 
-enum reason admission_set_peer(struct shared *s, struct client *c,
-	const struct addr *peer)
+enum reason admission_set_peer(
+	struct shared *s, struct client *c, const struct addr *peer)
 {
 	leave_address(s, c);
 	c->peer = *peer;
@@ -237,8 +237,7 @@ enum reason admission_set_peer(struct shared *s, struct client *c,
 
 /* --- routes ----------------------------------------------------------------------------*/
 
-static struct route_counts *counts(struct shared *s,
-	const struct conf_route *r)
+static struct route_counts *counts(struct shared *s, const struct conf_route *r)
 {
 	assert(r->index < s->admission->routes_n);
 	return &s->admission->routes[r->index];
@@ -247,8 +246,8 @@ static struct route_counts *counts(struct shared *s,
 enum reason admission_enter_route(struct shared *s, struct client *c)
 {
 	const struct conf_route *r = c->route;
-	int64_t n = atomic_fetch_add_explicit(&counts(s, r)->connections, 1,
-		memory_order_relaxed);
+	int64_t n = atomic_fetch_add_explicit(
+		&counts(s, r)->connections, 1, memory_order_relaxed);
 
 	c->in_route = true;
 	if (r->max_connections > 0 && n >= r->max_connections)
@@ -261,13 +260,13 @@ int64_t admission_pending(struct shared *s, const struct client *c, int by)
 	size_t i = (size_t)(c->listen - c->conf->listens);
 
 	assert(i < s->admission->listens_n);
-	return atomic_fetch_add_explicit(&s->admission->pending[i], by,
-		       memory_order_relaxed) +
-		by;
+	return atomic_fetch_add_explicit(
+		       &s->admission->pending[i], by, memory_order_relaxed) +
+	       by;
 }
 
-enum reason admission_enter_process(struct shared *s,
-	const struct conf_route *r)
+enum reason admission_enter_process(
+	struct shared *s, const struct conf_route *r)
 {
 	atomic_int_least64_t *n = &counts(s, r)->processes;
 
@@ -280,14 +279,14 @@ enum reason admission_enter_process(struct shared *s,
 
 void admission_leave_process(struct shared *s, const struct conf_route *r)
 {
-	atomic_fetch_sub_explicit(&counts(s, r)->processes, 1,
-		memory_order_relaxed);
+	atomic_fetch_sub_explicit(
+		&counts(s, r)->processes, 1, memory_order_relaxed);
 }
 
 /* --- used tokens -------------------------------------------------------------------------*/
 
-enum reason admission_reserve_token(struct shared *s, struct client *c,
-	int64_t exp_ms, int64_t now_ms)
+enum reason admission_reserve_token(
+	struct shared *s, struct client *c, int64_t exp_ms, int64_t now_ms)
 {
 	struct table *t = &s->admission->tokens;
 	struct entry *e;
@@ -348,8 +347,8 @@ void admission_leave(struct shared *s, struct client *c)
 	admission_give_back(s, c);
 	leave_address(s, c);
 	if (c->entered)
-		atomic_fetch_sub_explicit(&s->connections, 1,
-			memory_order_relaxed);
+		atomic_fetch_sub_explicit(
+			&s->connections, 1, memory_order_relaxed);
 	free(c->subject);
 	conf_unref(c->conf);
 	*c = (struct client){ .id = c->id };

@@ -33,11 +33,11 @@ MUST_CHECK enum reason admission_enter(struct shared *s, struct client *c);
  * Behind a trusted proxy: the client is another one than was thought, and is
  * counted as that one from now on. REASON_NONE or LIMIT_ADDRESS.
  */
-MUST_CHECK enum reason admission_set_peer(struct shared *s, struct client *c,
-	const struct addr *peer);
+MUST_CHECK enum reason admission_set_peer(
+	struct shared *s, struct client *c, const struct addr *peer);
 /* Counts it in its route: REASON_NONE, LIMIT_CONNECTIONS. */
-MUST_CHECK enum reason admission_enter_route(struct shared *s,
-	struct client *c);
+MUST_CHECK enum reason admission_enter_route(
+	struct shared *s, struct client *c);
 /*
  * Gives everything back that the client holds: counts, an unused reserved
  * token, its subject and its configuration. The client is empty then.
@@ -56,8 +56,8 @@ void admission_give_back(struct shared *s, struct client *c);
 int64_t admission_pending(struct shared *s, const struct client *c, int by);
 
 /* A process of a route: REASON_NONE or LIMIT_PROCESSES; gives it back. */
-MUST_CHECK enum reason admission_enter_process(struct shared *s,
-	const struct conf_route *r);
+MUST_CHECK enum reason admission_enter_process(
+	struct shared *s, const struct conf_route *r);
 void admission_leave_process(struct shared *s, const struct conf_route *r);
 
 /*
@@ -67,8 +67,8 @@ void admission_leave_process(struct shared *s, const struct conf_route *r);
  * back.
  */
 #define ADMISSION_TOKENS 100000
-MUST_CHECK enum reason admission_reserve_token(struct shared *s,
-	struct client *c, int64_t exp_ms, int64_t now_ms);
+MUST_CHECK enum reason admission_reserve_token(
+	struct shared *s, struct client *c, int64_t exp_ms, int64_t now_ms);
 void admission_use_token(struct client *c);
 
 #endif

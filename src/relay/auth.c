@@ -36,8 +36,8 @@ static void found_add(struct found *f, struct str token)
 	f->token = token;
 }
 
-static void find_in_query(struct found *f, const struct request *r,
-	const char *name)
+static void find_in_query(
+	struct found *f, const struct request *r, const char *name)
 {
 	struct str value;
 	size_t n = uri_query_get(r->query, str_of(name), &value);
@@ -52,8 +52,8 @@ static void find_in_fields(struct found *f, const struct request *r)
 	for (size_t i = 0; i < r->head.n; i++) {
 		struct str v = r->head.fields[i].value;
 
-		if (!str_eq_nocase(r->head.fields[i].name,
-			    STR("Authorization")) ||
+		if (!str_eq_nocase(
+			    r->head.fields[i].name, STR("Authorization")) ||
 			v.n < sizeof(BEARER) - 1 ||
 			!str_eq_nocase((struct str){ v.p, sizeof(BEARER) - 1 },
 				STR(BEARER)))
@@ -88,8 +88,8 @@ static void find_in_subprotocols(struct found *f, const struct request *r)
 
 /* --- which key made it --------------------------------------------------------------*/
 
-static const struct conf_key *find_kid(const struct conf_keys *keys,
-	const char *kid)
+static const struct conf_key *find_kid(
+	const struct conf_keys *keys, const char *kid)
 {
 	for (size_t i = 0; i < keys->n; i++)
 		if (strcmp(keys->v[i]->section.name, kid) == 0)
@@ -157,8 +157,8 @@ static enum reason reason_of(enum jwt_result r)
  * A token is known by its key and jti, or by the hash of what was signed. Not
  * by its signature: that has more than one spelling for some algorithms.
  */
-static int token_identity(uint8_t out[16], const struct jwt *t,
-	const struct conf_key *key)
+static int token_identity(
+	uint8_t out[16], const struct jwt *t, const struct conf_key *key)
 {
 	struct buf b = { 0 };
 	uint8_t hash[JWT_HASH];
@@ -188,14 +188,14 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 	/* What was used before the start is forgotten, so it can't be let in. */
 	if (t->iat == JWT_NEVER || t->iat < a->shared->started_ms) {
 		*detail = t->iat == JWT_NEVER
-			? "single use needs an iat"
-			: "made before the relay was started";
+				  ? "single use needs an iat"
+				  : "made before the relay was started";
 		return REASON_TOKEN_USED;
 	}
 	if (token_identity(c->token, t, key) < 0)
 		return REASON_INTERNAL;
-	return admission_reserve_token(a->shared, c,
-		t->exp + key->jwt.leeway_ms, a->now_ms);
+	return admission_reserve_token(
+		a->shared, c, t->exp + key->jwt.leeway_ms, a->now_ms);
 }
 
 /* --- all of it ------------------------------------------------------------------------*/

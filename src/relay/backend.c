@@ -59,8 +59,8 @@ char *backend_query(const struct backend_params *p)
 
 	if (!out)
 		return NULL;
-	out[uri_query_without(out, query,
-		str_of(p->client->route->token_param))] = '\0';
+	out[uri_query_without(
+		out, query, str_of(p->client->route->token_param))] = '\0';
 	return out;
 }
 
@@ -83,7 +83,9 @@ struct dial *backend_dial(const struct backend_params *p,
 {
 	const struct conf_route *r = p->client->route;
 	struct dial_params d = { .timeout_ms = r->connect_timeout,
-		.allow = &r->backend_allow, .done = done, .owner = owner };
+		.allow = &r->backend_allow,
+		.done = done,
+		.owner = owner };
 	char *host = NULL, *port = NULL, *path = NULL;
 	struct dial *dial = NULL;
 

@@ -27,13 +27,13 @@ struct backend_result {
 	enum reason reason; /* REASON_NONE: end is open */
 	struct end *end;    /* the receiver's */
 	/* All below are borrowed until done returns. */
-	const char *detail; /* why not, for the log; may be NULL */
+	const char *detail;  /* why not, for the log; may be NULL */
 	struct str protocol; /* that a ws backend selected */
-	struct buf *early;  /* bytes right behind a ws backend's 101; or NULL */
+	struct buf *early; /* bytes right behind a ws backend's 101; or NULL */
 	/* BACKEND_STATUS: the ws backend's own refusal, to be passed on. */
 	int status;
-	struct str type;    /* its Content-Type */
-	struct str body;    /* what came of its body */
+	struct str type; /* its Content-Type */
+	struct str body; /* what came of its body */
 };
 
 struct backend_params {

@@ -23,7 +23,7 @@
 #include "relay/worker.h"
 
 #define STDERR_LINES 20 /* logged per second of a process */
-#define SILENCE_MS 5000
+#define SILENCE_MS   5000
 
 /*
  * Lives as long as its process: from open over the pair's time to the exit.
@@ -36,14 +36,14 @@ struct exec_attempt {
 	struct conf *conf; /* a reference, for route */
 	struct proc *proc;
 	struct end *end;
-	uint64_t id;      /* the client's */
+	uint64_t id;        /* the client's */
 	enum reason reason; /* of a failed open */
 	const char *detail;
-	bool counted;     /* as a process of its route */
+	bool counted; /* as a process of its route */
 	bool cancelled;
 	struct deferred deferred;
 	struct timer silence;
-	int64_t second;   /* of the count below */
+	int64_t second; /* of the count below */
 	unsigned lines, hidden;
 };
 
@@ -123,8 +123,8 @@ static void strings_free(char **v)
 	free(v);
 }
 
-static char **make_argv(const struct conf_backend *to,
-	const struct captures *captures)
+static char **make_argv(
+	const struct conf_backend *to, const struct captures *captures)
 {
 	char **argv = calloc(to->argc + 1, sizeof(*argv));
 
@@ -145,8 +145,8 @@ static char **make_argv(const struct conf_backend *to,
 static int env_add(char **env, size_t *n, const char *name, struct str value)
 {
 	struct buf b = { 0 };
-	int failed = buf_add_printf(&b, "%s=%.*s", name, (int)value.n,
-		value.p ? value.p : "");
+	int failed = buf_add_printf(
+		&b, "%s=%.*s", name, (int)value.n, value.p ? value.p : "");
 
 	env[*n] = failed ? NULL : str_dup(buf_str(&b));
 	buf_free(&b);
@@ -239,11 +239,11 @@ static void exec_exited(void *owner, int status)
  */
 static void exec_ready(struct deferred *d)
 {
-	struct exec_attempt *a =
-		CONTAINER_OF(d, struct exec_attempt, deferred);
+	struct exec_attempt *a = CONTAINER_OF(d, struct exec_attempt, deferred);
 	struct backend_params p = a->params;
-	struct backend_result r = { .reason = a->reason,
-		.detail = a->detail, .end = a->end };
+	struct backend_result r = {
+		.reason = a->reason, .detail = a->detail, .end = a->end
+	};
 
 	if (a->cancelled) {
 		if (a->end)

@@ -10,7 +10,7 @@
  * number, see tcp(7)). It also ends a backend that has not read for so long, so
  * it is generous: a solver may well think for half a minute.
  */
-#define BACKEND_KEEPALIVE_S 15
+#define BACKEND_KEEPALIVE_S     15
 #define BACKEND_USER_TIMEOUT_MS 60000
 
 #endif

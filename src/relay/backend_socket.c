@@ -45,17 +45,16 @@ static const struct conn_cb unowned = {
 };
 
 /* The first bytes a backend sees: who the client is. */
-static void send_proxy(const struct client *client, int client_fd,
-	struct conn *c)
+static void send_proxy(
+	const struct client *client, int client_fd, struct conn *c)
 {
 	uint8_t head[PROXY_HEAD_MAX];
 	struct addr local;
 	size_t n;
 
 	listener_address(client_fd, &local);
-	n = proxy_encode(head,
-		(enum proxy_version)client->route->send_proxy, &client->peer,
-		&local);
+	n = proxy_encode(head, (enum proxy_version)client->route->send_proxy,
+		&client->peer, &local);
 	if (n > 0)
 		conn_write(c, head, n);
 }
@@ -74,8 +73,7 @@ static void dialled(void *owner, enum dial_result result, int fd,
 	if (fd >= 0) {
 		conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
 		c = conn_new(p.worker->loop, fd, fd, &unowned, NULL);
-		r.end = c ? stream_end_new(p.worker, c, p.client->route)
-			  : NULL;
+		r.end = c ? stream_end_new(p.worker, c, p.client->route) : NULL;
 		if (r.end)
 			send_proxy(p.client, p.client_fd, c);
 		else if (c)
@@ -103,8 +101,8 @@ static struct attempt *socket_open(const struct backend_params *p)
 
 static void socket_cancel(struct attempt *attempt)
 {
-	struct socket_attempt *a =
-		CONTAINER_OF(attempt, struct socket_attempt, attempt);
+	struct socket_attempt *a = CONTAINER_OF(
+		attempt, struct socket_attempt, attempt);
 
 	dial_cancel(a->dial);
 	free(a);
@@ -126,8 +124,7 @@ struct echo_attempt {
 
 static void echo_ready(struct deferred *d)
 {
-	struct echo_attempt *a =
-		CONTAINER_OF(d, struct echo_attempt, deferred);
+	struct echo_attempt *a = CONTAINER_OF(d, struct echo_attempt, deferred);
 	struct backend_params p = a->params;
 	struct backend_result r = { 0 };
 	bool cancelled = a->cancelled;

@@ -24,7 +24,7 @@
 #include "relay/ws_end.h"
 
 #define RESPONSE_HEAD_MAX 16384
-#define REFUSAL_BODY_MAX 65536
+#define REFUSAL_BODY_MAX  65536
 
 struct ws_attempt {
 	struct attempt attempt;
@@ -36,9 +36,9 @@ struct ws_attempt {
 	struct buf offers; /* the subprotocols we offer: "a, b" */
 	struct buf in;     /* of the response */
 	size_t scanned;
-	size_t head_n;     /* once a refusal's head is complete */
-	size_t body_n;     /* how much of its body is awaited */
-	bool over;         /* done was called, or it was cancelled */
+	size_t head_n; /* once a refusal's head is complete */
+	size_t body_n; /* how much of its body is awaited */
+	bool over;     /* done was called, or it was cancelled */
 	char key[HANDSHAKE_KEY];
 };
 
@@ -65,11 +65,11 @@ static void attempt_done(struct ws_attempt *a, struct backend_result *r)
 		attempt_free(a);
 }
 
-static void attempt_failed(struct ws_attempt *a, enum reason reason,
-	const char *detail)
+static void attempt_failed(
+	struct ws_attempt *a, enum reason reason, const char *detail)
 {
-	attempt_done(a, &(struct backend_result){ .reason = reason,
-				.detail = detail });
+	attempt_done(a,
+		&(struct backend_result){ .reason = reason, .detail = detail });
 }
 
 /* --- the request -----------------------------------------------------------------*/
@@ -94,8 +94,7 @@ static int add_field(struct buf *out, const char *name, struct str value)
 {
 	if (value.n == 0)
 		return 0;
-	return buf_add_printf(out, "%s: %.*s\r\n", name, (int)value.n,
-		value.p);
+	return buf_add_printf(out, "%s: %.*s\r\n", name, (int)value.n, value.p);
 }
 
 static int add_host(struct buf *out, const struct backend_params *p)
@@ -117,13 +116,13 @@ static int add_host(struct buf *out, const struct backend_params *p)
 		if (buf_add_printf(&host, "[%s]", r->to.host) < 0)
 			goto out;
 	} else if (template_expand(&host, str_of(r->to.host), p->captures) <
-		0) {
+		   0) {
 		goto out;
 	}
 	if (strcmp(r->to.port, "80") != 0 &&
 		(buf_add_str(&host, STR(":")) < 0 ||
-			template_expand(&host, str_of(r->to.port),
-				p->captures) < 0))
+			template_expand(
+				&host, str_of(r->to.port), p->captures) < 0))
 		goto out;
 	failed = add_field(out, "Host", buf_str(&host));
 out:
@@ -214,9 +213,8 @@ static void accepted(struct ws_attempt *a, const struct http_head *h, size_t n)
 	struct buf early = { 0 };
 	const char *why;
 
-	if (handshake_check_response(h,
-		    (struct str){ a->key, HANDSHAKE_KEY }, &protocol,
-		    &why) < 0) {
+	if (handshake_check_response(h, (struct str){ a->key, HANDSHAKE_KEY },
+		    &protocol, &why) < 0) {
 		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
 		return;
 	}
@@ -226,8 +224,8 @@ static void accepted(struct ws_attempt *a, const struct http_head *h, size_t n)
 		return;
 	}
 	if (buf_add(&early, a->in.p + n, a->in.n - n, SIZE_MAX) == 0)
-		r.end = ws_end_new(a->params.worker, a->conn, END_BACKEND,
-			route);
+		r.end = ws_end_new(
+			a->params.worker, a->conn, END_BACKEND, route);
 	if (!r.end) {
 		buf_free(&early);
 		attempt_failed(a, REASON_INTERNAL, "no memory");
@@ -319,8 +317,8 @@ static void ws_input(struct conn *c, uint8_t *p, size_t n)
 	}
 	end = http_find_end((const char *)a->in.p, a->in.n, &a->scanned);
 	if (end < 0)
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
-			"its answer is not HTTP");
+		attempt_failed(
+			a, REASON_BACKEND_HANDSHAKE, "its answer is not HTTP");
 	else if (end > 0)
 		head_complete(a, (size_t)end);
 	else if (a->in.n > RESPONSE_HEAD_MAX)
@@ -362,8 +360,8 @@ static void ws_deadline(struct timer *t)
 	if (a->head_n > 0)
 		refused(a); /* its status is known, its body is slow */
 	else
-		attempt_failed(a, REASON_BACKEND_TIMEOUT,
-			"no answer to the upgrade");
+		attempt_failed(
+			a, REASON_BACKEND_TIMEOUT, "no answer to the upgrade");
 }
 
 static void dialled(void *owner, enum dial_result result, int fd,
@@ -415,8 +413,8 @@ fail:
 
 static void ws_cancel(struct attempt *attempt)
 {
-	struct ws_attempt *a =
-		CONTAINER_OF(attempt, struct ws_attempt, attempt);
+	struct ws_attempt *a = CONTAINER_OF(
+		attempt, struct ws_attempt, attempt);
 
 	a->over = true;
 	timer_clear(a->params.worker->loop, &a->deadline);

@@ -24,7 +24,7 @@
 #include "relay/worker.h"
 
 #define IDLE_POLL_MS 10
-#define STATUS_MS 5000
+#define STATUS_MS    5000
 /* Descriptors beside those of connections: listeners, logs, epoll, ... */
 #define SPARE_FDS 64
 
@@ -96,15 +96,16 @@ static int drop_privileges(const char *user)
 	errno = 0;
 	pw = getpwnam(user);
 	if (!pw) {
-		fprintf(stderr, "wsrelayd: [server] user: there is no user "
-				"'%s'\n",
+		fprintf(stderr,
+			"wsrelayd: [server] user: there is no user "
+			"'%s'\n",
 			user);
 		return -1;
 	}
 	if (initgroups(user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
 		setuid(pw->pw_uid) < 0) {
-		fprintf(stderr, "wsrelayd: cannot become user '%s': %s\n",
-			user, strerror(errno));
+		fprintf(stderr, "wsrelayd: cannot become user '%s': %s\n", user,
+			strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -155,8 +156,8 @@ static struct worker *least_loaded(const struct daemon *d)
 	size_t least = SIZE_MAX;
 
 	for (size_t i = 0; i < d->workers_n; i++) {
-		size_t n = atomic_load_explicit(&d->workers[i]->connections,
-			memory_order_relaxed);
+		size_t n = atomic_load_explicit(
+			&d->workers[i]->connections, memory_order_relaxed);
 
 		if (n < least) {
 			least = n;
@@ -173,11 +174,10 @@ static void accepted(void *owner, int fd, const struct addr *peer)
 	struct daemon *d = b->daemon;
 
 	if (d->workers_n == 1)
-		worker_accepted(d->workers[0], fd, peer, b->listen,
-			b->address);
+		worker_accepted(d->workers[0], fd, peer, b->listen, b->address);
 	else
-		worker_post_accepted(least_loaded(d), fd, peer, b->listen,
-			b->address);
+		worker_post_accepted(
+			least_loaded(d), fd, peer, b->listen, b->address);
 }
 
 static void accept_paused(void *owner, int error)
@@ -208,7 +208,7 @@ static int bind_address(const struct conf_address *a, struct service_fds *fds)
 		if (fd < 0)
 			errno = ENOENT;
 		else if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
-			fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			 fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			return -1;
 		return fd;
 	}
@@ -297,8 +297,7 @@ static int listen_all(struct daemon *d)
 		listener_address(b->fd, &local);
 		if (b->address->kind == LISTEN_FD)
 			know_passed(b, &local);
-		b->listener = listener_new(d->loop, b->fd,
-			&listener_cb, b);
+		b->listener = listener_new(d->loop, b->fd, &listener_cb, b);
 		b->fd = -1; /* taken */
 		if (!b->listener)
 			return -1;
@@ -341,8 +340,8 @@ static size_t connections(const struct daemon *d)
 	size_t n = 0;
 
 	for (size_t i = 0; i < d->workers_n; i++)
-		n += atomic_load_explicit(&d->workers[i]->connections,
-			memory_order_relaxed);
+		n += atomic_load_explicit(
+			&d->workers[i]->connections, memory_order_relaxed);
 	return n;
 }
 
@@ -408,8 +407,8 @@ static bool workers_alive(const struct daemon *d)
 	int64_t now = loop_now(d->loop);
 
 	for (size_t i = 0; i < d->workers_n; i++) {
-		int64_t seen = atomic_load_explicit(&d->workers[i]->tick_ms,
-			memory_order_relaxed);
+		int64_t seen = atomic_load_explicit(
+			&d->workers[i]->tick_ms, memory_order_relaxed);
 
 		if (now - seen > WORKER_TICK_MS + d->watchdog_ms)
 			return false;
@@ -423,8 +422,7 @@ static void watchdog_timer(struct timer *t)
 
 	if (workers_alive(d))
 		service_notify("WATCHDOG=1");
-	timer_set(d->loop, t,
-		loop_now(d->loop) + d->watchdog_ms);
+	timer_set(d->loop, t, loop_now(d->loop) + d->watchdog_ms);
 }
 
 static void status_timer(struct timer *t)
@@ -514,8 +512,8 @@ static int catch_signals(struct daemon *d)
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		d->signals[i] = evsignal_new(d->loop->base, numbers[i],
-			stop_signal, d);
+		d->signals[i] = evsignal_new(
+			d->loop->base, numbers[i], stop_signal, d);
 		if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
 			return -1;
 	}
@@ -544,8 +542,8 @@ static int start_workers(struct daemon *d)
 	if (!d->workers)
 		return -1;
 	while (d->workers_n < n) {
-		struct worker *w = worker_new(&d->shared, d->conf,
-			n == 1 ? d->loop : NULL);
+		struct worker *w = worker_new(
+			&d->shared, d->conf, n == 1 ? d->loop : NULL);
 
 		if (!w)
 			return -1;
@@ -561,12 +559,11 @@ static int start(struct daemon *d)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	d->shared.started_ms =
-		(int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	d->shared.started_ms = (int64_t)now.tv_sec * 1000 +
+			       now.tv_nsec / 1000000;
 	/* Microseconds since 1970: no two starts ever meet. */
 	atomic_init(&d->shared.next_id,
-		(uint64_t)now.tv_sec * 1000000 +
-			(uint64_t)now.tv_nsec / 1000);
+		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 	d->shared.admission = admission_new(d->conf);
 	if (!d->shared.admission)
 		return -1;
@@ -615,8 +612,7 @@ static int prepare(struct daemon *d, const struct daemon_source *source)
 
 	if (!first)
 		return -1;
-	if (bind_all(d, first) < 0 ||
-		drop_privileges(first->server.user) < 0)
+	if (bind_all(d, first) < 0 || drop_privileges(first->server.user) < 0)
 		goto out;
 	d->conf = source->load(source->data, &errors);
 	if (!d->conf) {

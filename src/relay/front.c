@@ -35,7 +35,7 @@
 #include "relay/worker.h"
 #include "relay/ws_end.h"
 
-#define KEEPALIVE_S 60
+#define KEEPALIVE_S     60
 #define REFUSALS_LOGGED 20 /* per second and worker */
 
 static void front_process(struct front *f);
@@ -51,7 +51,7 @@ static void make_room(const struct front *newest)
 	const struct conf_listen *listen = newest->client.listen;
 	struct front *f;
 
-	TAILQ_FOREACH(f, &newest->worker->fronts, next) {
+	TAILQ_FOREACH (f, &newest->worker->fronts, next) {
 		if (f == newest || f->state != FRONT_HEAD ||
 			f->client.listen != listen ||
 			f->conn->state != CONN_OPEN)
@@ -68,7 +68,7 @@ static void set_state(struct front *f, enum front_state to)
 	if (f->state == FRONT_HEAD)
 		admission_pending(s, &f->client, -1);
 	if (to == FRONT_HEAD && admission_pending(s, &f->client, 1) >
-			f->client.listen->max_pending)
+					f->client.listen->max_pending)
 		make_room(f);
 	f->state = (uint8_t)to;
 }
@@ -134,8 +134,8 @@ static void front_ended(struct conn *c, int error)
 	if (f->state == FRONT_OPENING) {
 		backend_cancel(f->attempt);
 		f->attempt = NULL;
-		front_log_refusal(f, error ? REASON_CLIENT_RESET
-					   : REASON_CLIENT_GONE,
+		front_log_refusal(f,
+			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
 			"while the backend was being opened");
 	}
 	if (f->state == FRONT_ANSWER && !error)
@@ -156,9 +156,9 @@ static void front_timer(struct timer *t)
 	 * browsers open: nobody waits for a word.
 	 */
 	if (f->head.n == 0) {
-		worker_count_reason(f->worker, f->served
-				? REASON_KEEPALIVE_TIMEOUT
-				: REASON_HEAD_TIMEOUT);
+		worker_count_reason(
+			f->worker, f->served ? REASON_KEEPALIVE_TIMEOUT
+					     : REASON_HEAD_TIMEOUT);
 		conn_close(f->conn);
 		return;
 	}
@@ -168,11 +168,10 @@ static void front_timer(struct timer *t)
 static void await_request(struct front *f)
 {
 	int64_t ms = f->served && f->head.n == 0
-		? f->client.listen->keepalive_timeout
-		: f->client.listen->handshake_timeout;
+			     ? f->client.listen->keepalive_timeout
+			     : f->client.listen->handshake_timeout;
 
-	timer_set(f->worker->loop, &f->timer,
-		loop_now(f->worker->loop) + ms);
+	timer_set(f->worker->loop, &f->timer, loop_now(f->worker->loop) + ms);
 }
 
 /* --- refusing ----------------------------------------------------------------------*/
@@ -218,11 +217,11 @@ static bool refuse_by_close(const struct front *f, enum reason reason)
 	if (!f->upgrade.possible || !reason_get(reason)->code)
 		return false;
 	return reject == CONF_REJECT_CLOSE ||
-		(reject == CONF_REJECT_AUTO && f->upgrade.origin);
+	       (reject == CONF_REJECT_AUTO && f->upgrade.origin);
 }
 
-static int close_text(struct buf *out, struct front *f, enum reason reason,
-	const char *id)
+static int close_text(
+	struct buf *out, struct front *f, enum reason reason, const char *id)
 {
 	const struct reason_info *info = reason_get(reason);
 	uint8_t payload[WS_CONTROL_MAX], head[WS_HEAD_MAX];
@@ -231,14 +230,14 @@ static int close_text(struct buf *out, struct front *f, enum reason reason,
 	int result = -1;
 
 	if (buf_add_printf(&text, "%s: %s", info->word, info->text) == 0 &&
-		reply_switch(out, front_accept(f),
-			str_of(f->upgrade.offer), id) == 0) {
+		reply_switch(out, front_accept(f), str_of(f->upgrade.offer),
+			id) == 0) {
 		n = ws_encode_close(payload, info->code, buf_str(&text));
 		head_n = ws_encode_head(head, WS_CLOSE, true, n, NULL);
 		result = buf_add(out, head, head_n, SIZE_MAX) < 0 ||
-				buf_add(out, payload, n, SIZE_MAX) < 0
-			? -1
-			: 0;
+					 buf_add(out, payload, n, SIZE_MAX) < 0
+				 ? -1
+				 : 0;
 	}
 	buf_free(&text);
 	return result;
@@ -300,8 +299,8 @@ static bool offered(const struct request *r, struct str name)
 }
 
 /* The client's first offer that the route allows. */
-static struct str select_protocol(const struct conf_route *route,
-	const struct request *r)
+static struct str select_protocol(
+	const struct conf_route *route, const struct request *r)
 {
 	struct handshake_offers o;
 	struct str p;
@@ -363,8 +362,7 @@ static void log_open(const struct front *f)
 		F_STR("subject", f->client.subject),
 		F_STR("peer", addr_format(&f->client.peer, peer)),
 		F_STR("path", f->upgrade.path),
-		F_INT("open_ms",
-			loop_now(f->worker->loop) - f->opening_ms));
+		F_INT("open_ms", loop_now(f->worker->loop) - f->opening_ms));
 }
 
 /* The backend is open: the 101, then the connection changes hands. */
@@ -395,8 +393,8 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	pair = pair_new(w, &f->client, client_end, b->end);
 	if (!pair) {
 		front_log_refusal(f, REASON_INTERNAL, "no memory");
-		client_end->ops->close(client_end, WS_CODE_INTERNAL_ERROR,
-			STR("internal"));
+		client_end->ops->close(
+			client_end, WS_CODE_INTERNAL_ERROR, STR("internal"));
 		backend_discard(b->end);
 		front_free(f);
 		return;
@@ -422,15 +420,16 @@ static void pass_refusal(struct front *f, const struct backend_result *b)
 {
 	struct buf out = { 0 }, fields = { 0 };
 	char id[CLIENT_ID_TEXT];
-	struct reply reply = { .status = b->status, .close = true,
-		.has_length = true, .length = b->body.n };
+	struct reply reply = { .status = b->status,
+		.close = true,
+		.has_length = true,
+		.length = b->body.n };
 
 	front_log_refusal(f, b->reason, b->detail);
 	admission_give_back(f->worker->shared, &f->client);
 	reply.id = client_id(&f->client, id);
-	if (b->type.n > 0 &&
-		buf_add_printf(&fields, "Content-Type: %.*s\r\n",
-			(int)b->type.n, b->type.p) < 0)
+	if (b->type.n > 0 && buf_add_printf(&fields, "Content-Type: %.*s\r\n",
+				     (int)b->type.n, b->type.p) < 0)
 		goto out;
 	reply.fields = buf_str(&fields);
 	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
@@ -449,7 +448,7 @@ static void backend_done(void *owner, const struct backend_result *b)
 	if (b->reason == REASON_NONE) {
 		front_upgrade(f, b);
 	} else if (b->reason == REASON_BACKEND_STATUS &&
-		!refuse_by_close(f, b->reason)) {
+		   !refuse_by_close(f, b->reason)) {
 		pass_refusal(f, b);
 	} else {
 		LOG(LOG_WARN, "backend-error",
@@ -465,8 +464,7 @@ static void open_backend(struct front *f, const struct request *r,
 {
 	set_state(f, FRONT_OPENING);
 	f->opening_ms = loop_now(f->worker->loop);
-	f->attempt = backend_open(&(struct backend_params){
-		.worker = f->worker,
+	f->attempt = backend_open(&(struct backend_params){ .worker = f->worker,
 		.client = &f->client,
 		.request = r,
 		.captures = captures,
@@ -511,8 +509,8 @@ static void dispatch_page(struct front *f, const struct request *r)
 	const char *detail = NULL;
 	enum reason reason = REASON_NOT_FOUND;
 
-	if (r->upgrade || !page_find(f->client.conf, f->client.listen, r->path,
-				  &match)) {
+	if (r->upgrade ||
+		!page_find(f->client.conf, f->client.listen, r->path, &match)) {
 		front_refuse(f, r, REASON_NOT_FOUND, NULL);
 		return;
 	}
@@ -520,8 +518,8 @@ static void dispatch_page(struct front *f, const struct request *r)
 		front_answer(f, r, &a);
 		return;
 	}
-	reason = gate_check_page(f->worker->shared, r, match.page, &f->client,
-		&detail);
+	reason = gate_check_page(
+		f->worker->shared, r, match.page, &f->client, &detail);
 	if (reason != REASON_NONE) {
 		front_refuse(f, r, reason, detail);
 		return;
@@ -532,8 +530,8 @@ static void dispatch_page(struct front *f, const struct request *r)
 	front_answer(f, r, &a);
 }
 
-static void dispatch(struct front *f, struct request *r, enum reason reason,
-	const char *why)
+static void dispatch(
+	struct front *f, struct request *r, enum reason reason, const char *why)
 {
 	struct captures captures;
 
@@ -560,8 +558,8 @@ static void dispatch(struct front *f, struct request *r, enum reason reason,
 		front_refuse(f, r, reason, why);
 		return;
 	}
-	f->client.route = gate_find_route(f->client.conf, f->client.listen, r,
-		&captures);
+	f->client.route = gate_find_route(
+		f->client.conf, f->client.listen, r, &captures);
 	if (!f->client.route) {
 		dispatch_page(f, r);
 		return;
@@ -575,8 +573,8 @@ static void dispatch(struct front *f, struct request *r, enum reason reason,
 /* Another client than the socket's. That all places are taken stays true. */
 static void enter_peer(struct front *f, const struct addr *peer)
 {
-	enum reason over =
-		admission_set_peer(f->worker->shared, &f->client, peer);
+	enum reason over = admission_set_peer(
+		f->worker->shared, &f->client, peer);
 
 	if (f->over != REASON_LIMIT_CONNECTIONS)
 		f->over = (uint8_t)over;
@@ -720,10 +718,12 @@ int front_new(struct worker *w, int fd, const struct addr *peer,
 	f->file = -1;
 	f->state = FRONT_LEAVING;
 	f->client = (struct client){ .conf = conf_ref(w->conf),
-		.listen = listen, .socket_peer = *peer, .peer = *peer,
+		.listen = listen,
+		.socket_peer = *peer,
+		.peer = *peer,
 		.expire_at = JWT_NEVER };
-	f->client.id = atomic_fetch_add_explicit(&w->shared->next_id, 1,
-		memory_order_relaxed);
+	f->client.id = atomic_fetch_add_explicit(
+		&w->shared->next_id, 1, memory_order_relaxed);
 	TAILQ_INSERT_TAIL(&w->fronts, f, next);
 	set_state(f, FRONT_HEAD);
 	if (!conf_admits(&listen->allow, &listen->deny, peer) &&

@@ -38,7 +38,7 @@ void front_answer_free(struct front *f)
 static bool must_close(const struct front *f, const struct request *r)
 {
 	return f->worker->draining || r->head.minor == 0 ||
-		http_has_element(&r->head, STR("Connection"), STR("close"));
+	       http_has_element(&r->head, STR("Connection"), STR("close"));
 }
 
 void front_answer_more(struct front *f)
@@ -49,8 +49,7 @@ void front_answer_more(struct front *f)
 		return;
 	while (f->file_left > 0 && f->conn->queued < PART &&
 		!f->conn->write_ended) {
-		size_t want = f->file_left < PART ? (size_t)f->file_left
-						  : PART;
+		size_t want = f->file_left < PART ? (size_t)f->file_left : PART;
 		ssize_t n = read(f->file, part, want);
 
 		if (n <= 0) { /* it shrank: the client must see a torn answer */
@@ -117,12 +116,13 @@ static void log_page(const struct front *f, const struct request *r, int status)
 		F_INT("status", status));
 }
 
-void front_answer(struct front *f, const struct request *r,
-	struct page_answer *a)
+void front_answer(
+	struct front *f, const struct request *r, struct page_answer *a)
 {
 	char id[CLIENT_ID_TEXT];
 	struct reply reply = { .status = a->status,
-		.fields = buf_str(&a->fields), .close = must_close(f, r),
+		.fields = buf_str(&a->fields),
+		.close = must_close(f, r),
 		/* RFC 9110 section 15.4.5: a 304 has no content. */
 		.has_length = a->status != 304 && !a->size_unknown,
 		.length = a->fd >= 0 ? a->size : a->body.n };
@@ -149,7 +149,9 @@ void front_answer_health(struct front *f, const struct request *r)
 	struct reply reply = { .status = f->worker->draining ? 503 : 200,
 		.fields = STR("Content-Type: text/plain; charset=utf-8\r\n"
 			      "Cache-Control: no-store\r\n"),
-		.close = must_close(f, r), .has_length = true, .length = 3 };
+		.close = must_close(f, r),
+		.has_length = true,
+		.length = 3 };
 
 	reply.id = client_id(&f->client, id);
 	send_answer(f, r, &reply, STR("ok\n"));

@@ -11,8 +11,8 @@ struct page_answer;
 struct request;
 
 /* Takes the answer: it is freed, its file is kept until it is sent. */
-void front_answer(struct front *f, const struct request *r,
-	struct page_answer *a);
+void front_answer(
+	struct front *f, const struct request *r, struct page_answer *a);
 void front_answer_health(struct front *f, const struct request *r);
 /* The queue has room again. */
 void front_answer_more(struct front *f);

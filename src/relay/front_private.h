@@ -49,26 +49,25 @@ struct front {
 	const struct conf_address *address;
 	struct client client;
 	struct timer timer;
-	struct buf head;   /* bytes not yet understood */
-	size_t counted;    /* of head, as counted among all queued bytes */
-	size_t scanned;    /* see http_find_end */
+	struct buf head; /* bytes not yet understood */
+	size_t counted;  /* of head, as counted among all queued bytes */
+	size_t scanned;  /* see http_find_end */
 	struct front_upgrade upgrade;
 	struct attempt *attempt; /* while OPENING */
 	int64_t opening_ms;
-	int file;          /* of the answer under way, -1 = none */
+	int file; /* of the answer under way, -1 = none */
 	uint64_t file_left;
-	uint8_t state;     /* enum front_state; front.c's set_state */
-	uint8_t over;      /* enum reason: the limit it came over */
-	bool served;       /* a request was answered before */
-	bool close_after;  /* the answer under way is the last */
+	uint8_t state;         /* enum front_state; front.c's set_state */
+	uint8_t over;          /* enum reason: the limit it came over */
+	bool served;           /* a request was answered before */
+	bool close_after;      /* the answer under way is the last */
 	struct deferred again; /* go on with the next request */
 };
 
 /* front.c */
 void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	const char *detail);
-void front_log_refusal(struct front *f, enum reason reason,
-	const char *detail);
+void front_log_refusal(struct front *f, enum reason reason, const char *detail);
 struct str front_accept(const struct front *f);
 void front_set_answering(struct front *f);
 /* The answer has left: wait for another request, or leave. */

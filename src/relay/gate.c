@@ -19,8 +19,8 @@ static int64_t unix_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static bool listens(const struct conf_listens *l,
-	const struct conf_listen *listen)
+static bool listens(
+	const struct conf_listens *l, const struct conf_listen *listen)
 {
 	if (l->n == 0)
 		return true;
@@ -60,8 +60,8 @@ static bool origin_listed(const struct conf_route *route, struct str origin)
  * Browsers send an Origin with every upgrade and pages cannot forge it; a
  * program that sends none is no page, and nobody's cookies are at stake.
  */
-static bool origin_allowed(const struct conf_route *route,
-	const struct request *r)
+static bool origin_allowed(
+	const struct conf_route *route, const struct request *r)
 {
 	if (!r->origin.p)
 		return true;
@@ -102,8 +102,7 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 		return REASON_ORIGIN;
 	if (route->auth == CONF_AUTH_NONE)
 		return REASON_NONE;
-	return auth_check(&(struct auth_params){
-				  .keys = &route->use_keys,
+	return auth_check(&(struct auth_params){ .keys = &route->use_keys,
 				  .token_param = route->token_param,
 				  .single_use = route->single_use,
 				  .shared = s,

@@ -28,7 +28,7 @@ MUST_CHECK enum reason gate_check_route(struct shared *s,
 	const struct request *r, struct client *c, const char **detail);
 /* The same for a page; with auth = token the client becomes the visitor. */
 MUST_CHECK enum reason gate_check_page(struct shared *s,
-	const struct request *r, const struct conf_page *page,
-	struct client *c, const char **detail);
+	const struct request *r, const struct conf_page *page, struct client *c,
+	const char **detail);
 
 #endif

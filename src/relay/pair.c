@@ -69,8 +69,7 @@ static void log_close(const struct pair *p)
 		F_STR("route", p->client.route->section.name),
 		F_STR("subject", p->client.subject),
 		F_STR("peer", addr_format(&p->client.peer, peer)),
-		F_STR("reason", r->word),
-		F_STR("side", side_name(p)),
+		F_STR("reason", r->word), F_STR("side", side_name(p)),
 		p->code ? F_INT("code", p->code) : F_NONE,
 		F_INT("age_ms", p->ended_ms - p->opened_ms),
 		F_INT("client_messages", p->flow[END_CLIENT].messages),
@@ -106,8 +105,8 @@ static void whole_free(struct pair *p, int side)
 {
 	struct buf *b = &p->flow[side].whole;
 
-	atomic_fetch_sub_explicit(p->worker->loop->queued, b->n,
-		memory_order_relaxed);
+	atomic_fetch_sub_explicit(
+		p->worker->loop->queued, b->n, memory_order_relaxed);
 	buf_free(b);
 }
 
@@ -122,7 +121,7 @@ void pair_gone(struct end *e)
 	struct pair *p = e->pair;
 
 	if (!p)
-		return; /* backend_discard */
+		return;           /* backend_discard */
 	assert(!pair_is_open(p)); /* it was closed by the pair before */
 	p->end[e->side] = NULL;
 	if (!p->end[END_CLIENT] && !p->end[END_BACKEND])
@@ -130,8 +129,8 @@ void pair_gone(struct end *e)
 }
 
 /* "word: text", as a page finds it in its CloseEvent. */
-static struct str default_text(enum reason r, char text[WS_CLOSE_REASON_MAX],
-	struct str words)
+static struct str default_text(
+	enum reason r, char text[WS_CLOSE_REASON_MAX], struct str words)
 {
 	const struct reason_info *info = reason_get(r);
 	struct buf b = { 0 };
@@ -271,8 +270,8 @@ static void rate_take(struct pair *p, const struct piece *piece)
 }
 
 /* Who is not read can't be called idle: what it says waits in the kernel. */
-static int64_t idle_due(const struct pair *p, enum end_side side,
-	int64_t timeout)
+static int64_t idle_due(
+	const struct pair *p, enum end_side side, int64_t timeout)
 {
 	const struct pair_flow *f = &p->flow[side];
 
@@ -342,12 +341,15 @@ static const struct piece *assemble(struct pair *p, enum end_side from,
 		refuse_message(p, from, REASON_INTERNAL);
 		return NULL;
 	}
-	atomic_fetch_add_explicit(p->worker->loop->queued, piece->n,
-		memory_order_relaxed);
+	atomic_fetch_add_explicit(
+		p->worker->loop->queued, piece->n, memory_order_relaxed);
 	if (!piece->last)
 		return NULL;
-	*whole = (struct piece){ .opcode = piece->opcode, .first = true,
-		.last = true, .data = b->p, .n = b->n };
+	*whole = (struct piece){ .opcode = piece->opcode,
+		.first = true,
+		.last = true,
+		.data = b->p,
+		.n = b->n };
 	return whole;
 }
 

@@ -27,11 +27,11 @@
 
 struct worker;
 
-struct pair_flow { /* what came from one side */
+struct pair_flow {                         /* what came from one side */
 	uint64_t messages, bytes, dropped; /* dropped: bytes */
-	int64_t last_ms;   /* of its last data */
-	struct buf whole;  /* a message in the making, for the other end */
-	uint8_t paused;    /* PAIR_PAUSED_*: why it is not read */
+	int64_t last_ms;                   /* of its last data */
+	struct buf whole; /* a message in the making, for the other end */
+	uint8_t paused;   /* PAIR_PAUSED_*: why it is not read */
 };
 
 enum { PAIR_PAUSED_QUEUE = 1, PAIR_PAUSED_RATE = 2 };

@@ -41,14 +41,13 @@ static int status_fields(struct buf *out, int status, const char *word)
 	case 405:
 		return buf_add_str(out, STR("Allow: GET, HEAD\r\n"));
 	case 426:
-		return buf_add_str(out,
-			STR("Upgrade: websocket\r\n"
-			    "Connection: Upgrade\r\n"
-			    "Sec-WebSocket-Version: 13\r\n"));
+		return buf_add_str(out, STR("Upgrade: websocket\r\n"
+					    "Connection: Upgrade\r\n"
+					    "Sec-WebSocket-Version: 13\r\n"));
 	case 429:
 	case 503:
-		return buf_add_printf(out, "Retry-After: %d\r\n",
-			RETRY_AFTER_S);
+		return buf_add_printf(
+			out, "Retry-After: %d\r\n", RETRY_AFTER_S);
 	default:
 		return 0;
 	}
@@ -64,11 +63,11 @@ int reply_refusal(struct buf *out, enum reason reason, int status,
 	int result = -1;
 
 	r.status = status ? status : info->status;
-	if (buf_add_str(&fields,
-		    STR("Content-Type: text/plain; charset=utf-8\r\n"
-			"Cache-Control: no-store\r\n"
-			"X-Content-Type-Options: nosniff\r\n"
-			"Referrer-Policy: no-referrer\r\n")) < 0 ||
+	if (buf_add_str(
+		    &fields, STR("Content-Type: text/plain; charset=utf-8\r\n"
+				 "Cache-Control: no-store\r\n"
+				 "X-Content-Type-Options: nosniff\r\n"
+				 "Referrer-Policy: no-referrer\r\n")) < 0 ||
 		status_fields(&fields, r.status, info->word) < 0 ||
 		buf_add_printf(&body, "%s: %s\n", info->word, info->text) < 0)
 		goto out;
@@ -84,8 +83,8 @@ out:
 	return result;
 }
 
-int reply_switch(struct buf *out, struct str accept, struct str protocol,
-	const char *id)
+int reply_switch(
+	struct buf *out, struct str accept, struct str protocol, const char *id)
 {
 	if (buf_add_printf(out,
 		    "HTTP/1.1 101 Switching Protocols\r\n"

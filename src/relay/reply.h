@@ -14,11 +14,11 @@
 
 struct reply {
 	int status;
-	const char *id;     /* X-Wsrelay-Id; NULL = none */
-	struct str fields;  /* "Name: value\r\n" ... */
-	bool close;         /* Connection: close */
+	const char *id;    /* X-Wsrelay-Id; NULL = none */
+	struct str fields; /* "Name: value\r\n" ... */
+	bool close;        /* Connection: close */
 	bool has_length;
-	uint64_t length;    /* Content-Length */
+	uint64_t length; /* Content-Length */
 };
 
 /* Appends the head to out. -1 without memory. */

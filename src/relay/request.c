@@ -72,7 +72,7 @@ static enum reason parse_target(struct request *r, const char **why)
 static bool means_websocket(const struct http_head *head)
 {
 	return http_has_element(head, STR("Upgrade"), STR("websocket")) ||
-		http_field_count(head, STR("Sec-WebSocket-Key")) > 0;
+	       http_field_count(head, STR("Sec-WebSocket-Key")) > 0;
 }
 
 static enum reason check_host(struct request *r,
@@ -86,8 +86,8 @@ static enum reason check_host(struct request *r,
 		return REASON_BAD_REQUEST;
 	}
 	return conf_listen_answers(listen, address, r->authority.host)
-		? REASON_NONE
-		: REASON_HOST;
+		       ? REASON_NONE
+		       : REASON_HOST;
 }
 
 enum reason request_parse(struct request *r, const char *p, size_t n,

@@ -27,7 +27,8 @@ struct request {
 	struct str host;
 	struct uri_authority authority;
 	bool secure; /* TLS, or a trusted proxy says https */
-	struct addr peer; /* the client; behind a trusted proxy the one it names */
+	struct addr
+		peer; /* the client; behind a trusted proxy the one it names */
 	struct str origin; /* p is NULL when there is none */
 	bool upgrade;      /* asks for a WebSocket */
 	struct str key;    /* of a proper upgrade, else STR_NONE */
@@ -40,10 +41,9 @@ struct request {
  * to the fault are filled in, as far as a refusal needs them. Checks grammar,
  * method, Host and the upgrade; not routes, addresses or tokens.
  */
-MUST_CHECK enum reason request_parse(struct request *r, const char *p,
-	size_t n, const struct conf_listen *listen,
-	const struct conf_address *address, const struct addr *socket_peer,
-	const char **why);
+MUST_CHECK enum reason request_parse(struct request *r, const char *p, size_t n,
+	const struct conf_listen *listen, const struct conf_address *address,
+	const struct addr *socket_peer, const char **why);
 void request_free(struct request *r);
 /* Whether the upgrade may be finished to be refused with a close frame. */
 bool request_can_upgrade(const struct request *r);

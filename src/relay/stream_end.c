@@ -33,14 +33,14 @@ struct stream_end {
 	struct buf rest;   /* the beginning of a message */
 	size_t scanned;    /* of it, see framing.h */
 	struct timer timer;
-	int status;        /* of the process */
+	int status; /* of the process */
 	bool is_proc;
-	bool closing;      /* the pair wants no more */
-	bool ended;        /* its output is over */
-	bool gone;         /* the conn is closed */
-	bool termed;       /* SIGTERM was sent */
-	bool heard;        /* it has said something */
-	bool spoken_to;    /* it was told something */
+	bool closing;   /* the pair wants no more */
+	bool ended;     /* its output is over */
+	bool gone;      /* the conn is closed */
+	bool termed;    /* SIGTERM was sent */
+	bool heard;     /* it has said something */
+	bool spoken_to; /* it was told something */
 };
 
 static struct stream_end *stream_end_of(struct end *e)
@@ -53,8 +53,9 @@ static struct stream_end *stream_end_of(struct end *e)
 static enum reason stream_end_send(struct end *end, const struct piece *p)
 {
 	struct stream_end *e = stream_end_of(end);
-	struct framing_message m = { .opcode = p->opcode, .data = p->data,
-		.n = p->n };
+	struct framing_message m = {
+		.opcode = p->opcode, .data = p->data, .n = p->n
+	};
 	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
 	size_t head_n, tail_n;
 
@@ -87,9 +88,12 @@ static void backend_violation(struct stream_end *e, const char *detail)
 
 static void message(struct stream_end *e, const struct framing_message *m)
 {
-	struct piece piece = { .opcode = m->opcode, .first = true,
-		.last = true, .room = end_room(e->end.conn, m->data, 0),
-		.data = m->data, .n = m->n };
+	struct piece piece = { .opcode = m->opcode,
+		.first = true,
+		.last = true,
+		.room = end_room(e->end.conn, m->data, 0),
+		.data = m->data,
+		.n = m->n };
 
 	if (m->opcode == WS_TEXT && !utf8_valid(m->data, m->n))
 		backend_violation(e, "text that is not UTF-8");
@@ -349,8 +353,8 @@ static const struct conn_cb stream_end_cb = {
 	.closed = stream_end_closed,
 };
 
-struct end *stream_end_new(struct worker *w, struct conn *c,
-	const struct conf_route *route)
+struct end *stream_end_new(
+	struct worker *w, struct conn *c, const struct conf_route *route)
 {
 	struct stream_end *e = calloc(1, sizeof(*e));
 
@@ -364,8 +368,10 @@ struct end *stream_end_new(struct worker *w, struct conn *c,
 	e->route = route;
 	e->framing = framing_get((enum framing_id)route->framing);
 	assert(e->framing);
-	e->end = (struct end){ .ops = &stream_end_ops, .conn = c,
-		.side = END_BACKEND, .whole = e->framing->whole };
+	e->end = (struct end){ .ops = &stream_end_ops,
+		.conn = c,
+		.side = END_BACKEND,
+		.whole = e->framing->whole };
 	conn_set_owner(c, &stream_end_cb, e);
 	c->resume_at = (size_t)route->queue_limit / 2;
 	return &e->end;

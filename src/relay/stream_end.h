@@ -19,8 +19,8 @@ struct worker;
  * Takes the connection. NULL: no memory; the connection is still the
  * caller's.
  */
-MUST_CHECK struct end *stream_end_new(struct worker *w, struct conn *c,
-	const struct conf_route *route);
+MUST_CHECK struct end *stream_end_new(
+	struct worker *w, struct conn *c, const struct conf_route *route);
 MUST_CHECK struct end *echo_end_new(struct worker *w);
 
 /*

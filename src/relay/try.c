@@ -41,7 +41,7 @@ static bool is_program(const char *path)
 
 	/* The x of a directory means something else. */
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-		access(path, X_OK) == 0;
+	       access(path, X_OK) == 0;
 }
 
 /* The program's file, as the shell would find it. */
@@ -84,14 +84,15 @@ static void complain_no_program(struct str word)
 	char *name = str_dup(word);
 	struct stat st;
 	bool here = name && !strchr(name, '/') && stat(name, &st) == 0 &&
-		S_ISREG(st.st_mode);
+		    S_ISREG(st.st_mode);
 
 	fprintf(stderr, "wsrelayd: --try: there is no program '%.*s'%s",
 		(int)word.n, word.p, here ? " in PATH" : "\n");
 	if (here)
-		fprintf(stderr, "; for the file here say './%s' if it is "
-				"executable, else 'python3 %s' or what else "
-				"runs it\n",
+		fprintf(stderr,
+			"; for the file here say './%s' if it is "
+			"executable, else 'python3 %s' or what else "
+			"runs it\n",
 			name, name);
 	free(name);
 }
@@ -139,8 +140,8 @@ static int make_key(struct try_setup *t)
 	n = base64url_encode(text, secret, sizeof(secret));
 	t->key_fd = memfd_create("wsrelayd-key", MFD_CLOEXEC);
 	return t->key_fd >= 0 && write(t->key_fd, text, n) == (ssize_t)n
-		? fchmod(t->key_fd, 0600)
-		: -1;
+		       ? fchmod(t->key_fd, 0600)
+		       : -1;
 }
 
 static int write_file(const char *dir, const char *name, struct str content)
@@ -165,7 +166,7 @@ static int write_wsuri(struct try_setup *t, const char *command)
 			     "{\"wsuri\": \"{{wsuri /try}}\", "
 			     "\"command\": \"%s\"}\n",
 			     command) < 0 ||
-		write_file(t->dir, "wsuri.json", buf_str(&b)) < 0;
+		     write_file(t->dir, "wsuri.json", buf_str(&b)) < 0;
 
 	buf_free(&b);
 	return failed ? -1 : 0;
@@ -179,17 +180,18 @@ static int make_page(struct try_setup *t, const char *command)
 		return -1;
 	}
 	return write_file(t->dir, "index.html", asset_get(STR("try.html"))) <
-				0 ||
-			write_wsuri(t, command) < 0
-		? -1
-		: 0;
+				       0 ||
+			       write_wsuri(t, command) < 0
+		       ? -1
+		       : 0;
 }
 
 /* The usual port when it is free, else any. */
 static uint16_t free_port(void)
 {
-	struct addr a = { .ip = { 127, 0, 0, 1 }, .port = PORT,
-		.family = ADDR_IPV4 };
+	struct addr a = {
+		.ip = { 127, 0, 0, 1 }, .port = PORT, .family = ADDR_IPV4
+	};
 	int fd = listener_bind_tcp(&a);
 
 	if (fd < 0) {
@@ -223,26 +225,26 @@ static int add_text(struct try_setup *t, const struct try_params *p)
 			 "[server]\nmax_connections = 100\n\n"
 			 "[listen try]\naddress = 127.0.0.1:%u\n\n[key try]\n",
 			 t->port) < 0 ||
-		(p->keep ? buf_add_str(out,
-				   STR("; make it with: wsrelayctl key "
-				       "/etc/wsrelayd/try.key\n"
-				       "secret_file = /etc/wsrelayd/try.key"
-				       "\n"))
-			 : buf_add_printf(out,
-				   "secret_file = /proc/self/fd/%d\n",
-				   t->key_fd)) < 0 ||
-		buf_add_printf(out,
-			"\n[page try]\npath = /\nroot = %s\n"
-			"template = yes\ntoken_key = try\ntoken_perm = rw\n\n"
-			"[route try]\npath = /try\n",
-			root	     ? root
-				: p->keep ? DATADIR "/try"
-					  : t->dir) < 0 ||
-		add_backend(out, p->command) < 0 ||
-		/* Many programs never look at their input: Ctrl-C is quick. */
-		buf_add_printf(out, "exec_dir = %s\nclose_timeout = 1s\n",
-			cwd) < 0 ||
-		buf_add(out, "", 1, SIZE_MAX) < 0;
+		 (p->keep ? buf_add_str(out,
+				    STR("; make it with: wsrelayctl key "
+					"/etc/wsrelayd/try.key\n"
+					"secret_file = /etc/wsrelayd/try.key"
+					"\n"))
+			  : buf_add_printf(out,
+				    "secret_file = /proc/self/fd/%d\n",
+				    t->key_fd)) < 0 ||
+		 buf_add_printf(out,
+			 "\n[page try]\npath = /\nroot = %s\n"
+			 "template = yes\ntoken_key = try\ntoken_perm = rw\n\n"
+			 "[route try]\npath = /try\n",
+			 root      ? root
+			 : p->keep ? DATADIR "/try"
+				   : t->dir) < 0 ||
+		 add_backend(out, p->command) < 0 ||
+		 /* Many programs never look at their input: Ctrl-C is quick. */
+		 buf_add_printf(
+			 out, "exec_dir = %s\nclose_timeout = 1s\n", cwd) < 0 ||
+		 buf_add(out, "", 1, SIZE_MAX) < 0;
 	free(root);
 	return failed ? -1 : 0;
 }
@@ -255,7 +257,8 @@ struct try_setup *try_new(const struct try_params *p)
 		return NULL;
 	t->key_fd = -1;
 	t->port = p->keep ? PORT : free_port();
-	if (!p->keep && (make_key(t) < 0 || (!p->root && make_page(t, p->command) < 0))) {
+	if (!p->keep && (make_key(t) < 0 ||
+				(!p->root && make_page(t, p->command) < 0))) {
 		fprintf(stderr, "wsrelayd: --try: %s\n", strerror(errno));
 		goto fail;
 	}
@@ -309,6 +312,7 @@ static void try_ready(void *data)
 
 void try_source(struct try_setup *t, struct daemon_source *source)
 {
-	*source = (struct daemon_source){ .load = try_load, .data = t,
-		.ready = try_ready };
+	*source = (struct daemon_source){
+		.load = try_load, .data = t, .ready = try_ready
+	};
 }

@@ -80,7 +80,7 @@ static void relieve_memory(struct worker *w)
 
 	if (!worker_memory_full(w))
 		return;
-	TAILQ_FOREACH(p, &w->pairs, next) {
+	TAILQ_FOREACH (p, &w->pairs, next) {
 		size_t n = pair_is_open(p) ? pair_queued(p) : 0;
 
 		if (n > most) {
@@ -99,8 +99,8 @@ static void worker_tick(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, tick);
 
-	atomic_store_explicit(&w->tick_ms, loop_now(w->loop),
-		memory_order_relaxed);
+	atomic_store_explicit(
+		&w->tick_ms, loop_now(w->loop), memory_order_relaxed);
 	relieve_memory(w);
 	front_log_refusals(w);
 	timer_set(w->loop, &w->tick, loop_now(w->loop) + WORKER_TICK_MS);
@@ -113,8 +113,8 @@ void worker_accepted(struct worker *w, int fd, const struct addr *peer,
 {
 	counter_add(&w->counters.accepted, 1);
 	if (!w->has_thread)
-		atomic_fetch_add_explicit(&w->connections, 1,
-			memory_order_relaxed);
+		atomic_fetch_add_explicit(
+			&w->connections, 1, memory_order_relaxed);
 	if (front_new(w, fd, peer, listen, address) < 0)
 		worker_left(w);
 }
@@ -181,8 +181,11 @@ void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
 		return;
 	}
 	atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
-	*m = (struct mail){ .kind = MAIL_ACCEPTED, .fd = fd, .peer = *peer,
-		.listen = listen, .address = address };
+	*m = (struct mail){ .kind = MAIL_ACCEPTED,
+		.fd = fd,
+		.peer = *peer,
+		.listen = listen,
+		.address = address };
 	post(w, m);
 }
 
@@ -216,8 +219,8 @@ static void read_mail(void *arg)
 	while ((m = take_mail(w))) {
 		switch (m->kind) {
 		case MAIL_ACCEPTED:
-			worker_accepted(w, m->fd, &m->peer, m->listen,
-				m->address);
+			worker_accepted(
+				w, m->fd, &m->peer, m->listen, m->address);
 			break;
 		case MAIL_DRAIN:
 			worker_drain(w);
@@ -281,8 +284,8 @@ void worker_join(struct worker *w)
 	w->has_thread = false;
 }
 
-struct worker *worker_new(struct shared *s, struct conf *conf,
-	struct loop *main_loop)
+struct worker *worker_new(
+	struct shared *s, struct conf *conf, struct loop *main_loop)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 

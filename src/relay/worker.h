@@ -36,14 +36,14 @@ struct counters {
 /* What all workers share; see admission.h for what of it locks. */
 struct shared {
 	struct admission *admission;
-	atomic_size_t queued;       /* bytes in all queues */
-	atomic_size_t connections;  /* client connections */
+	atomic_size_t queued;      /* bytes in all queues */
+	atomic_size_t connections; /* client connections */
 	atomic_uint_least64_t next_id;
-	int64_t started_ms;         /* Unix time */
-	struct rlimit nofile;       /* as it was before we raised it */
+	int64_t started_ms;   /* Unix time */
+	struct rlimit nofile; /* as it was before we raised it */
 };
 
-#define WORKER_RANDOM 4096
+#define WORKER_RANDOM  4096
 #define WORKER_TICK_MS 1000
 
 struct worker {
@@ -73,8 +73,8 @@ struct worker {
  * The worker's loop is one of its own, or the main thread's when there is only
  * one worker and no other thread is needed.
  */
-MUST_CHECK struct worker *worker_new(struct shared *s, struct conf *conf,
-	struct loop *main_loop);
+MUST_CHECK struct worker *worker_new(
+	struct shared *s, struct conf *conf, struct loop *main_loop);
 void worker_free(struct worker *w);
 /* Runs it in a thread of its own. -1 with errno. */
 MUST_CHECK int worker_start(struct worker *w, unsigned index);

@@ -28,13 +28,13 @@ struct ws_end {
 	struct worker *worker;
 	const struct conf_route *route; /* the pair's client keeps it alive */
 	struct timer timer;
-	int64_t ping_ms; /* when the ping under way left us, 0 = none is */
-	bool ping_queued; /* it waits behind other bytes: its clock stands */
+	int64_t ping_ms;   /* when the ping under way left us, 0 = none is */
+	bool ping_queued;  /* it waits behind other bytes: its clock stands */
 	bool ping_arrived; /* ping_ms is when it left the kernel, too */
 	bool reading;
-	bool close_came;  /* the peer's close frame */
-	bool ended;       /* the peer's stream is over */
-	uint8_t state;    /* enum ws_state */
+	bool close_came; /* the peer's close frame */
+	bool ended;      /* the peer's stream is over */
+	uint8_t state;   /* enum ws_state */
 	struct ws_decoder decoder;
 };
 
@@ -70,17 +70,15 @@ static void send_frame(struct ws_end *e, uint8_t opcode, const struct piece *p)
 
 static enum reason ws_end_send(struct end *end, const struct piece *p)
 {
-	send_frame(ws_end_of(end), p->first ? p->opcode : WS_CONTINUATION,
-		p);
+	send_frame(ws_end_of(end), p->first ? p->opcode : WS_CONTINUATION, p);
 	return REASON_NONE;
 }
 
 /* Control payloads are small and may lie in the decoder: sent at once. */
-static void send_control(struct ws_end *e, uint8_t opcode, uint8_t *p,
-	size_t n)
+static void send_control(struct ws_end *e, uint8_t opcode, uint8_t *p, size_t n)
 {
-	send_frame(e, opcode,
-		&(struct piece){ .last = true, .data = p, .n = n });
+	send_frame(
+		e, opcode, &(struct piece){ .last = true, .data = p, .n = n });
 	conn_flush(e->end.conn);
 }
 
@@ -88,8 +86,8 @@ static void send_close(struct ws_end *e, uint16_t code, struct str text)
 {
 	uint8_t payload[WS_CONTROL_MAX];
 
-	send_control(e, WS_CLOSE, payload,
-		ws_encode_close(payload, code, text));
+	send_control(
+		e, WS_CLOSE, payload, ws_encode_close(payload, code, text));
 }
 
 /* --- the end ---------------------------------------------------------------------*/
@@ -130,9 +128,12 @@ static void ws_end_ended(struct conn *c, int error)
 {
 	struct ws_end *e = c->owner;
 	bool client = e->end.side == END_CLIENT;
-	struct ending why = { .reason = error
-			? (client ? REASON_CLIENT_RESET : REASON_BACKEND_RESET)
-			: (client ? REASON_CLIENT_GONE : REASON_BACKEND_RESET) };
+	struct ending why = {
+		.reason = error ? (client ? REASON_CLIENT_RESET
+					  : REASON_BACKEND_RESET)
+				: (client ? REASON_CLIENT_GONE
+					  : REASON_BACKEND_RESET)
+	};
 
 	e->ended = true;
 	if (e->state == WS_OPEN)
@@ -174,7 +175,7 @@ static void control_received(struct ws_end *e, const struct ws_event *ev)
 	if (ev->opcode == WS_CLOSE)
 		close_received(e, ev);
 	else if (ev->opcode == WS_PING && e->state == WS_OPEN &&
-		e->end.conn->queued <= PONG_QUEUE_MAX)
+		 e->end.conn->queued <= PONG_QUEUE_MAX)
 		send_control(e, WS_PONG, ev->data, ev->n);
 	/* A pong is life like any byte, and bytes are seen by the conn. */
 }
@@ -213,14 +214,14 @@ static void take(struct ws_end *e, uint8_t *p, size_t n)
 		case WS_EVENT_NONE:
 			return;
 		case WS_EVENT_DATA:
-			pair_input(&e->end,
-				&(struct piece){ .opcode = ev.opcode,
-					.first = ev.first,
-					.last = ev.last,
-					.room = end_room(e->end.conn, ev.data,
-						ev.room),
-					.data = ev.data,
-					.n = ev.n });
+			pair_input(
+				&e->end, &(struct piece){ .opcode = ev.opcode,
+						 .first = ev.first,
+						 .last = ev.last,
+						 .room = end_room(e->end.conn,
+							 ev.data, ev.room),
+						 .data = ev.data,
+						 .n = ev.n });
 			break;
 		case WS_EVENT_CONTROL:
 			control_received(e, &ev);
@@ -309,8 +310,8 @@ static int64_t ping_late(struct ws_end *e, int64_t now)
 	int64_t ago = conn_arrived_ago(e->end.conn);
 
 	if (ago < 0) {
-		if (conn_vanished(e->end.conn,
-			    e->route->ping_interval + timeout)) {
+		if (conn_vanished(
+			    e->end.conn, e->route->ping_interval + timeout)) {
 			ping_failed(e, true);
 			return 0;
 		}
@@ -422,8 +423,9 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 		free(e);
 		return NULL;
 	}
-	e->end = (struct end){ .ops = &ws_end_ops, .conn = c,
-		.side = (uint8_t)side };
+	e->end = (struct end){
+		.ops = &ws_end_ops, .conn = c, .side = (uint8_t)side
+	};
 	e->worker = w;
 	e->route = route;
 	e->reading = false;
