@@ -274,6 +274,7 @@ static struct evdns_base *resolver(struct loop *l)
 		evdns_base_clear_nameservers_and_suspend(l->dns);
 		evdns_base_search_clear(l->dns);
 	}
+	evdns_base_clear_host_addresses(l->dns);
 	evdns_base_load_hosts(l->dns, "/etc/hosts");
 	/* Without the file evdns asks 127.0.0.1, as libc does. */
 	(void)evdns_base_resolv_conf_parse(

@@ -140,11 +140,11 @@ static void accept_resume(struct timer *t)
 	event_add(s->event, NULL);
 }
 
-static void accept_ready(evutil_socket_t fd, short what, void *arg)
+/* Whether more may wait. */
+static bool accept_batch(struct listener *s)
 {
-	struct listener *s = arg;
+	int fd = s->fd;
 
-	(void)what;
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_storage ss = { 0 };
 		socklen_t n = sizeof(ss);
@@ -156,13 +156,22 @@ static void accept_ready(evutil_socket_t fd, short what, void *arg)
 			if (errno == EMFILE || errno == ENFILE ||
 				errno == ENOBUFS || errno == ENOMEM)
 				accept_pause(s, errno);
-			return; /* others concern a connect that went away */
+			/* others concern a connect that went away */
+			return errno == ECONNABORTED || errno == EINTR;
 		}
 		addr_from_sockaddr(&peer, (struct sockaddr *)&ss);
 		if (ss.ss_family == AF_UNIX)
 			peer = (struct addr){ .family = ADDR_UNIX };
 		s->cb->accepted(s->owner, client, &peer);
 	}
+	return true;
+}
+
+static void accept_ready(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)accept_batch(arg);
 }
 
 struct listener *listener_new(
@@ -195,7 +204,8 @@ void listener_free(struct listener *s)
 	if (!s)
 		return;
 	/* Whoever got through the kernel's queue has been told "connected". */
-	accept_ready(s->fd, EV_READ, s);
+	for (int i = 0; i <= BACKLOG / ACCEPT_BATCH && accept_batch(s); i++)
+		;
 	event_free(s->event);
 	timer_fini(s->loop, &s->pause);
 	close(s->fd);

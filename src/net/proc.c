@@ -168,8 +168,9 @@ void proc_release(struct proc *p, int64_t ms)
 
 void proc_signal(struct proc *p, int signal)
 {
-	if (p->pid > 0)
-		kill(-p->pid, signal);
+	/* One that has left its group is found by its own number. */
+	if (p->pid > 0 && kill(-p->pid, signal) < 0)
+		kill(p->pid, signal);
 }
 
 pid_t proc_pid(const struct proc *p)
@@ -186,6 +187,7 @@ void proc_kill_all(struct loop *l)
 		if (p->pid < 0)
 			continue; /* gone, and its owner knows */
 		kill(-p->pid, SIGKILL);
+		kill(p->pid, SIGKILL); /* it may have left its group */
 		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 		event_del(p->pid_event);

@@ -36,9 +36,10 @@ struct ws_attempt {
 	struct buf offers; /* the subprotocols we offer: "a, b" */
 	struct buf in;     /* of the response */
 	size_t scanned;
-	size_t head_n; /* once a refusal's head is complete */
-	size_t body_n; /* how much of its body is awaited */
-	bool over;     /* done was called, or it was cancelled */
+	size_t head_n;      /* once a refusal's head is complete */
+	size_t body_n;      /* how much of its body is awaited */
+	int64_t started_ms; /* connect_timeout is for dial and answer */
+	bool over;          /* done was called, or it was cancelled */
 	char key[HANDSHAKE_KEY];
 };
 
@@ -288,7 +289,7 @@ static void head_complete(struct ws_attempt *a, size_t n)
 		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
 	} else if (h.status == 101) {
 		accepted(a, &h, n);
-	} else if (h.status < 300 || h.status > 599) {
+	} else if (h.status < 300 || h.status == 304 || h.status > 599) {
 		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
 			"its status is neither 101 nor a refusal");
 	} else {
@@ -383,7 +384,7 @@ static void dialled(void *owner, enum dial_result result, int fd,
 		return;
 	}
 	timer_set(l, &a->deadline,
-		loop_now(l) + a->params.client->route->connect_timeout);
+		a->started_ms + a->params.client->route->connect_timeout);
 	conn_write(a->conn, a->request.p, a->request.n);
 	buf_free(&a->request);
 	conn_set_reading(a->conn, true);
@@ -396,6 +397,7 @@ static struct attempt *ws_open(const struct backend_params *p)
 	if (!a)
 		return NULL;
 	a->params = *p;
+	a->started_ms = loop_now(p->worker->loop);
 	if (timer_init(p->worker->loop, &a->deadline, ws_deadline) < 0) {
 		free(a);
 		return NULL;

@@ -445,7 +445,11 @@ static void backend_done(void *owner, const struct backend_result *b)
 	struct front *f = owner;
 
 	f->attempt = NULL;
-	if (b->reason == REASON_NONE) {
+	if (f->conn->state != CONN_OPEN) {
+		/* The client went in this same turn. */
+		if (b->reason == REASON_NONE)
+			backend_discard(b->end);
+	} else if (b->reason == REASON_NONE) {
 		front_upgrade(f, b);
 	} else if (b->reason == REASON_BACKEND_STATUS &&
 		   !refuse_by_close(f, b->reason)) {
@@ -635,6 +639,10 @@ static void front_again(struct deferred *d)
 
 	if (f->conn->state != CONN_OPEN)
 		return;
+	if (f->worker->draining) {
+		front_leave(f);
+		return;
+	}
 	set_state(f, FRONT_HEAD);
 	f->served = true;
 	await_request(f);
