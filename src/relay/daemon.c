@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -91,6 +92,8 @@ static int drop_privileges(const char *user)
 {
 	struct passwd *pw;
 
+	/* What bound a low port is not for the programs that we start. */
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (!user || geteuid() != 0)
 		return 0;
 	errno = 0;
