@@ -304,6 +304,16 @@ static void parse_echo(struct builder *b, struct conf_route *r, struct str s)
 			(int)s.n, s.p);
 }
 
+static void parse_room(struct builder *b, struct conf_route *r, struct str s)
+{
+	r->to.kind = BACKEND_ROOM;
+	if (s.n > 0)
+		build_error(b, at_backend(r),
+			"\"%.*s\" behind room:, expected "
+			"room:",
+			(int)s.n, s.p);
+}
+
 static const struct {
 	struct str prefix;
 	void (*parse)(struct builder *b, struct conf_route *r, struct str s);
@@ -313,6 +323,7 @@ static const struct {
 	{ { "ws://", 5 }, parse_ws },
 	{ { "exec:", 5 }, parse_exec },
 	{ { "echo:", 5 }, parse_echo },
+	{ { "room:", 5 }, parse_room },
 };
 
 int check_backend(struct builder *b, struct conf_route *r)

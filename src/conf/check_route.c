@@ -29,6 +29,7 @@ static const struct kind {
 	[BACKEND_WS] = { "ws", false, false, true, false, false, true },
 	[BACKEND_EXEC] = { "exec", true, false, false, true, false, false },
 	[BACKEND_ECHO] = { "echo", false, false, false, false, false, false },
+	[BACKEND_ROOM] = { "room", false, false, false, false, false, false },
 };
 
 static void check_path(struct builder *b, struct conf_route *r)
@@ -86,7 +87,8 @@ static void check_meaning(
 			"tcp and unix backends" },
 		{ !k->ws && r->backend_host_kind != CONF_HOST_BACKEND,
 			"backend_host", "ws backends" },
-		{ k->ws && r->subprotocols.n > 0, "subprotocols",
+		{ k->ws && r->mode == CONF_MODE_PAIR && r->subprotocols.n > 0,
+			"subprotocols",
 			"backends that are not ws, which choose themselves" },
 	};
 
@@ -96,6 +98,28 @@ static void check_meaning(
 				"means nothing to %s backends, expected it "
 				"only for %s",
 				k->name, rules[i].only);
+}
+
+/* What only a hub has, and what a hub cannot have. */
+static void check_mode(struct builder *b, struct conf_route *r)
+{
+	bool hub = r->mode == CONF_MODE_HUB;
+
+	r->slow_text_kind = r->slow_text ? r->slow_text - 1 : r->slow;
+	r->slow_binary_kind = r->slow_binary ? r->slow_binary - 1 : r->slow;
+	if (!hub && r->to.kind == BACKEND_ROOM)
+		build_error(b, check_at_route(r, "mode"),
+			"is pair, expected hub for room: backends");
+	if (!hub)
+		return;
+	if (r->framing == FRAMING_RAW)
+		build_error(b, check_at_route(r, "framing"),
+			"is raw, expected line or len32: a hub needs to know "
+			"where messages end");
+	if (r->queue_limit < r->max_backend_message)
+		build_warn(b, check_at_route(r, "queue_limit"),
+			"is less than max_backend_message: a waiting message "
+			"may be over the limit by itself");
 }
 
 /* Who can name the backend could name the metadata service, too. */
@@ -199,6 +223,7 @@ void check_route(struct builder *b, struct conf_route *r)
 		const struct kind *k = &kinds[r->to.kind];
 
 		check_framing(b, r, k);
+		check_mode(b, r);
 		check_meaning(b, r, k);
 		check_allow(b, r);
 	}

@@ -136,6 +136,7 @@ enum conf_backend_kind {
 	BACKEND_WS,
 	BACKEND_EXEC,
 	BACKEND_ECHO,
+	BACKEND_ROOM, /* a hub without a backend */
 };
 
 /* A backend = value, taken apart. Templates may hold {captures}. */
@@ -156,6 +157,11 @@ enum conf_backend_host {
 	CONF_HOST_CLIENT,
 	CONF_HOST_NAME,
 };
+
+enum conf_mode { CONF_MODE_PAIR, CONF_MODE_HUB };
+enum conf_input { CONF_INPUT_ALL, CONF_INPUT_DRIVER };
+enum conf_denied { CONF_DENIED_DROP, CONF_DENIED_CLOSE };
+enum conf_slow { CONF_SLOW_CLOSE, CONF_SLOW_DROP_OLD, CONF_SLOW_LATEST };
 
 struct conf_route {
 	struct conf_section section;
@@ -191,6 +197,17 @@ struct conf_route {
 	int64_t ping_timeout;
 	int64_t close_timeout;
 	int send_proxy; /* enum proxy_version */
+	/* mode = hub */
+	int mode; /* enum conf_mode */
+	int64_t linger;
+	int input;        /* enum conf_input */
+	int denied_input; /* enum conf_denied */
+	int64_t replay;
+	int64_t replay_bytes;
+	int slow;      /* enum conf_slow */
+	int slow_text; /* 0 = as slow, else enum conf_slow + 1 */
+	int slow_binary;
+	int64_t max_hubs;
 	struct cidr_list allow;
 	struct cidr_list deny;
 	/* made of the above */
@@ -200,7 +217,9 @@ struct conf_route {
 	struct conf_keys use_keys; /* keys, or all */
 	int origins_kind;          /* enum conf_origins */
 	int backend_host_kind;     /* enum conf_backend_host */
-	size_t index;              /* in conf->routes */
+	int slow_text_kind;        /* enum conf_slow */
+	int slow_binary_kind;
+	size_t index; /* in conf->routes */
 };
 
 struct conf {

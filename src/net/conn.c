@@ -23,12 +23,32 @@
 
 #include <event2/event.h>
 
-/* One piece of a queue: bytes that a socket refused. */
+#include "base/message.h"
+
+/*
+ * One piece of a queue: bytes that a socket refused. They are copied into
+ * data, or belong to a message that many queues share.
+ */
 struct chunk {
 	STAILQ_ENTRY(chunk) next;
+	struct message *message; /* NULL: the bytes are in data */
+	const uint8_t *p;
 	size_t from, to, capacity;
 	uint8_t data[];
 };
+
+static void chunk_free(struct conn *c, struct chunk *k)
+{
+	size_t left = k->to - k->from;
+
+	c->queued -= left;
+	if (k->message)
+		message_unref(k->message); /* it counts its bytes itself */
+	else
+		atomic_fetch_sub_explicit(
+			c->loop->queued, left, memory_order_relaxed);
+	free(k);
+}
 
 #define CHUNK_MIN   4096
 #define WRITE_PARTS 64
@@ -93,11 +113,8 @@ static void queue_free(struct conn *c)
 
 	while ((k = STAILQ_FIRST(&c->queue))) {
 		STAILQ_REMOVE_HEAD(&c->queue, next);
-		free(k);
+		chunk_free(c, k);
 	}
-	atomic_fetch_sub_explicit(
-		c->loop->queued, c->queued, memory_order_relaxed);
-	c->queued = 0;
 }
 
 static void conn_free(struct conn *c)
@@ -270,6 +287,8 @@ static void queue_add(struct conn *c, const void *p, size_t n)
 			write_failed(c, ENOMEM);
 			return;
 		}
+		k->message = NULL;
+		k->p = k->data;
 		k->from = 0;
 		k->to = n;
 		k->capacity = capacity;
@@ -394,22 +413,83 @@ void conn_write(struct conn *c, const void *p, size_t n)
 	conn_flush(c);
 }
 
+/* The rest of a shared message waits, by reference. */
+static void queue_message(struct conn *c, struct message *m, size_t from)
+{
+	struct chunk *k = malloc(sizeof(*k));
+
+	if (!k) {
+		write_failed(c, ENOMEM);
+		return;
+	}
+	*k = (struct chunk){ .message = message_ref(m),
+		.p = m->bytes,
+		.from = from,
+		.to = m->n };
+	c->queued += m->n - from;
+	STAILQ_INSERT_TAIL(&c->queue, k, next);
+	conn_update(c);
+}
+
+void conn_queue_message(struct conn *c, struct message *m)
+{
+	conn_flush(c);
+	if (c->state == CONN_OPEN && !c->write_ended)
+		queue_message(c, m, 0);
+}
+
+size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
+{
+	struct iovec parts[WRITE_PARTS];
+	size_t taken = 0;
+	ssize_t sent;
+
+	conn_flush(c);
+	if (c->state != CONN_OPEN || c->write_ended)
+		return n; /* nobody will ever read them */
+	if (c->queued > 0)
+		return 0;
+	if (n > WRITE_PARTS)
+		n = WRITE_PARTS;
+	for (size_t i = 0; i < n; i++)
+		parts[i] = (struct iovec){ .iov_base = v[i]->bytes,
+			.iov_len = v[i]->n };
+	sent = c->transport->send(c, parts, (int)n);
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			write_failed(c, errno);
+		else /* the first must wait for the socket, not for us */
+			queue_message(c, v[taken++], 0);
+		return c->write_ended ? n : taken;
+	}
+	while (taken < n && (size_t)sent >= v[taken]->n)
+		sent -= (ssize_t)v[taken++]->n;
+	if (taken < n && !c->write_ended) {
+		queue_message(c, v[taken], (size_t)sent);
+		taken++;
+	}
+	return taken;
+}
+
 /* Drops n sent bytes off the queue. */
 static void queue_sent(struct conn *c, size_t n)
 {
-	atomic_fetch_sub_explicit(c->loop->queued, n, memory_order_relaxed);
-	c->queued -= n;
 	while (n > 0) {
 		struct chunk *k = STAILQ_FIRST(&c->queue);
 		size_t part = k->to - k->from;
 
-		if (part > n) {
-			k->from += n;
-			return;
-		}
+		if (part > n)
+			part = n;
 		n -= part;
+		k->from += part;
+		c->queued -= part;
+		if (!k->message)
+			atomic_fetch_sub_explicit(
+				c->loop->queued, part, memory_order_relaxed);
+		if (k->from < k->to)
+			return;
 		STAILQ_REMOVE_HEAD(&c->queue, next);
-		free(k);
+		chunk_free(c, k);
 	}
 }
 
@@ -440,8 +520,10 @@ static void conn_writable(struct conn *c)
 	STAILQ_FOREACH (k, &c->queue, next) {
 		if (parts == WRITE_PARTS)
 			break;
-		v[parts++] = (struct iovec){ .iov_base = k->data + k->from,
-			.iov_len = k->to - k->from };
+		v[parts++] = (struct iovec){
+			.iov_base = (void *)(uintptr_t)(k->p + k->from),
+			.iov_len = k->to - k->from
+		};
 	}
 	sent = c->transport->send(c, v, parts);
 	if (sent < 0) {
@@ -606,4 +688,11 @@ void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms)
 	if (user_timeout_ms)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
 			&user_timeout_ms, sizeof(user_timeout_ms));
+}
+
+void conn_set_unsent_limit(struct conn *c, unsigned bytes)
+{
+	/* Not on a Unix socket, which has no such thing. */
+	(void)setsockopt(
+		c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
 }

@@ -113,6 +113,17 @@ void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
  * returns.
  */
 void conn_write(struct conn *c, const void *p, size_t n);
+/*
+ * Sends shared messages, as one write, when nothing waits before them. Returns
+ * how many were taken; of the last of them the rest may wait in the queue, by
+ * reference. The others are still the caller's to keep, drop or send later.
+ */
+struct message;
+size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n);
+/* Queues a shared message behind what waits, by reference. */
+void conn_queue_message(struct conn *c, struct message *m);
+/* The kernel takes no more unsent bytes than that: what waits, waits here. */
+void conn_set_unsent_limit(struct conn *c, unsigned bytes);
 /* Sends what the running read has corked for c. */
 void conn_flush(struct conn *c);
 /*

@@ -20,6 +20,7 @@ struct attempt;
 struct captures;
 struct client;
 struct end;
+struct hub_joined;
 struct request;
 struct worker;
 
@@ -29,8 +30,13 @@ struct backend_result {
 	/* All below are borrowed until done returns. */
 	const char *detail;  /* why not, for the log; may be NULL */
 	struct str protocol; /* that a ws backend selected */
+	/* Instead of an end: a seat in a hub (backend_hub.h). */
+	const struct hub_joined *joined;
 	struct buf *early; /* bytes right behind a ws backend's 101; or NULL */
-	/* BACKEND_STATUS: the ws backend's own refusal, to be passed on. */
+	/*
+	 * BACKEND_STATUS: the ws backend's own refusal, to be passed on; 0:
+	 * it was a hub's and is nobody's answer.
+	 */
 	int status;
 	struct str type; /* its Content-Type */
 	struct str body; /* what came of its body */
@@ -59,6 +65,8 @@ struct attempt { /* the head of each kind's own */
 
 /* NULL: no memory. */
 MUST_CHECK struct attempt *backend_open(const struct backend_params *p);
+/* The same for a hub's own backend, whatever the route's mode. */
+MUST_CHECK struct attempt *backend_open_trunk(const struct backend_params *p);
 /* Before done: it will not be called, what was opened is closed. */
 void backend_cancel(struct attempt *a);
 
@@ -69,6 +77,7 @@ extern const struct backend_kind backend_socket; /* tcp and unix */
 extern const struct backend_kind backend_ws;
 extern const struct backend_kind backend_exec;
 extern const struct backend_kind backend_echo;
+extern const struct backend_kind backend_hub;
 
 /*
  * For the kinds: expands host, port and path of the route's backend and

@@ -20,6 +20,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "relay/admission.h"
+#include "relay/hub.h"
 #include "relay/pair.h"
 #include "relay/service.h"
 #include "relay/worker.h"
@@ -536,7 +537,10 @@ static size_t workers_wanted(const struct daemon *d)
 	return n > 0 ? (size_t)n : 1;
 }
 
-/* One worker runs here; more have a thread each, and we accept for them. */
+/*
+ * One worker runs here; more have a thread each, and we accept for them. All
+ * are there before the first runs: they know each other.
+ */
 static int start_workers(struct daemon *d)
 {
 	size_t n = workers_wanted(d);
@@ -544,16 +548,20 @@ static int start_workers(struct daemon *d)
 	d->workers = calloc(n, sizeof(struct worker *));
 	if (!d->workers)
 		return -1;
+	d->shared.workers = d->workers;
+	d->shared.workers_n = n;
 	while (d->workers_n < n) {
 		struct worker *w = worker_new(
 			&d->shared, d->conf, n == 1 ? d->loop : NULL);
 
 		if (!w)
 			return -1;
+		w->index = d->workers_n;
 		d->workers[d->workers_n++] = w;
-		if (n > 1 && worker_start(w, (unsigned)d->workers_n) < 0)
-			return -1;
 	}
+	for (size_t i = 0; n > 1 && i < n; i++)
+		if (worker_start(d->workers[i], (unsigned)i + 1) < 0)
+			return -1;
 	return 0;
 }
 
@@ -568,7 +576,8 @@ static int start(struct daemon *d)
 	atomic_init(&d->shared.next_id,
 		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 	d->shared.admission = admission_new(d->conf);
-	if (!d->shared.admission)
+	d->shared.hubs = hubs_new();
+	if (!d->shared.admission || !d->shared.hubs)
 		return -1;
 	if (loop_use_threads() < 0)
 		return -1;
@@ -597,6 +606,11 @@ static void daemon_free(struct daemon *d)
 	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
 		if (d->signals[i])
 			event_free(d->signals[i]);
+	for (size_t i = 0; i < d->workers_n; i++)
+		worker_join(d->workers[i]);
+	for (size_t i = 0; i < d->workers_n; i++)
+		worker_stop(d->workers[i]);
+	hubs_free(d->shared.hubs);
 	for (size_t i = 0; i < d->workers_n; i++)
 		worker_free(d->workers[i]);
 	free(d->workers);
@@ -657,10 +671,10 @@ int daemon_run(const struct daemon_source *source)
 		source->ready(source->data);
 	if (loop_run(d.loop) == 0)
 		status = 0;
-	for (size_t i = 0; i < d.workers_n; i++) {
+	for (size_t i = 0; i < d.workers_n; i++)
 		worker_join(d.workers[i]);
+	for (size_t i = 0; i < d.workers_n; i++)
 		worker_stop(d.workers[i]); /* whom drain_timeout left over */
-	}
 	log_stop_line(&d);
 out_log:
 	daemon_free(&d);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "net/loop.h"
-#include "relay/pair.h"
+#include "relay/relay.h"
 #include "relay/worker.h"
 
 struct echo_end {
@@ -15,7 +15,7 @@ struct echo_end {
 
 static enum reason echo_end_send(struct end *end, const struct piece *p)
 {
-	pair_input(end, p);
+	relay_input(end, p);
 	return REASON_NONE;
 }
 
@@ -30,7 +30,7 @@ static void echo_end_gone(struct deferred *d)
 {
 	struct echo_end *e = CONTAINER_OF(d, struct echo_end, deferred);
 
-	pair_gone(&e->end);
+	relay_gone(&e->end);
 	free(e);
 }
 

@@ -3,8 +3,10 @@
  *
  *   client ws_end <-> pair <-> ws_end | stream_end | echo_end backend
  *
- * An end calls its pair (pair.h: pair_input, pair_drained, pair_ended,
- * pair_gone), the pair calls the end's table. Both run on one worker.
+ *   client ws_end <-> member <-> hub <-> trunk: an end like a pair's
+ *
+ * An end tells its owner (relay.h: relay_input, relay_drained, relay_ended,
+ * relay_gone), the owner calls the end's table. All on one worker.
  */
 #ifndef RELAY_END_H
 #define RELAY_END_H
@@ -19,6 +21,8 @@
 
 struct conn;
 struct end;
+struct hub;
+struct member;
 struct loop;
 struct pair;
 
@@ -39,7 +43,7 @@ struct end_ops {
 	/*
 	 * Ends it in order: what is queued leaves first. code and text are for
 	 * a WebSocket close frame; code 0: there is nobody to send one to.
-	 * pair_gone follows, never from within. Called once.
+	 * relay_gone follows, never from within. Called once.
 	 */
 	void (*close)(struct end *e, uint16_t code, struct str text);
 };
@@ -64,10 +68,22 @@ void end_hold(struct end *e, struct loop *l, size_t n);
 
 enum end_side { END_CLIENT, END_BACKEND };
 
+enum end_owner {
+	END_OF_NOBODY, /* not yet, or never: see backend_discard */
+	END_OF_PAIR,
+	END_OF_MEMBER,
+	END_OF_TRUNK,
+};
+
 struct end {
 	const struct end_ops *ops;
-	struct pair *pair; /* NULL until the pair is made */
+	union { /* by owner */
+		struct pair *pair;
+		struct member *member;
+		struct hub *hub;
+	};
 	struct conn *conn; /* NULL: built in */
+	uint8_t owner;     /* enum end_owner */
 	uint8_t side;      /* enum end_side */
 	bool whole;        /* takes whole messages only */
 	size_t held;       /* bytes of an unfinished message, see end_hold */

@@ -24,11 +24,14 @@
 #include "relay/admission.h"
 #include "relay/auth.h"
 #include "relay/backend.h"
+#include "relay/backend_hub.h"
 #include "relay/client.h"
 #include "relay/front_answer.h"
 #include "relay/front_private.h"
 #include "relay/gate.h"
 #include "relay/page.h"
+#include "relay/hub.h"
+#include "relay/member.h"
 #include "relay/pair.h"
 #include "relay/reply.h"
 #include "relay/request.h"
@@ -365,6 +368,29 @@ static void log_open(const struct front *f)
 		F_INT("open_ms", loop_now(f->worker->loop) - f->opening_ms));
 }
 
+/* What was opened for a client that cannot have it. */
+static void discard(struct front *f, const struct backend_result *b)
+{
+	if (!b->joined) {
+		backend_discard(b->end);
+		return;
+	}
+	hub_leave(b->joined->hub, f->worker, f->client.id, b->joined->seat);
+	hub_unref(b->joined->hub);
+}
+
+/* Pair or hub: this is the one place that asks. */
+static bool hand_over(
+	struct front *f, struct end *client_end, const struct backend_result *b)
+{
+	const struct hub_joined *j = b->joined;
+
+	if (!j)
+		return pair_new(f->worker, &f->client, client_end, b->end);
+	return member_new(f->worker, &f->client, client_end, j->hub, j->seat,
+		j->replay, j->replay_n, j->since);
+}
+
 /* The backend is open: the 101, then the connection changes hands. */
 static void front_upgrade(struct front *f, const struct backend_result *b)
 {
@@ -373,7 +399,6 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	struct buf out = { 0 }, early = f->head;
 	struct str protocol = b->protocol;
 	struct end *client_end;
-	struct pair *pair;
 	char id[CLIENT_ID_TEXT];
 
 	if (!protocol.p)
@@ -390,12 +415,11 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	conn_write(c, out.p, out.n);
 	buf_free(&out);
 	admission_use_token(&f->client);
-	pair = pair_new(w, &f->client, client_end, b->end);
-	if (!pair) {
+	if (!hand_over(f, client_end, b)) {
 		front_log_refusal(f, REASON_INTERNAL, "no memory");
 		client_end->ops->close(
 			client_end, WS_CODE_INTERNAL_ERROR, STR("internal"));
-		backend_discard(b->end);
+		discard(f, b);
 		front_free(f);
 		return;
 	}
@@ -406,12 +430,12 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	if (early.n > 0)
 		ws_end_feed(client_end, early.p, early.n);
 	buf_free(&early);
-	if (b->early && b->early->n > 0 && pair->end[END_BACKEND])
-		ws_end_feed(pair->end[END_BACKEND], b->early->p, b->early->n);
+	if (b->early && b->early->n > 0)
+		ws_end_feed(b->end, b->early->p, b->early->n);
 	return;
 no_memory:
 	buf_free(&out);
-	backend_discard(b->end);
+	discard(f, b);
 	front_refuse(f, NULL, REASON_INTERNAL, "no memory");
 }
 
@@ -448,10 +472,10 @@ static void backend_done(void *owner, const struct backend_result *b)
 	if (f->conn->state != CONN_OPEN) {
 		/* The client went in this same turn. */
 		if (b->reason == REASON_NONE)
-			backend_discard(b->end);
+			discard(f, b);
 	} else if (b->reason == REASON_NONE) {
 		front_upgrade(f, b);
-	} else if (b->reason == REASON_BACKEND_STATUS &&
+	} else if (b->reason == REASON_BACKEND_STATUS && b->status &&
 		   !refuse_by_close(f, b->reason)) {
 		pass_refusal(f, b);
 	} else {

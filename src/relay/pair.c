@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "codec/jwt.h"
@@ -19,6 +18,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "relay/admission.h"
+#include "relay/expiry.h"
 #include "relay/rate.h"
 #include "relay/worker.h"
 
@@ -112,39 +112,17 @@ static void whole_free(struct pair *p, int side)
 
 void pair_dropped(struct end *e, uint64_t n)
 {
-	if (e->pair)
-		e->pair->flow[e->side].dropped += n;
+	e->pair->flow[e->side].dropped += n;
 }
 
 void pair_gone(struct end *e)
 {
 	struct pair *p = e->pair;
 
-	if (!p)
-		return;           /* backend_discard */
 	assert(!pair_is_open(p)); /* it was closed by the pair before */
 	p->end[e->side] = NULL;
 	if (!p->end[END_CLIENT] && !p->end[END_BACKEND])
 		pair_free(p);
-}
-
-/* "word: text", as a page finds it in its CloseEvent. */
-static struct str default_text(
-	enum reason r, char text[WS_CLOSE_REASON_MAX], struct str words)
-{
-	const struct reason_info *info = reason_get(r);
-	struct buf b = { 0 };
-	struct str s = STR_NONE;
-
-	if (words.p)
-		return words;
-	if (buf_add_printf(&b, "%s: %s", info->word, info->text) == 0) {
-		s = (struct str){ text,
-			utf8_prefix(b.p, b.n, WS_CLOSE_REASON_MAX) };
-		memcpy(text, b.p, s.n);
-	}
-	buf_free(&b);
-	return s;
 }
 
 /* What a ws backend is told: not what was the client's fault. */
@@ -158,22 +136,6 @@ static uint16_t backend_code(const struct pair *p, uint16_t code)
 		return WS_CODE_PROTOCOL_ERROR;
 	default:
 		return WS_CODE_GOING_AWAY;
-	}
-}
-
-/* What the client is told; 0: there is nobody to tell. */
-static uint16_t client_code(const struct pair *p, uint16_t code)
-{
-	switch ((enum reason)p->reason) {
-	case REASON_CLIENT_GONE:
-	case REASON_CLIENT_RESET:
-		return 0;
-	case REASON_BACKEND_CLOSE:
-		/* A ws backend's empty close frame stays empty. */
-	case REASON_CLIENT_CLOSE:
-		return code;
-	default:
-		return code ? code : WS_CODE_GOING_AWAY;
 	}
 }
 
@@ -199,11 +161,8 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *why)
 		timer_clear(p->worker->loop, &p->rate->timer);
 	for (int i = 0; i < 2; i++)
 		whole_free(p, i);
-	words = default_text(why->reason, text, why->text);
-	if (why->reason == REASON_CLIENT_CLOSE ||
-		why->reason == REASON_BACKEND_CLOSE)
-		words = why->text; /* the peer's own, or none */
-	client->ops->close(client, client_code(p, code), words);
+	words = relay_close_text(why->reason, text, why->text);
+	client->ops->close(client, relay_client_code(why->reason, code), words);
 	backend->ops->close(backend, backend_code(p, code), words);
 }
 
@@ -367,16 +326,12 @@ void pair_input(struct end *from_end, const struct piece *piece)
 {
 	struct pair *p = from_end->pair;
 	enum end_side from = (enum end_side)from_end->side;
-	struct end *to;
-	struct pair_flow *f;
+	struct end *to = pair_other(from_end);
+	struct pair_flow *f = &p->flow[from];
 	struct piece whole;
 	const struct piece *out = piece;
 	enum reason r;
 
-	if (!p)
-		return; /* backend_discard */
-	to = pair_other(from_end);
-	f = &p->flow[from];
 	if (!pair_is_open(p)) {
 		f->dropped += piece->n;
 		return;
@@ -428,42 +383,12 @@ void pair_drained(struct end *e)
 
 /* --- the beginning -----------------------------------------------------------------*/
 
-static int64_t unix_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* The connection's own end: the token's, or the route's, what comes first. */
-static void set_expiry(struct pair *p)
-{
-	const struct conf_route *r = p->client.route;
-	int64_t now = loop_now(p->worker->loop);
-
-	p->expires_ms = INT64_MAX;
-	if (r->max_session > 0) {
-		p->expires_ms = now + r->max_session;
-		p->expires_as = REASON_SESSION_END;
-	}
-	if (p->client.expire_at > 0) {
-		int64_t left = p->client.expire_at - unix_ms();
-
-		if (left < 0)
-			left = 0;
-		if (p->expires_ms == INT64_MAX || left < p->expires_ms - now) {
-			p->expires_ms = now + left;
-			p->expires_as = REASON_TOKEN_END;
-		}
-	}
-}
-
 struct pair *pair_new(struct worker *w, const struct client *client,
 	struct end *client_end, struct end *backend_end)
 {
 	const struct conf_route *r = client->route;
 	struct pair *p = calloc(1, sizeof(*p));
+	enum reason as;
 
 	if (!p)
 		return NULL;
@@ -482,13 +407,15 @@ struct pair *pair_new(struct worker *w, const struct client *client,
 	p->client = *client;
 	p->end[END_CLIENT] = client_end;
 	p->end[END_BACKEND] = backend_end;
+	client_end->owner = backend_end->owner = END_OF_PAIR;
 	client_end->pair = backend_end->pair = p;
 	p->opened_ms = loop_now(w->loop);
 	p->flow[END_CLIENT].last_ms = p->flow[END_BACKEND].last_ms =
 		p->opened_ms;
 	TAILQ_INSERT_TAIL(&w->pairs, p, next);
 	counter_add(&w->counters.opened, 1);
-	set_expiry(p);
+	p->expires_ms = expiry_of(client, p->opened_ms, &as);
+	p->expires_as = (uint8_t)as;
 	client_end->ops->flow(client_end, true);
 	backend_end->ops->flow(backend_end, true);
 	pair_check(p);

@@ -24,6 +24,7 @@
 #include "net/loop.h"
 #include "relay/client.h"
 #include "relay/end.h"
+#include "relay/relay.h"
 
 struct worker;
 
@@ -61,14 +62,6 @@ struct pair {
  */
 MUST_CHECK struct pair *pair_new(struct worker *w, const struct client *client,
 	struct end *client_end, struct end *backend_end);
-
-/* Why it ends. Views are copied where they are kept. */
-struct ending {
-	enum reason reason;
-	uint16_t code;      /* 0: the reason's own */
-	struct str text;    /* of the close frame; STR_NONE: the reason's own */
-	const char *detail; /* for the log; may be NULL */
-};
 
 /* From an end: a piece of a message came. */
 void pair_input(struct end *from, const struct piece *piece);

@@ -21,7 +21,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/proc.h"
-#include "relay/pair.h"
+#include "relay/relay.h"
 #include "relay/worker.h"
 
 struct stream_end {
@@ -83,7 +83,7 @@ static void backend_violation(struct stream_end *e, const char *detail)
 	struct ending why = { .reason = REASON_BACKEND_PROTOCOL,
 		.detail = detail };
 
-	pair_ended(e->end.pair, END_BACKEND, &why);
+	relay_ended(&e->end, &why);
 }
 
 static void message(struct stream_end *e, const struct framing_message *m)
@@ -98,7 +98,7 @@ static void message(struct stream_end *e, const struct framing_message *m)
 	if (m->opcode == WS_TEXT && !utf8_valid(m->data, m->n))
 		backend_violation(e, "text that is not UTF-8");
 	else
-		pair_input(&e->end, &piece);
+		relay_input(&e->end, &piece);
 }
 
 /* Takes whole messages off the front; returns the bytes used. */
@@ -124,15 +124,6 @@ static size_t take(struct stream_end *e, uint8_t *p, size_t n)
 	return used;
 }
 
-/* What the client's end has corked points into bytes that now move. */
-static void flush_client(struct stream_end *e)
-{
-	struct end *client = pair_other(&e->end);
-
-	if (client && client->conn)
-		conn_flush(client->conn);
-}
-
 static void take_read(struct stream_end *e, uint8_t *p, size_t n)
 {
 	size_t used;
@@ -151,14 +142,13 @@ static void take_read(struct stream_end *e, uint8_t *p, size_t n)
 	used = take(e, e->rest.p, e->rest.n);
 	if (used == 0)
 		return;
-	flush_client(e);
+	relay_flush(&e->end); /* it may point into bytes that now move */
 	buf_drop(&e->rest, used);
 	if (e->rest.n == 0)
 		buf_free(&e->rest);
 	return;
 no_memory:
-	pair_ended(e->end.pair, END_BACKEND,
-		&(struct ending){ .reason = REASON_INTERNAL });
+	relay_ended(&e->end, &(struct ending){ .reason = REASON_INTERNAL });
 }
 
 static void stream_end_input(struct conn *c, uint8_t *p, size_t n)
@@ -174,7 +164,7 @@ static void stream_end_drained(struct conn *c)
 {
 	struct stream_end *e = c->owner;
 
-	pair_drained(&e->end);
+	relay_drained(&e->end);
 }
 
 static void stream_end_flow(struct end *end, bool on)
@@ -199,7 +189,7 @@ static void report(struct stream_end *e)
 	} else if (e->rest.n > 0) {
 		why.detail = "its last message was not finished";
 	}
-	pair_ended(e->end.pair, END_BACKEND, &why);
+	relay_ended(&e->end, &why);
 }
 
 static void stream_end_ended(struct conn *c, int error)
@@ -216,7 +206,7 @@ static void stream_end_ended(struct conn *c, int error)
 			.detail = strerror(error) };
 
 		if (error)
-			pair_ended(e->end.pair, END_BACKEND, &reset);
+			relay_ended(&e->end, &reset);
 		else
 			report(e);
 	} else if (!e->proc) {
@@ -234,7 +224,7 @@ static void free_when_over(struct stream_end *e)
 		return;
 	timer_fini(e->worker->loop, &e->timer);
 	end_hold(&e->end, e->worker->loop, 0);
-	pair_gone(&e->end);
+	relay_gone(&e->end);
 	buf_free(&e->rest);
 	free(e);
 }
@@ -244,11 +234,11 @@ static void stream_end_closed(struct conn *c)
 	struct stream_end *e = c->owner;
 
 	/* Without memory to queue, a program's conn breaks after its output. */
-	if (!e->closing && e->end.pair)
-		pair_ended(e->end.pair, END_BACKEND,
-			&(struct ending){ .reason = REASON_INTERNAL });
+	if (!e->closing)
+		relay_ended(
+			&e->end, &(struct ending){ .reason = REASON_INTERNAL });
 	e->gone = true;
-	pair_dropped(&e->end, c->dropped);
+	relay_dropped(&e->end, c->dropped);
 	e->end.conn = NULL;
 	free_when_over(e);
 }

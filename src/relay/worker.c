@@ -9,13 +9,18 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/message.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/proc.h"
+#include "relay/backend_hub.h"
 #include "relay/client.h"
 #include "relay/front.h"
 #include "relay/front_private.h"
+#include "relay/hub.h"
+#include "relay/mail.h"
+#include "relay/member.h"
 #include "relay/pair.h"
 
 const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT])
@@ -76,7 +81,8 @@ static size_t pair_queued(const struct pair *p)
 static void relieve_memory(struct worker *w)
 {
 	struct pair *p, *largest = NULL;
-	size_t most = 0;
+	struct member *member;
+	size_t most = 0, of_members;
 
 	if (!worker_memory_full(w))
 		return;
@@ -88,10 +94,13 @@ static void relieve_memory(struct worker *w)
 			largest = p;
 		}
 	}
+	of_members = shards_largest(w, &member);
 	LOG(LOG_WARN, "memory", F_INT("queued", queued(w)),
 		F_INT("max_memory", w->conf->server.max_memory),
-		F_INT("largest", most));
-	if (largest)
+		F_INT("largest", of_members > most ? of_members : most));
+	if (member && of_members > most)
+		member_abort(member, REASON_MEMORY);
+	else if (largest)
 		pair_abort(largest, REASON_MEMORY);
 }
 
@@ -123,6 +132,7 @@ void worker_drain(struct worker *w)
 {
 	struct front *f, *next_front;
 	struct pair *p, *next_pair;
+	struct hub *h, *next_hub;
 
 	w->draining = true;
 	for (f = TAILQ_FIRST(&w->fronts); f; f = next_front) {
@@ -134,6 +144,11 @@ void worker_drain(struct worker *w)
 		pair_ended(p, END_CLIENT,
 			&(struct ending){ .reason = REASON_SHUTDOWN });
 	}
+	shards_drain(w);
+	for (h = TAILQ_FIRST(&w->hubs); h; h = next_hub) {
+		next_hub = hub_next(h);
+		hub_drain(h);
+	}
 }
 
 void worker_left(struct worker *w)
@@ -143,23 +158,7 @@ void worker_left(struct worker *w)
 
 /* --- the mailbox ---------------------------------------------------------------------*/
 
-/*
- * What other threads may ask of a worker. Its objects are its own: nobody
- * else touches them.
- */
-enum mail_kind { MAIL_ACCEPTED, MAIL_DRAIN };
-
-struct mail {
-	STAILQ_ENTRY(mail) next;
-	enum mail_kind kind;
-	int fd; /* MAIL_ACCEPTED, and all below */
-	struct addr peer;
-	const struct conf_listen *listen;
-	const struct conf_address *address;
-};
-
-/* Takes m. */
-static void post(struct worker *w, struct mail *m)
+void worker_post(struct worker *w, struct mail *m)
 {
 	bool first;
 
@@ -174,29 +173,26 @@ static void post(struct worker *w, struct mail *m)
 void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address)
 {
-	struct mail *m = malloc(sizeof(*m));
+	struct mail *m = mail_new(MAIL_ACCEPTED, 0);
 
 	if (!m) {
 		close(fd);
 		return;
 	}
 	atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
-	*m = (struct mail){ .kind = MAIL_ACCEPTED,
-		.fd = fd,
-		.peer = *peer,
-		.listen = listen,
-		.address = address };
-	post(w, m);
+	m->fd = fd;
+	m->peer = *peer;
+	m->listen = listen;
+	m->address = address;
+	worker_post(w, m);
 }
 
 void worker_post_drain(struct worker *w)
 {
-	struct mail *m = malloc(sizeof(*m));
+	struct mail *m = mail_new(MAIL_DRAIN, 0);
 
-	if (!m)
-		return; /* drain_timeout will end it */
-	*m = (struct mail){ .kind = MAIL_DRAIN };
-	post(w, m);
+	if (m) /* else drain_timeout will end it */
+		worker_post(w, m);
 }
 
 static struct mail *take_mail(struct worker *w)
@@ -211,35 +207,85 @@ static struct mail *take_mail(struct worker *w)
 	return m;
 }
 
+static void read_messages(struct worker *w, const struct mail *m)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		bytes += m->v[i]->n;
+	shard_deliver(m->hub, w, m->v, m->n);
+	hub_messages_read(m->hub, w, bytes);
+}
+
+static void read_one(struct worker *w, struct mail *m)
+{
+	struct ending why = {
+		.reason = m->reason, .code = m->code, .text = str_of(m->text)
+	};
+
+	switch (m->kind) {
+	case MAIL_ACCEPTED:
+		worker_accepted(w, m->fd, &m->peer, m->listen, m->address);
+		m->fd = -1; /* taken */
+		break;
+	case MAIL_DRAIN:
+		worker_drain(w);
+		break;
+	case MAIL_HUB_JOIN:
+		hub_read_join(m->hub, m);
+		break;
+	case MAIL_HUB_LEAVE:
+		hub_read_leave(m->hub, m);
+		break;
+	case MAIL_HUB_INPUT:
+		hub_read_input(m->hub, m);
+		break;
+	case MAIL_HUB_READY:
+		hub_flush_held(m->hub, m->from);
+		break;
+	case MAIL_HUB_JOINED:
+		backend_hub_joined(w, m);
+		hub_messages_read(m->hub, w, 1);
+		break;
+	case MAIL_HUB_REFUSED:
+		backend_hub_refused(w, m);
+		break;
+	case MAIL_HUB_MESSAGES:
+		read_messages(w, m);
+		break;
+	case MAIL_HUB_RESUME:
+		shard_resume(m->hub, w);
+		break;
+	case MAIL_HUB_END:
+		shard_end(m->hub, w, &why);
+		break;
+	case MAIL_HUB_KICK:
+		shard_end_member(m->hub, w, m->id, &why);
+		break;
+	}
+}
+
 static void read_mail(void *arg)
 {
 	struct worker *w = arg;
 	struct mail *m;
 
 	while ((m = take_mail(w))) {
-		switch (m->kind) {
-		case MAIL_ACCEPTED:
-			worker_accepted(
-				w, m->fd, &m->peer, m->listen, m->address);
-			break;
-		case MAIL_DRAIN:
-			worker_drain(w);
-			break;
-		}
-		free(m);
+		read_one(w, m);
+		mail_free(m);
 	}
 }
 
-/* What was posted to a worker that reads no more. */
+/*
+ * What was posted to a worker that reads no more. Hubs still want to know who
+ * has left.
+ */
 static void drop_mail(struct worker *w)
 {
 	struct mail *m;
 
-	while ((m = take_mail(w))) {
-		if (m->kind == MAIL_ACCEPTED)
-			close(m->fd);
-		free(m);
-	}
+	while ((m = take_mail(w)))
+		mail_free(m);
 }
 
 /* --- life ------------------------------------------------------------------------------*/
@@ -294,6 +340,9 @@ struct worker *worker_new(
 	w->shared = s;
 	TAILQ_INIT(&w->fronts);
 	TAILQ_INIT(&w->pairs);
+	TAILQ_INIT(&w->hubs);
+	TAILQ_INIT(&w->shards);
+	TAILQ_INIT(&w->joins);
 	STAILQ_INIT(&w->mail);
 	pthread_mutex_init(&w->mail_lock, NULL);
 	w->loop = main_loop ? main_loop : loop_new(&s->queued);
@@ -325,6 +374,8 @@ void worker_stop(struct worker *w)
 		next_pair = TAILQ_NEXT(p, next);
 		pair_abort(p, REASON_SHUTDOWN);
 	}
+	shards_stop(w);
+	hubs_stop(w);
 	loop_run_deferred(w->loop);
 }
 
@@ -334,6 +385,7 @@ void worker_free(struct worker *w)
 		return;
 	worker_join(w);
 	worker_stop(w);
+	drop_mail(w);
 	timer_fini(w->loop, &w->tick);
 	if (!w->borrowed_loop)
 		loop_free(w->loop);

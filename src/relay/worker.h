@@ -23,8 +23,12 @@ struct conf;
 struct conf_address;
 struct conf_listen;
 struct front;
+struct hub;
+struct hub_attempt;
+struct hubs;
 struct mail;
 struct pair;
+struct shard;
 
 /* One writer, the worker; readers elsewhere read relaxed. */
 struct counters {
@@ -36,6 +40,9 @@ struct counters {
 /* What all workers share; see admission.h for what of it locks. */
 struct shared {
 	struct admission *admission;
+	struct hubs *hubs;       /* the directory, see hub.h */
+	struct worker **workers; /* fixed once they run */
+	size_t workers_n;
 	atomic_size_t queued;      /* bytes in all queues */
 	atomic_size_t connections; /* client connections */
 	atomic_uint_least64_t next_id;
@@ -60,6 +67,10 @@ struct worker {
 	struct conf *conf; /* a reference; what new connections get */
 	TAILQ_HEAD(fronts, front) fronts; /* oldest request first */
 	TAILQ_HEAD(, pair) pairs;
+	TAILQ_HEAD(, hub) hubs;          /* those at home here */
+	TAILQ_HEAD(, shard) shards;      /* members here, by hub */
+	TAILQ_HEAD(, hub_attempt) joins; /* clients that wait for a seat */
+	size_t index;                    /* in shared->workers */
 	struct counters counters;
 	struct timer tick; /* once a second: memory, refusals' log limit */
 	bool draining;
@@ -87,6 +98,8 @@ void worker_join(struct worker *w);
  */
 void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address);
+/* Any thread. Takes m (mail.h). */
+void worker_post(struct worker *w, struct mail *m);
 /* Any thread: worker_drain. */
 void worker_post_drain(struct worker *w);
 

@@ -15,7 +15,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
-#include "relay/pair.h"
+#include "relay/relay.h"
 #include "relay/worker.h"
 
 /* A peer that pings but does not read gets no more pongs than this queues. */
@@ -137,7 +137,7 @@ static void ws_end_ended(struct conn *c, int error)
 
 	e->ended = true;
 	if (e->state == WS_OPEN)
-		pair_ended(e->end.pair, e->end.side, &why);
+		relay_ended(&e->end, &why);
 	else
 		conn_close(c);
 }
@@ -147,8 +147,8 @@ static void ws_end_closed(struct conn *c)
 	struct ws_end *e = c->owner;
 
 	timer_fini(e->worker->loop, &e->timer);
-	pair_dropped(&e->end, c->dropped);
-	pair_gone(&e->end);
+	relay_dropped(&e->end, c->dropped);
+	relay_gone(&e->end);
 	ws_decoder_free(&e->decoder);
 	free(e);
 }
@@ -167,7 +167,7 @@ static void close_received(struct ws_end *e, const struct ws_event *ev)
 	}
 	why.reason = e->end.side == END_CLIENT ? REASON_CLIENT_CLOSE
 					       : REASON_BACKEND_CLOSE;
-	pair_ended(e->end.pair, e->end.side, &why);
+	relay_ended(&e->end, &why);
 }
 
 static void control_received(struct ws_end *e, const struct ws_event *ev)
@@ -198,7 +198,7 @@ static void violation(struct ws_end *e, const struct ws_event *ev)
 		why.reason = REASON_INVALID_DATA;
 	else
 		why.reason = REASON_PROTOCOL;
-	pair_ended(e->end.pair, e->end.side, &why);
+	relay_ended(&e->end, &why);
 }
 
 /*
@@ -214,7 +214,7 @@ static void take(struct ws_end *e, uint8_t *p, size_t n)
 		case WS_EVENT_NONE:
 			return;
 		case WS_EVENT_DATA:
-			pair_input(
+			relay_input(
 				&e->end, &(struct piece){ .opcode = ev.opcode,
 						 .first = ev.first,
 						 .last = ev.last,
@@ -246,13 +246,8 @@ static void ws_end_input(struct conn *c, uint8_t *p, size_t n)
 
 void ws_end_feed(struct end *end, uint8_t *p, size_t n)
 {
-	struct end *other = pair_other(end);
-
 	take(ws_end_of(end), p, n);
-	/* These bytes are no read's: what points into them leaves now. */
-	conn_flush(end->conn);
-	if (other && other->conn)
-		conn_flush(other->conn);
+	relay_flush(end); /* these bytes are no read's: they leave now */
 }
 
 /* --- flow and life -----------------------------------------------------------------*/
@@ -286,7 +281,7 @@ static void ws_end_drained(struct conn *c)
 		e->ping_ms = loop_now(e->worker->loop);
 	}
 	if (e->state == WS_OPEN)
-		pair_drained(&e->end);
+		relay_drained(&e->end);
 }
 
 static void ping_failed(struct ws_end *e, bool vanished)
@@ -296,7 +291,7 @@ static void ping_failed(struct ws_end *e, bool vanished)
 	if (e->end.side == END_BACKEND)
 		why.code = WS_CODE_INTERNAL_ERROR; /* for the browser */
 	e->ended = vanished; /* a close frame would reach nobody */
-	pair_ended(e->end.pair, e->end.side, &why);
+	relay_ended(&e->end, &why);
 }
 
 /*

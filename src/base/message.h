@@ -1,0 +1,33 @@
+/*
+ * message.h: a message for many: framed once, immutable, counted. It is made
+ * with one reference; every queue that keeps it holds one. Any thread.
+ */
+#ifndef BASE_MESSAGE_H
+#define BASE_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+struct message {
+	atomic_uint references;
+	uint8_t opcode;        /* WS_TEXT or WS_BINARY */
+	uint64_t except;       /* a client that must not get it; 0 = nobody */
+	uint64_t serial;       /* in the order of its hub, from 1 */
+	atomic_size_t *queued; /* where its bytes are counted, once */
+	size_t n;              /* bytes of head and payload */
+	uint8_t bytes[];       /* the frame as it goes out */
+};
+
+/*
+ * Copies head and payload. NULL without memory. Its bytes are counted in
+ * *queued until the last reference is gone.
+ */
+MUST_CHECK struct message *message_new(const uint8_t *head, size_t head_n,
+	const uint8_t *payload, size_t n, atomic_size_t *queued);
+struct message *message_ref(struct message *m);
+void message_unref(struct message *m);
+
+#endif

@@ -1,0 +1,180 @@
+/* mode = hub: ask the hub's home for a seat. */
+#include "relay/backend_hub.h"
+
+#include <stdlib.h>
+
+#include "codec/handshake.h"
+#include "conf/conf.h"
+#include "relay/backend.h"
+#include "relay/client.h"
+#include "relay/hub.h"
+#include "relay/mail.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+
+/* A hub that ended while we knocked is asked for anew, so often. */
+#define TRIES 3
+
+struct hub_attempt {
+	struct attempt attempt;
+	TAILQ_ENTRY(hub_attempt) next; /* in worker->joins */
+	struct backend_params params;
+	struct hub *hub; /* a reference */
+	char *path;
+	struct buf offers; /* the client's subprotocols, each ended by a NUL */
+	unsigned tries;
+	enum reason reason; /* of a join that failed at once */
+	struct deferred deferred;
+};
+
+static void attempt_free(struct hub_attempt *a)
+{
+	TAILQ_REMOVE(&a->params.worker->joins, a, next);
+	loop_undefer(a->params.worker->loop, &a->deferred);
+	if (a->hub)
+		hub_unref(a->hub);
+	buf_free(&a->offers);
+	free(a->path);
+	free(a);
+}
+
+static void attempt_failed(
+	struct hub_attempt *a, enum reason reason, const char *detail)
+{
+	struct backend_params p = a->params;
+
+	attempt_free(a);
+	p.done(p.owner,
+		&(struct backend_result){ .reason = reason, .detail = detail });
+}
+
+static void failed_at_once(struct deferred *d)
+{
+	struct hub_attempt *a = CONTAINER_OF(d, struct hub_attempt, deferred);
+
+	attempt_failed(a, a->reason, NULL);
+}
+
+static void join(struct hub_attempt *a)
+{
+	struct worker *w = a->params.worker;
+
+	a->tries++;
+	a->reason = REASON_INTERNAL;
+	a->hub = hubs_join(w, a->params.client, str_of(a->path), &a->reason);
+	if (a->hub && hub_ask_seat(a->hub, w, a->params.client) == 0)
+		return;
+	loop_defer(w->loop, &a->deferred, failed_at_once);
+}
+
+static int keep_offers(struct hub_attempt *a, const struct request *r)
+{
+	struct handshake_offers o;
+	struct str p;
+
+	handshake_offers_init(&o, &r->head);
+	while (handshake_offers_next(&o, &p))
+		if (buf_add_str(&a->offers, p) < 0 ||
+			buf_add(&a->offers, "", 1, SIZE_MAX) < 0)
+			return -1;
+	return 0;
+}
+
+static bool offers(const struct hub_attempt *a, struct str protocol)
+{
+	const char *p = (const char *)a->offers.p;
+	const char *end = p + a->offers.n;
+
+	while (p < end) {
+		struct str s = str_of(p);
+
+		if (str_eq(s, protocol))
+			return true;
+		p += s.n + 1;
+	}
+	return false;
+}
+
+static struct attempt *hub_open(const struct backend_params *p)
+{
+	struct hub_attempt *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->params = *p;
+	TAILQ_INSERT_TAIL(&p->worker->joins, a, next);
+	a->path = str_dup(p->request->path);
+	if (!a->path || keep_offers(a, p->request) < 0) {
+		attempt_free(a);
+		return NULL;
+	}
+	join(a);
+	return &a->attempt;
+}
+
+static void hub_cancel(struct attempt *attempt)
+{
+	struct hub_attempt *a = CONTAINER_OF(
+		attempt, struct hub_attempt, attempt);
+
+	if (a->hub)
+		hub_leave(a->hub, a->params.worker, a->params.client->id, NULL);
+	attempt_free(a);
+}
+
+const struct backend_kind backend_hub = {
+	.open = hub_open,
+	.cancel = hub_cancel,
+};
+
+static struct hub_attempt *find(struct worker *w, const struct mail *m)
+{
+	struct hub_attempt *a;
+
+	TAILQ_FOREACH (a, &w->joins, next)
+		if (a->params.client->id == m->id && a->hub == m->hub)
+			return a;
+	return NULL; /* it was cancelled, and has left its seat */
+}
+
+void backend_hub_joined(struct worker *w, const struct mail *m)
+{
+	struct hub_attempt *a = find(w, m);
+	struct backend_params p;
+	struct hub_joined joined = { .hub = m->hub,
+		.seat = m->seat,
+		.replay = m->v,
+		.replay_n = m->n,
+		.since = m->serial };
+	struct backend_result r = { .joined = &joined,
+		.protocol = str_of(m->text) };
+
+	if (!a)
+		return;
+	p = a->params;
+	if (m->text && !offers(a, str_of(m->text))) {
+		hub_leave(a->hub, w, m->id, m->seat);
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+			"the hub's backend speaks a subprotocol that this "
+			"client does not offer");
+		return;
+	}
+	a->hub = NULL; /* the receiver's reference now */
+	attempt_free(a);
+	p.done(p.owner, &r);
+}
+
+void backend_hub_refused(struct worker *w, const struct mail *m)
+{
+	struct hub_attempt *a = find(w, m);
+
+	if (!a)
+		return;
+	if (m->again && a->tries < TRIES) {
+		hub_unref(a->hub);
+		a->hub = NULL;
+		join(a);
+	} else {
+		attempt_failed(a, m->reason, m->text);
+	}
+}

@@ -1,0 +1,36 @@
+#include "relay/expiry.h"
+
+#include <time.h>
+
+#include "conf/conf.h"
+#include "relay/client.h"
+
+static int64_t unix_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t expiry_of(const struct client *c, int64_t now_ms, enum reason *as)
+{
+	int64_t due = INT64_MAX;
+	int64_t left;
+
+	*as = REASON_NONE;
+	if (c->route->max_session > 0) {
+		due = now_ms + c->route->max_session;
+		*as = REASON_SESSION_END;
+	}
+	if (c->expire_at <= 0)
+		return due;
+	left = c->expire_at - unix_ms();
+	if (left < 0)
+		left = 0;
+	if (due == INT64_MAX || left < due - now_ms) {
+		due = now_ms + left;
+		*as = REASON_TOKEN_END;
+	}
+	return due;
+}

@@ -1,0 +1,106 @@
+/*
+ * hub.h: one simulation, many browsers.
+ *
+ *   home worker                      each worker that has members
+ *   trunk -> hub: frame once,   -->  shard -> member -> client ws_end
+ *            replay, count     mail         -> member ...
+ *   trunk <- hub: driver, limits <-- member: rights, whole messages
+ *
+ * A hub stands for a route and one set of captures: one normalised path. Its
+ * backend connection, the trunk, lives on the worker where the first client
+ * came in: its home. The home decides the order of everything. What crosses
+ * threads is mail: one item per worker and turn, whatever its number of
+ * members; messages by reference.
+ *
+ * Functions that say "home" run on the home worker, "any" on any; members
+ * belong to their own worker (member.h).
+ */
+#ifndef RELAY_HUB_H
+#define RELAY_HUB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+
+struct admission;
+struct captures;
+struct client;
+struct conf_route;
+struct end;
+struct ending;
+struct hub;
+struct hubs;
+struct message;
+struct piece;
+struct seat;
+struct shared;
+struct worker;
+
+/* The directory of all hubs: any thread, a short lock. */
+MUST_CHECK struct hubs *hubs_new(void);
+void hubs_free(struct hubs *h);
+
+/*
+ * any: the hub of this route and path; made here when there is none, then
+ * this worker is its home. Counts a join that the home has not yet seen. NULL:
+ * *reason is LIMIT_HUBS or INTERNAL. The reference is the caller's.
+ */
+MUST_CHECK struct hub *hubs_join(struct worker *w, const struct client *c,
+	struct str path, enum reason *reason);
+void hub_unref(struct hub *h);
+
+/* any: asks the home for a seat; the answer comes as mail (see member.h). */
+MUST_CHECK int hub_ask_seat(
+	struct hub *h, struct worker *from, const struct client *c);
+/* any: the client is gone, or was never let in; seat may be NULL. */
+void hub_leave(
+	struct hub *h, struct worker *from, uint64_t id, struct seat *seat);
+/*
+ * any: a whole message from a client. Returns whether more is welcome: if not,
+ * the shard is told when it is again. -1 without memory.
+ */
+MUST_CHECK int hub_input(struct hub *h, struct worker *from, uint64_t id,
+	struct seat *seat, const struct piece *whole);
+
+/* any, before hub_leave: messages that the seat had no right to send. */
+unsigned hub_denied(const struct seat *s);
+
+/* What a member's message has corked for the trunk leaves, when w is its home. */
+void hub_flush_trunk(struct hub *h, const struct worker *w);
+
+/* home, from the trunk (relay.c). */
+void hub_trunk_input(struct hub *h, const struct piece *piece);
+void hub_trunk_drained(struct hub *h);
+void hub_trunk_ended(struct hub *h, const struct ending *why);
+void hub_trunk_gone(struct hub *h);
+
+/* home: the relay stops. */
+void hub_drain(struct hub *h);
+/* home: the next in its list. */
+struct hub *hub_next(const struct hub *h);
+/* home: what is left of all its hubs is cut off. */
+void hubs_stop(struct worker *w);
+
+/* home, from its mail (worker.c). */
+struct mail;
+void hub_read_join(struct hub *h, struct mail *m);
+void hub_read_leave(struct hub *h, const struct mail *m);
+void hub_read_input(struct hub *h, const struct mail *m);
+/* home: that worker's mail has room for what was held back. */
+void hub_flush_held(struct hub *h, struct worker *w);
+/*
+ * any: a worker has read so many bytes of messages out of its mail, or a
+ * MAIL_HUB_JOINED, which counts for one.
+ */
+void hub_messages_read(struct hub *h, struct worker *w, size_t bytes);
+
+const struct conf_route *hub_route(const struct hub *h);
+/* The shard of a worker; only that worker's thread may ask. */
+struct shard **hub_shard(struct hub *h, const struct worker *w);
+
+#endif

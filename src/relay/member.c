@@ -1,0 +1,590 @@
+/*
+ *   hub --shard_deliver--> member: socket free? one write of all that came
+ *                                  together : backlog, by the route's policy
+ *   client end --member_input--> rights, whole message --> hub_input
+ *
+ * A member's queue in the connection holds at most the message that is on its
+ * way; the others wait whole in its backlog, where they can give way.
+ */
+#include "relay/member.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/message.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/admission.h"
+#include "relay/backlog.h"
+#include "relay/client.h"
+#include "relay/expiry.h"
+#include "relay/hub.h"
+#include "relay/mail.h"
+#include "relay/rate.h"
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+#define BATCH 64
+/*
+ * What counts is how old the picture is that a browser gets: the kernel is not
+ * to hoard more than this of what it has not sent.
+ */
+#define UNSENT_LIMIT (128u * 1024)
+
+enum { PAUSED_HUB = 1, PAUSED_RATE = 2 };
+
+struct member {
+	TAILQ_ENTRY(member) next; /* in its shard */
+	struct shard *shard;
+	struct client client;
+	struct end *end;
+	struct seat *seat; /* the home's */
+	struct backlog backlog;
+	struct buf whole; /* a message of its own in the making */
+	struct timer timer, rate_timer;
+	struct rate messages, bytes;
+	int64_t opened_ms, ended_ms, last_ms;
+	int64_t expires_ms;
+	uint64_t since; /* the serial of the newest that came its way */
+	uint64_t in_messages, in_bytes, in_dropped, denied;
+	uint64_t out_messages, out_bytes, out_dropped; /* dropped: messages */
+	char *detail;
+	uint16_t code;
+	uint8_t reason; /* enum reason, REASON_NONE = it lives */
+	uint8_t side;
+	uint8_t expires_as;
+	uint8_t paused;
+};
+
+struct shard {
+	TAILQ_ENTRY(shard) next; /* in worker->shards */
+	struct worker *worker;
+	struct hub *hub; /* a reference */
+	TAILQ_HEAD(, member) members;
+};
+
+static bool is_open(const struct member *m)
+{
+	return m->reason == REASON_NONE;
+}
+
+static struct worker *worker_of(const struct member *m)
+{
+	return m->shard->worker;
+}
+
+/* --- shards ---------------------------------------------------------------------------*/
+
+/* Takes the hub's reference when it is new; else gives it back. */
+static struct shard *shard_get(struct hub *h, struct worker *w)
+{
+	struct shard **place = hub_shard(h, w);
+	struct shard *s = *place;
+
+	if (s) {
+		hub_unref(h);
+		return s;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->worker = w;
+	s->hub = h;
+	TAILQ_INIT(&s->members);
+	TAILQ_INSERT_TAIL(&w->shards, s, next);
+	*place = s;
+	return s;
+}
+
+static void shard_put(struct shard *s)
+{
+	if (!TAILQ_EMPTY(&s->members))
+		return;
+	*hub_shard(s->hub, s->worker) = NULL;
+	TAILQ_REMOVE(&s->worker->shards, s, next);
+	hub_unref(s->hub);
+	free(s);
+}
+
+/* --- the end ---------------------------------------------------------------------------*/
+
+static void log_close(const struct member *m)
+{
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	LOG(LOG_INFO, "close", F_STR("id", client_id(&m->client, id)),
+		F_STR("route", m->client.route->section.name),
+		F_STR("subject", m->client.subject),
+		F_STR("peer", addr_format(&m->client.peer, peer)),
+		F_STR("reason", reason_get((enum reason)m->reason)->word),
+		F_STR("side", m->side == END_CLIENT ? "client" : "backend"),
+		m->code ? F_INT("code", m->code) : F_NONE,
+		F_INT("age_ms", m->ended_ms - m->opened_ms),
+		F_INT("client_messages", m->in_messages),
+		F_INT("client_bytes", m->in_bytes),
+		F_INT("backend_messages", m->out_messages),
+		F_INT("backend_bytes", m->out_bytes),
+		F_INT("client_dropped", m->in_dropped),
+		F_INT("messages_dropped", m->out_dropped),
+		m->denied ? F_INT("denied", m->denied) : F_NONE,
+		F_STR("detail", m->detail));
+}
+
+void member_gone(struct member *m)
+{
+	struct shard *s = m->shard;
+	struct worker *w = s->worker;
+
+	assert(!is_open(m));
+	log_close(m);
+	worker_count_reason(w, (enum reason)m->reason);
+	counter_add(&w->counters.closed, 1);
+	timer_fini(w->loop, &m->timer);
+	timer_fini(w->loop, &m->rate_timer);
+	backlog_free(&m->backlog);
+	buf_free(&m->whole);
+	free(m->detail);
+	worker_left(w);
+	admission_leave(w->shared, &m->client);
+	TAILQ_REMOVE(&s->members, m, next);
+	free(m);
+	shard_put(s);
+}
+
+void member_dropped(struct member *m, uint64_t n)
+{
+	m->in_dropped += n;
+}
+
+/*
+ * What waits whole is given to the connection, so that it leaves before the
+ * close frame. It is bounded by the route, and held by reference.
+ */
+static void hand_over_backlog(struct member *m)
+{
+	struct message *v[BATCH];
+	size_t n;
+
+	while ((n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			conn_queue_message(m->end->conn, v[i]);
+		backlog_drop(&m->backlog, n);
+	}
+}
+
+void member_ended(
+	struct member *m, enum end_side side, const struct ending *why)
+{
+	const struct reason_info *info = reason_get(why->reason);
+	char text[WS_CLOSE_REASON_MAX];
+	uint16_t code = why->code ? why->code : info->code;
+
+	if (!is_open(m))
+		return;
+	m->reason = (uint8_t)why->reason;
+	m->side = (uint8_t)side;
+	m->code = code;
+	m->ended_ms = loop_now(worker_of(m)->loop);
+	m->detail = why->detail ? str_dup(str_of(why->detail)) : NULL;
+	timer_clear(worker_of(m)->loop, &m->timer);
+	timer_clear(worker_of(m)->loop, &m->rate_timer);
+	buf_free(&m->whole);
+	m->denied += hub_denied(m->seat);
+	hub_leave(m->shard->hub, worker_of(m), m->client.id, m->seat);
+	m->seat = NULL;
+	/* A slow one gets no more of what it could not take. */
+	if (side == END_BACKEND && why->reason != REASON_SLOW)
+		hand_over_backlog(m);
+	backlog_free(&m->backlog);
+	m->end->ops->close(m->end, relay_client_code(why->reason, code),
+		relay_close_text(why->reason, text, why->text));
+}
+
+void member_abort(struct member *m, enum reason reason)
+{
+	member_ended(m, END_CLIENT, &(struct ending){ .reason = reason });
+	if (m->end->conn)
+		conn_close(m->end->conn);
+}
+
+/* --- from the hub -------------------------------------------------------------------------*/
+
+static void count_out(struct member *m, struct message *const *v, size_t n)
+{
+	struct counters *c = &worker_of(m)->counters;
+
+	for (size_t i = 0; i < n; i++) {
+		m->out_messages++;
+		m->out_bytes += v[i]->n;
+		counter_add(&c->bytes[END_BACKEND], v[i]->n);
+	}
+	counter_add(&c->messages[END_BACKEND], n);
+}
+
+static void keep(struct member *m, struct message *x)
+{
+	int dropped = backlog_add(&m->backlog, x, m->client.route);
+
+	if (dropped < 0)
+		member_ended(m, END_CLIENT,
+			&(struct ending){ .reason = REASON_SLOW });
+	else
+		m->out_dropped += (uint64_t)dropped;
+}
+
+static void deliver(struct member *m, struct message *const *v, size_t n)
+{
+	size_t taken = 0;
+
+	if (m->backlog.n == 0) {
+		taken = conn_send_messages(m->end->conn, v, n);
+		count_out(m, v, taken);
+	}
+	for (; taken < n && is_open(m); taken++)
+		keep(m, v[taken]);
+}
+
+/* Some of the messages are its own, or in its replay: it gets the others. */
+static void deliver_others(struct member *m, struct message *const *v, size_t n)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i <= n && is_open(m); i++) {
+		if (i < n && v[i]->except != m->client.id &&
+			v[i]->serial > m->since)
+			continue;
+		if (i > from)
+			deliver(m, v + from, i - from);
+		from = i + 1;
+	}
+}
+
+/* What its worker had no room for did not come its way either. */
+static void note_serials(struct member *m, struct message *const *v, size_t n)
+{
+	if (v[n - 1]->serial - m->since == n) {
+		m->since += n;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (v[i]->serial > m->since) {
+			m->out_dropped += v[i]->serial - m->since - 1;
+			m->since = v[i]->serial;
+		}
+}
+
+void shard_deliver(
+	struct hub *h, struct worker *w, struct message *const *v, size_t n)
+{
+	struct shard *s = *hub_shard(h, w);
+	struct member *m, *next;
+	bool personal = false;
+
+	if (!s || n == 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		personal = personal || v[i]->except;
+	for (m = TAILQ_FIRST(&s->members); m; m = next) {
+		next = TAILQ_NEXT(m, next);
+		if (!is_open(m) || !(m->client.perm & JWT_READ))
+			continue;
+		if (personal || v[0]->serial <= m->since)
+			deliver_others(m, v, n);
+		else
+			deliver(m, v, n);
+		note_serials(m, v, n);
+	}
+}
+
+void member_drained(struct member *m)
+{
+	struct message *v[BATCH];
+	size_t n, taken;
+
+	while (is_open(m) && m->end->conn->queued == 0 &&
+		(n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
+		taken = conn_send_messages(m->end->conn, v, n);
+		count_out(m, v, taken);
+		backlog_drop(&m->backlog, taken);
+	}
+}
+
+/* --- from the client -----------------------------------------------------------------------*/
+
+static void pause_reading(struct member *m, uint8_t why)
+{
+	if (!m->paused)
+		m->end->ops->flow(m->end, false);
+	m->paused |= why;
+}
+
+static void resume_reading(struct member *m, uint8_t why)
+{
+	if (!(m->paused & why))
+		return;
+	m->paused &= (uint8_t)~why;
+	if (!m->paused && is_open(m))
+		m->end->ops->flow(m->end, true);
+}
+
+void shard_resume(struct hub *h, struct worker *w)
+{
+	struct shard *s = *hub_shard(h, w);
+	struct member *m;
+
+	if (!s)
+		return;
+	TAILQ_FOREACH (m, &s->members, next)
+		resume_reading(m, PAUSED_HUB);
+}
+
+static void rate_over(struct timer *t)
+{
+	resume_reading(CONTAINER_OF(t, struct member, rate_timer), PAUSED_RATE);
+}
+
+static void use_rates(struct member *m, const struct piece *p)
+{
+	struct loop *l = worker_of(m)->loop;
+	int64_t now = loop_now(l);
+	int64_t a = rate_add(&m->messages, now, p->last ? 1 : 0);
+	int64_t b = rate_add(&m->bytes, now, (int64_t)p->n);
+
+	if (a <= 0 && b <= 0)
+		return;
+	pause_reading(m, PAUSED_RATE);
+	timer_set(l, &m->rate_timer, now + (a > b ? a : b));
+}
+
+static void deny(struct member *m, const struct piece *p)
+{
+	char id[CLIENT_ID_TEXT];
+
+	m->in_dropped += p->n;
+	if (m->client.route->denied_input == CONF_DENIED_CLOSE) {
+		member_ended(m, END_CLIENT,
+			&(struct ending){ .reason = REASON_READ_ONLY });
+		return;
+	}
+	if (p->last && m->denied++ == 0)
+		LOG(LOG_INFO, "denied-input",
+			F_STR("id", client_id(&m->client, id)),
+			F_STR("route", m->client.route->section.name),
+			F_STR("subject", m->client.subject));
+}
+
+/* NULL: more is needed, or the member ended. */
+static const struct piece *assemble(
+	struct member *m, const struct piece *p, struct piece *whole)
+{
+	if (p->first && p->last)
+		return p;
+	/* The decoder has checked the length against max_message. */
+	if (buf_add(&m->whole, p->data, p->n, SIZE_MAX) < 0) {
+		member_ended(m, END_CLIENT,
+			&(struct ending){ .reason = REASON_INTERNAL });
+		return NULL;
+	}
+	if (!p->last)
+		return NULL;
+	*whole = (struct piece){ .opcode = p->opcode,
+		.first = true,
+		.last = true,
+		.data = m->whole.p,
+		.n = m->whole.n };
+	return whole;
+}
+
+void member_input(struct member *m, const struct piece *p)
+{
+	struct worker *w = worker_of(m);
+	const struct piece *whole;
+	struct piece assembled;
+	int welcome;
+
+	if (!is_open(m)) {
+		m->in_dropped += p->n;
+		return;
+	}
+	m->last_ms = loop_now(w->loop);
+	if (!(m->client.perm & JWT_WRITE)) {
+		deny(m, p);
+		return;
+	}
+	m->in_messages += p->last;
+	m->in_bytes += p->n;
+	counter_add(&w->counters.bytes[END_CLIENT], p->n);
+	if (p->last)
+		counter_add(&w->counters.messages[END_CLIENT], 1);
+	whole = assemble(m, p, &assembled);
+	if (whole) {
+		welcome = hub_input(
+			m->shard->hub, w, m->client.id, m->seat, whole);
+		if (whole == &assembled) {
+			hub_flush_trunk(m->shard->hub, w);
+			buf_free(&m->whole);
+		}
+		if (welcome < 0)
+			member_ended(m, END_CLIENT,
+				&(struct ending){ .reason = REASON_INTERNAL });
+		else if (welcome == 0 && is_open(m))
+			pause_reading(m, PAUSED_HUB);
+	}
+	if (is_open(m))
+		use_rates(m, p);
+}
+
+void member_flush(struct member *m)
+{
+	hub_flush_trunk(m->shard->hub, worker_of(m));
+}
+
+/* --- life ------------------------------------------------------------------------------------*/
+
+static void member_check(struct member *m)
+{
+	const struct conf_route *r = m->client.route;
+	struct loop *l = worker_of(m)->loop;
+	int64_t idle = r->idle_timeout ? m->last_ms + r->idle_timeout
+				       : INT64_MAX;
+	int64_t now = loop_now(l);
+
+	if (m->expires_ms <= now)
+		member_ended(m, END_CLIENT,
+			&(struct ending){
+				.reason = (enum reason)m->expires_as });
+	else if (idle <= now)
+		member_ended(m, END_CLIENT,
+			&(struct ending){ .reason = REASON_IDLE });
+	else if (idle != INT64_MAX || m->expires_ms != INT64_MAX)
+		timer_set(l, &m->timer,
+			idle < m->expires_ms ? idle : m->expires_ms);
+}
+
+static void member_timer(struct timer *t)
+{
+	member_check(CONTAINER_OF(t, struct member, timer));
+}
+
+struct member *member_new(struct worker *w, const struct client *client,
+	struct end *client_end, struct hub *h, struct seat *seat,
+	struct message *const *replay, size_t replay_n, uint64_t since)
+{
+	struct member *m = calloc(1, sizeof(*m));
+	enum reason as;
+
+	if (!m || timer_init(w->loop, &m->timer, member_timer) < 0)
+		goto fail;
+	if (timer_init(w->loop, &m->rate_timer, rate_over) < 0)
+		goto fail_timer;
+	m->shard = shard_get(h, w);
+	if (!m->shard)
+		goto fail_rate;
+	m->client = *client;
+	m->end = client_end;
+	client_end->owner = END_OF_MEMBER;
+	client_end->member = m;
+	m->seat = seat;
+	m->since = since;
+	backlog_init(&m->backlog);
+	rate_init(&m->messages, client->route->message_rate);
+	rate_init(&m->bytes, client->route->byte_rate);
+	m->opened_ms = m->last_ms = loop_now(w->loop);
+	m->expires_ms = expiry_of(client, m->opened_ms, &as);
+	m->expires_as = (uint8_t)as;
+	TAILQ_INSERT_TAIL(&m->shard->members, m, next);
+	counter_add(&w->counters.opened, 1);
+	client_end->conn->resume_at = 0;
+	conn_set_unsent_limit(client_end->conn, UNSENT_LIMIT);
+	client_end->ops->flow(client_end, true);
+	for (size_t i = 0; i < replay_n && (client->perm & JWT_READ); i++)
+		if (backlog_add_replay(&m->backlog, replay[i]) < 0)
+			break;
+	member_drained(m);
+	member_check(m);
+	return m;
+fail_rate:
+	timer_fini(w->loop, &m->rate_timer);
+fail_timer:
+	timer_fini(w->loop, &m->timer);
+fail:
+	free(m);
+	return NULL;
+}
+
+/* --- all of a worker ------------------------------------------------------------------------------*/
+
+static void shard_end_all(
+	struct shard *s, enum end_side side, const struct ending *why)
+{
+	struct member *m, *next;
+
+	for (m = TAILQ_FIRST(&s->members); m; m = next) {
+		next = TAILQ_NEXT(m, next);
+		member_ended(m, side, why);
+	}
+}
+
+void shard_end(struct hub *h, struct worker *w, const struct ending *why)
+{
+	struct shard *s = *hub_shard(h, w);
+
+	if (s)
+		shard_end_all(s, END_BACKEND, why);
+}
+
+void shard_end_member(
+	struct hub *h, struct worker *w, uint64_t id, const struct ending *why)
+{
+	struct shard *s = *hub_shard(h, w);
+	struct member *m;
+
+	if (!s)
+		return;
+	TAILQ_FOREACH (m, &s->members, next)
+		if (m->client.id == id)
+			break;
+	if (m)
+		member_ended(m, END_CLIENT, why);
+}
+
+void shards_drain(struct worker *w)
+{
+	struct shard *s;
+
+	TAILQ_FOREACH (s, &w->shards, next)
+		shard_end_all(s, END_BACKEND,
+			&(struct ending){ .reason = REASON_SHUTDOWN });
+}
+
+void shards_stop(struct worker *w)
+{
+	struct shard *s;
+	struct member *m;
+
+	/* They are freed when the deferred work is done, not before. */
+	TAILQ_FOREACH (s, &w->shards, next)
+		TAILQ_FOREACH (m, &s->members, next)
+			member_abort(m, REASON_SHUTDOWN);
+}
+
+size_t shards_largest(struct worker *w, struct member **largest)
+{
+	struct shard *s;
+	struct member *m;
+	size_t most = 0;
+
+	*largest = NULL;
+	TAILQ_FOREACH (s, &w->shards, next)
+		TAILQ_FOREACH (m, &s->members, next) {
+			size_t n = m->backlog.bytes + m->whole.n;
+
+			if (is_open(m) && n > most) {
+				most = n;
+				*largest = m;
+			}
+		}
+	return most;
+}

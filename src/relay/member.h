@@ -1,0 +1,63 @@
+/*
+ * member.h: a client of a hub, and the shard: the members that one worker has
+ * of one hub. All of it belongs to that worker's thread.
+ */
+#ifndef RELAY_MEMBER_H
+#define RELAY_MEMBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+#include "relay/end.h"
+
+struct client;
+struct ending;
+struct hub;
+struct member;
+struct message;
+struct piece;
+struct seat;
+struct shard;
+struct worker;
+
+/*
+ * Takes client and its end, and the hub's reference. replay are the messages
+ * to begin with, since the serial of the newest that it must not get again. NULL: no memory; then nothing was taken.
+ */
+MUST_CHECK struct member *member_new(struct worker *w,
+	const struct client *client, struct end *client_end, struct hub *h,
+	struct seat *seat, struct message *const *replay, size_t replay_n,
+	uint64_t since);
+
+/* From the home, on the members' worker. */
+void shard_deliver(
+	struct hub *h, struct worker *w, struct message *const *v, size_t n);
+/* The hub takes input again. */
+void shard_resume(struct hub *h, struct worker *w);
+/* All members end: the hub did. */
+void shard_end(struct hub *h, struct worker *w, const struct ending *why);
+/* One member ends: its message could not be carried. */
+void shard_end_member(
+	struct hub *h, struct worker *w, uint64_t id, const struct ending *why);
+/* The relay stops; or, now, what is left is cut off. */
+void shards_drain(struct worker *w);
+void shards_stop(struct worker *w);
+/* Bytes that wait for the member that has most, and that member. */
+size_t shards_largest(struct worker *w, struct member **largest);
+void member_abort(struct member *m, enum reason reason);
+
+/* From the client's end (relay.c). */
+void member_input(struct member *m, const struct piece *piece);
+void member_drained(struct member *m);
+void member_ended(
+	struct member *m, enum end_side side, const struct ending *why);
+void member_dropped(struct member *m, uint64_t n);
+void member_gone(struct member *m);
+void member_flush(struct member *m);
+
+#endif

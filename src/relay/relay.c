@@ -1,0 +1,146 @@
+#include "relay/relay.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "codec/ws.h"
+#include "net/conn.h"
+#include "relay/end.h"
+#include "relay/hub.h"
+#include "relay/member.h"
+#include "relay/pair.h"
+
+void relay_input(struct end *from, const struct piece *piece)
+{
+	switch ((enum end_owner)from->owner) {
+	case END_OF_NOBODY:
+		return;
+	case END_OF_PAIR:
+		pair_input(from, piece);
+		return;
+	case END_OF_MEMBER:
+		member_input(from->member, piece);
+		return;
+	case END_OF_TRUNK:
+		hub_trunk_input(from->hub, piece);
+		return;
+	}
+}
+
+void relay_drained(struct end *e)
+{
+	switch ((enum end_owner)e->owner) {
+	case END_OF_NOBODY:
+		return;
+	case END_OF_PAIR:
+		pair_drained(e);
+		return;
+	case END_OF_MEMBER:
+		member_drained(e->member);
+		return;
+	case END_OF_TRUNK:
+		hub_trunk_drained(e->hub);
+		return;
+	}
+}
+
+void relay_ended(struct end *e, const struct ending *why)
+{
+	switch ((enum end_owner)e->owner) {
+	case END_OF_NOBODY:
+		return;
+	case END_OF_PAIR:
+		pair_ended(e->pair, (enum end_side)e->side, why);
+		return;
+	case END_OF_MEMBER:
+		member_ended(e->member, END_CLIENT, why);
+		return;
+	case END_OF_TRUNK:
+		hub_trunk_ended(e->hub, why);
+		return;
+	}
+}
+
+void relay_dropped(struct end *e, uint64_t n)
+{
+	switch ((enum end_owner)e->owner) {
+	case END_OF_NOBODY:
+	case END_OF_TRUNK:
+		return;
+	case END_OF_PAIR:
+		pair_dropped(e, n);
+		return;
+	case END_OF_MEMBER:
+		member_dropped(e->member, n);
+		return;
+	}
+}
+
+void relay_gone(struct end *e)
+{
+	switch ((enum end_owner)e->owner) {
+	case END_OF_NOBODY:
+		return;
+	case END_OF_PAIR:
+		pair_gone(e);
+		return;
+	case END_OF_MEMBER:
+		member_gone(e->member);
+		return;
+	case END_OF_TRUNK:
+		hub_trunk_gone(e->hub);
+		return;
+	}
+}
+
+void relay_flush(struct end *e)
+{
+	struct end *other;
+
+	if (e->conn)
+		conn_flush(e->conn);
+	switch ((enum end_owner)e->owner) {
+	case END_OF_NOBODY:
+	case END_OF_TRUNK: /* its messages were copied */
+		return;
+	case END_OF_PAIR:
+		other = pair_other(e);
+		if (other && other->conn)
+			conn_flush(other->conn);
+		return;
+	case END_OF_MEMBER:
+		member_flush(e->member);
+		return;
+	}
+}
+
+struct str relay_close_text(enum reason r, char *text, struct str words)
+{
+	const struct reason_info *info = reason_get(r);
+	struct buf b = { 0 };
+	struct str s = STR_NONE;
+
+	if (words.p || r == REASON_CLIENT_CLOSE || r == REASON_BACKEND_CLOSE)
+		return words; /* the peer's own, or none */
+	if (buf_add_printf(&b, "%s: %s", info->word, info->text) == 0) {
+		s = (struct str){ text,
+			utf8_prefix(b.p, b.n, WS_CLOSE_REASON_MAX) };
+		memcpy(text, b.p, s.n);
+	}
+	buf_free(&b);
+	return s;
+}
+
+uint16_t relay_client_code(enum reason r, uint16_t code)
+{
+	switch (r) {
+	case REASON_CLIENT_GONE:
+	case REASON_CLIENT_RESET:
+		return 0;
+	case REASON_CLIENT_CLOSE:
+	case REASON_BACKEND_CLOSE:
+		return code; /* an empty close frame stays empty */
+	default:
+		return code ? code : WS_CODE_GOING_AWAY;
+	}
+}

@@ -1,0 +1,42 @@
+/*
+ * relay.h: what an end tells whoever it belongs to: a pair, or a hub, whose
+ * clients are members and whose backend is the trunk.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <stdint.h>
+
+#include "base/reason.h"
+#include "base/str.h"
+
+struct end;
+struct piece;
+
+/* Why it ends. Views are copied where they are kept. */
+struct ending {
+	enum reason reason;
+	uint16_t code;      /* 0: the reason's own */
+	struct str text;    /* of the close frame; STR_NONE: the reason's own */
+	const char *detail; /* for the log; may be NULL */
+};
+
+/* A piece of a message came. */
+void relay_input(struct end *from, const struct piece *piece);
+/* Its queue is short again. */
+void relay_drained(struct end *e);
+/* It is over; an end closes only when it is told to (end_ops.close). */
+void relay_ended(struct end *e, const struct ending *why);
+/* n bytes of its peer were dropped after the end. */
+void relay_dropped(struct end *e, uint64_t n);
+/* Nothing of it is left; it is freed after this. */
+void relay_gone(struct end *e);
+/* What was sent because of e's input leaves now, before its bytes move. */
+void relay_flush(struct end *e);
+
+/* "word: text", as a page finds it in its CloseEvent; text has room for 123. */
+struct str relay_close_text(enum reason r, char *text, struct str words);
+/* The close code that a client is told; 0: there is nobody to tell. */
+uint16_t relay_client_code(enum reason r, uint16_t code);
+
+#endif
