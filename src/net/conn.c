@@ -67,10 +67,24 @@ static void close_fds(int fd, int wfd)
 		close(fd);
 }
 
+/* libevent's part lies behind our own, one event or two. */
+static struct event *event_of(struct conn *c)
+{
+	return (struct event *)(void *)(c + 1);
+}
+
+static struct event *write_event_of(struct conn *c)
+{
+	return (struct event *)(void *)((char *)(c + 1) +
+					event_get_struct_event_size());
+}
+
 struct conn *conn_new(
 	struct loop *l, int fd, int wfd, const struct conn_cb *cb, void *owner)
 {
-	struct conn *c = calloc(1, sizeof(*c) + event_get_struct_event_size());
+	size_t events = wfd == fd ? 1 : 2;
+	struct conn *c = calloc(
+		1, sizeof(*c) + events * event_get_struct_event_size());
 
 	if (!c || timer_init(l, &c->timer, conn_timer) < 0) {
 		free(c);
@@ -78,26 +92,19 @@ struct conn *conn_new(
 		return NULL;
 	}
 	c->loop = l;
-	c->transport = wfd == fd ? &transport_socket : &transport_pipe;
+	c->two_fds = wfd != fd;
+	c->transport = c->two_fds ? &transport_pipe : &transport_socket;
 	c->cb = cb;
 	c->owner = owner;
 	c->fd = fd;
 	c->wfd = wfd;
-	c->event = (struct event *)(void *)(c + 1);
 	STAILQ_INIT(&c->queue);
 	c->read_ms = c->sent_ms = loop_now(l);
 	event_assign(
-		c->event, l->base, fd, EV_READ | EV_PERSIST, conn_event, c);
-	if (wfd != fd) {
-		c->wevent = event_new(
-			l->base, wfd, EV_WRITE | EV_PERSIST, conn_event, c);
-		if (!c->wevent) {
-			timer_fini(l, &c->timer);
-			close_fds(fd, wfd);
-			free(c);
-			return NULL;
-		}
-	}
+		event_of(c), l->base, fd, EV_READ | EV_PERSIST, conn_event, c);
+	if (c->two_fds)
+		event_assign(write_event_of(c), l->base, wfd,
+			EV_WRITE | EV_PERSIST, conn_event, c);
 	return c;
 }
 
@@ -126,8 +133,6 @@ static void conn_free(struct conn *c)
 		c->loop->cork.heads_n = 0;
 	}
 	timer_fini(c->loop, &c->timer);
-	if (c->wevent)
-		event_free(c->wevent);
 	free(c);
 }
 
@@ -137,9 +142,9 @@ void conn_close(struct conn *c)
 		return;
 	c->state = CONN_CLOSED;
 	timer_clear(c->loop, &c->timer);
-	event_del(c->event);
-	if (c->wevent)
-		event_del(c->wevent);
+	event_del(event_of(c));
+	if (c->two_fds)
+		event_del(write_event_of(c));
 	close_fds(c->fd, c->wfd);
 	c->fd = c->wfd = -1;
 	loop_defer(c->loop, &c->deferred, conn_deferred);
@@ -205,20 +210,21 @@ static void conn_update(struct conn *c)
 		want |= EV_WRITE;
 	if (want == c->watch)
 		return;
-	if (c->wevent) {
+	if (c->two_fds) {
 		if ((want ^ c->watch) & EV_READ)
-			(void)(want & EV_READ ? event_add(c->event, NULL)
-					      : event_del(c->event));
+			(void)(want & EV_READ ? event_add(event_of(c), NULL)
+					      : event_del(event_of(c)));
 		if ((want ^ c->watch) & EV_WRITE)
-			(void)(want & EV_WRITE ? event_add(c->wevent, NULL)
-					       : event_del(c->wevent));
+			(void)(want & EV_WRITE
+					? event_add(write_event_of(c), NULL)
+					: event_del(write_event_of(c)));
 	} else {
 		if (c->watch)
-			event_del(c->event);
+			event_del(event_of(c));
 		if (want) {
-			event_assign(c->event, c->loop->base, c->fd,
+			event_assign(event_of(c), c->loop->base, c->fd,
 				(short)(want | EV_PERSIST), conn_event, c);
-			event_add(c->event, NULL);
+			event_add(event_of(c), NULL);
 		}
 	}
 	c->watch = (uint8_t)want;
@@ -239,12 +245,12 @@ static void write_failed(struct conn *c, int error)
 {
 	queue_free(c);
 	c->write_ended = true;
-	if (c->wevent && error == EPIPE) {
+	if (c->two_fds && error == EPIPE) {
 		/*
 		 * A process has closed its standard input, which is its right:
 		 * what it prints still counts, and its end will be seen there.
 		 */
-		event_del(c->wevent);
+		event_del(write_event_of(c));
 		c->watch &= (uint8_t)~EV_WRITE;
 		close(c->wfd);
 		c->wfd = -1;

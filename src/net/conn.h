@@ -68,13 +68,10 @@ struct conn {
 	/* The bytes that wait for the peer. */
 	STAILQ_HEAD(, chunk) queue;
 	size_t queued;
-	size_t resume_at; /* drained is called at or below it */
 	int64_t read_ms;  /* when bytes last came */
 	int64_t sent_ms;  /* when the peer last made room for queued bytes */
 	uint64_t dropped; /* bytes read and dropped after finish */
 	/* Private to conn.c. */
-	struct event *event;  /* of fd */
-	struct event *wevent; /* of wfd, where it differs */
 	int fd, wfd;
 	int error;  /* of a failed write, until ended has been called */
 	int unsent; /* bytes in the kernel, when last looked at */
@@ -84,7 +81,9 @@ struct conn {
 	bool read_ended;  /* EOF or error seen */
 	bool write_ended; /* shut, or the peer reads no more */
 	bool ended_called;
+	bool two_fds; /* the pipes of a process: each is watched by itself */
 	uint32_t linger_ms;
+	uint32_t resume_at; /* drained is called with so much queued or less */
 	struct timer timer; /* of FINISHING and LINGERING */
 	struct deferred deferred;
 };

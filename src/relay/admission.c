@@ -222,7 +222,7 @@ enum reason admission_enter(struct shared *s, struct client *c)
 	c->entered = true;
 	if (n >= (size_t)c->conf->server.max_connections)
 		return REASON_LIMIT_CONNECTIONS;
-	if (cidr_list_contains(&c->listen->trusted_proxies, &c->socket_peer))
+	if (cidr_list_contains(&c->listen->trusted_proxies, &c->peer))
 		return REASON_NONE; /* its clients are counted, not itself */
 	return enter_address(s, c);
 }
@@ -316,6 +316,8 @@ out:
 void admission_use_token(struct client *c)
 {
 	c->reserved = false;
+	free(c->token);
+	c->token = NULL;
 }
 
 static void release_token(struct shared *s, struct client *c)
@@ -350,6 +352,7 @@ void admission_leave(struct shared *s, struct client *c)
 		atomic_fetch_sub_explicit(
 			&s->connections, 1, memory_order_relaxed);
 	free(c->subject);
+	free(c->token);
 	conf_unref(c->conf);
 	*c = (struct client){ .id = c->id };
 }

@@ -157,15 +157,15 @@ static enum reason reason_of(enum jwt_result r)
  * A token is known by its key and jti, or by the hash of what was signed. Not
  * by its signature: that has more than one spelling for some algorithms.
  */
-static int token_identity(
-	uint8_t out[16], const struct jwt *t, const struct conf_key *key)
+static int token_identity(uint8_t out[CLIENT_TOKEN], const struct jwt *t,
+	const struct conf_key *key)
 {
 	struct buf b = { 0 };
 	uint8_t hash[JWT_HASH];
 	int failed;
 
 	if (!t->jti) {
-		memcpy(out, t->hash, 16);
+		memcpy(out, t->hash, CLIENT_TOKEN);
 		return 0;
 	}
 	if (buf_add_printf(&b, "%s\n%s", key->section.name, t->jti) < 0) {
@@ -178,7 +178,7 @@ static int token_identity(
 	failed = mbedtls_sha256_ret(b.p, b.n, hash, 0);
 #endif
 	buf_free(&b);
-	memcpy(out, hash, 16);
+	memcpy(out, hash, CLIENT_TOKEN);
 	return failed ? -1 : 0;
 }
 
@@ -192,7 +192,9 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 				  : "made before the relay was started";
 		return REASON_TOKEN_USED;
 	}
-	if (token_identity(c->token, t, key) < 0)
+	if (!c->token)
+		c->token = malloc(CLIENT_TOKEN);
+	if (!c->token || token_identity(c->token, t, key) < 0)
 		return REASON_INTERNAL;
 	return admission_reserve_token(
 		a->shared, c, t->exp + key->jwt.leeway_ms, a->now_ms);

@@ -15,6 +15,7 @@ struct conf_listen;
 struct conf_route;
 
 #define CLIENT_ID_TEXT 20
+#define CLIENT_TOKEN   16 /* bytes of a token's identity */
 
 struct client {
 	uint64_t id;       /* unique over restarts, see daemon.c */
@@ -23,14 +24,13 @@ struct client {
 	const struct conf_route *route; /* NULL before one is chosen */
 	char *subject;                  /* of the token; NULL = none */
 	int64_t expire_at;              /* Unix ms, JWT_NEVER = does not */
-	struct addr socket_peer;        /* whom the socket is connected to */
 	struct addr peer;               /* the client; differs behind a proxy */
 	uint8_t perm;                   /* enum jwt_perm */
 	bool entered;                   /* counted in all, see admission.h */
 	bool counted;                   /* counted under peer */
 	bool in_route;                  /* counted in its route's connections */
-	bool reserved;     /* its token is reserved for single use */
-	uint8_t token[16]; /* the token's identity, when reserved */
+	bool reserved;  /* its token is reserved for single use */
+	uint8_t *token; /* the token's identity, while it matters */
 };
 
 const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT]);

@@ -24,5 +24,5 @@ void end_hold(struct end *e, struct loop *l, size_t n)
 {
 	atomic_fetch_add_explicit(l->queued, n, memory_order_relaxed);
 	atomic_fetch_sub_explicit(l->queued, e->held, memory_order_relaxed);
-	e->held = n;
+	e->held = (uint32_t)n;
 }

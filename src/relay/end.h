@@ -86,7 +86,7 @@ struct end {
 	uint8_t owner;     /* enum end_owner */
 	uint8_t side;      /* enum end_side */
 	bool whole;        /* takes whole messages only */
-	size_t held;       /* bytes of an unfinished message, see end_hold */
+	uint32_t held;     /* bytes of an unfinished message, see end_hold */
 };
 
 #endif

@@ -626,7 +626,7 @@ static void take_request(struct front *f, size_t n)
 	}
 	timer_clear(f->worker->loop, &f->timer);
 	reason = request_parse(&r, (const char *)bytes.p, n, f->client.listen,
-		f->address, &f->client.socket_peer, &why);
+		f->address, &f->socket_peer, &why);
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
 	dispatch(f, &r, reason, why);
@@ -749,9 +749,9 @@ int front_new(struct worker *w, int fd, const struct addr *peer,
 	f->address = address;
 	f->file = -1;
 	f->state = FRONT_LEAVING;
+	f->socket_peer = *peer;
 	f->client = (struct client){ .conf = conf_ref(w->conf),
 		.listen = listen,
-		.socket_peer = *peer,
 		.peer = *peer,
 		.expire_at = JWT_NEVER };
 	f->client.id = atomic_fetch_add_explicit(

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/addr.h"
 #include "base/buf.h"
 #include "base/reason.h"
 #include "codec/handshake.h"
@@ -48,6 +49,7 @@ struct front {
 	struct conn *conn;
 	const struct conf_address *address;
 	struct client client;
+	struct addr socket_peer; /* whom the socket is connected to */
 	struct timer timer;
 	struct buf head; /* bytes not yet understood */
 	size_t counted;  /* of head, as counted among all queued bytes */

@@ -119,7 +119,7 @@ static void log_close(const struct member *m)
 		F_STR("subject", m->client.subject),
 		F_STR("peer", addr_format(&m->client.peer, peer)),
 		F_STR("reason", reason_get((enum reason)m->reason)->word),
-		F_STR("side", m->side == END_CLIENT ? "client" : "backend"),
+		F_STR("side", relay_side((enum reason)m->reason, m->side)),
 		m->code ? F_INT("code", m->code) : F_NONE,
 		F_INT("age_ms", m->ended_ms - m->opened_ms),
 		F_INT("client_messages", m->in_messages),

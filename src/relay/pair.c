@@ -22,21 +22,6 @@
 #include "relay/rate.h"
 #include "relay/worker.h"
 
-/* Who ended it: what nobody else could have wished is the relay's own doing. */
-static const char *side_name(const struct pair *p)
-{
-	switch ((enum reason)p->reason) {
-	case REASON_SHUTDOWN:
-	case REASON_SESSION_END:
-	case REASON_TOKEN_END:
-	case REASON_MEMORY:
-	case REASON_INTERNAL:
-		return "relay";
-	default:
-		return p->side == END_CLIENT ? "client" : "backend";
-	}
-}
-
 struct pair_rate {
 	struct rate messages, bytes;
 	struct timer timer;
@@ -69,7 +54,8 @@ static void log_close(const struct pair *p)
 		F_STR("route", p->client.route->section.name),
 		F_STR("subject", p->client.subject),
 		F_STR("peer", addr_format(&p->client.peer, peer)),
-		F_STR("reason", r->word), F_STR("side", side_name(p)),
+		F_STR("reason", r->word),
+		F_STR("side", relay_side((enum reason)p->reason, p->side)),
 		p->code ? F_INT("code", p->code) : F_NONE,
 		F_INT("age_ms", p->ended_ms - p->opened_ms),
 		F_INT("client_messages", p->flow[END_CLIENT].messages),

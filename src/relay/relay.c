@@ -133,14 +133,21 @@ struct str relay_close_text(enum reason r, char *text, struct str words)
 
 uint16_t relay_client_code(enum reason r, uint16_t code)
 {
-	switch (r) {
-	case REASON_CLIENT_GONE:
-	case REASON_CLIENT_RESET:
+	if (r == REASON_CLIENT_GONE || r == REASON_CLIENT_RESET)
 		return 0;
-	case REASON_CLIENT_CLOSE:
-	case REASON_BACKEND_CLOSE:
+	if (r == REASON_CLIENT_CLOSE || r == REASON_BACKEND_CLOSE)
 		return code; /* an empty close frame stays empty */
-	default:
-		return code ? code : WS_CODE_GOING_AWAY;
-	}
+	return code ? code : WS_CODE_GOING_AWAY;
+}
+
+const char *relay_side(enum reason r, int side)
+{
+	/* What nobody else could have wished is the relay's own doing. */
+	static const enum reason own[] = { REASON_SHUTDOWN, REASON_SESSION_END,
+		REASON_TOKEN_END, REASON_MEMORY, REASON_INTERNAL, REASON_SLOW };
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (r == own[i])
+			return "relay";
+	return side == END_CLIENT ? "client" : "backend";
 }

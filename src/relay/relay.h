@@ -36,6 +36,8 @@ void relay_flush(struct end *e);
 
 /* "word: text", as a page finds it in its CloseEvent; text has room for 123. */
 struct str relay_close_text(enum reason r, char *text, struct str words);
+/* Who ended it, for the log: "client", "backend" or "relay". */
+const char *relay_side(enum reason r, int side);
 /* The close code that a client is told; 0: there is nobody to tell. */
 uint16_t relay_client_code(enum reason r, uint16_t code);
 

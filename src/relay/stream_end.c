@@ -363,6 +363,6 @@ struct end *stream_end_new(
 		.side = END_BACKEND,
 		.whole = e->framing->whole };
 	conn_set_owner(c, &stream_end_cb, e);
-	c->resume_at = (size_t)route->queue_limit / 2;
+	c->resume_at = (uint32_t)(route->queue_limit / 2);
 	return &e->end;
 }

@@ -426,7 +426,7 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 	e->reading = false;
 	ws_decoder_init(&e->decoder, side == END_CLIENT, (uint64_t)max);
 	conn_set_owner(c, &ws_end_cb, e);
-	c->resume_at = (size_t)route->queue_limit / 2;
+	c->resume_at = (uint32_t)(route->queue_limit / 2);
 	if (route->ping_interval > 0)
 		timer_set(w->loop, &e->timer,
 			loop_now(w->loop) + route->ping_interval);
