@@ -974,6 +974,8 @@ void hubs_stop(struct worker *w)
 		next = TAILQ_NEXT(h, home_next);
 		hub_ref(h);
 		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
+		/* Our reference keeps it.
+		   NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (h->trunk && h->trunk->conn)
 			conn_close(h->trunk->conn);
 		hub_unref(h);
