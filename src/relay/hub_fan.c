@@ -1,0 +1,201 @@
+/*
+ * From the trunk to everybody: framed once, kept for replay, given to each
+ * worker once a turn; held back for one that does not keep up.
+ */
+#include "relay/hub_private.h"
+
+#include <stdlib.h>
+
+#include "base/message.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "relay/end.h"
+#include "relay/mail.h"
+#include "relay/member.h"
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+/* Into the mail of another worker. Returns -1 without memory. */
+static int mail_messages(
+	struct hub *h, struct worker *w, struct message *const *v, size_t n)
+{
+	struct mail *m = hub_mail(h, MAIL_HUB_MESSAGES, n);
+
+	if (!m)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		m->v[m->n++] = message_ref(v[i]);
+		atomic_fetch_add_explicit(&hub_remote(h, w)->mailed, v[i]->n,
+			memory_order_relaxed);
+	}
+	worker_post(w, m);
+	return 0;
+}
+
+/* A worker that does not keep up: its members' policy applies to it, too. */
+static void hold_for(
+	struct hub *h, struct worker *w, struct message *const *v, size_t n)
+{
+	struct remote *r = hub_remote(h, w);
+	struct mail *m;
+
+	for (size_t i = 0; i < n; i++) {
+		if (backlog_add(&r->held, v[i], h->route) >= 0)
+			continue;
+		m = hub_mail(h, MAIL_HUB_END, 0);
+		if (m) {
+			m->reason = REASON_SLOW;
+			worker_post(w, m);
+		}
+		backlog_free(&r->held);
+		return;
+	}
+	atomic_store(&r->ready_wanted, true);
+	/* It may have read all in between: then nobody else would tell. */
+	if (atomic_load(&r->mailed) == 0)
+		hub_flush_held(h, w);
+}
+
+void hub_flush_held(struct hub *h, struct worker *w)
+{
+	struct remote *r = hub_remote(h, w);
+	struct message *v[HUB_BATCH];
+	size_t n;
+
+	while (r->held.n > 0 &&
+		atomic_load(&r->mailed) <= (size_t)h->route->queue_limit) {
+		n = backlog_peek(&r->held, v, HUB_BATCH);
+		if (mail_messages(h, w, v, n) < 0)
+			return;
+		backlog_drop(&r->held, n);
+	}
+	if (r->held.n > 0)
+		atomic_store(&r->ready_wanted, true);
+}
+
+static void fan_to(struct hub *h, struct worker *w)
+{
+	struct remote *r = hub_remote(h, w);
+
+	if (r->seats == 0)
+		return;
+	if (w == h->home && r->held.n == 0 && atomic_load(&r->mailed) == 0)
+		shard_deliver(h, w, h->batch, h->batch_n);
+	else if (r->held.n > 0 ||
+		 atomic_load(&r->mailed) > (size_t)h->route->queue_limit)
+		hold_for(h, w, h->batch, h->batch_n);
+	else
+		(void)mail_messages(h, w, h->batch, h->batch_n);
+}
+
+/* At the end of the turn: what came together leaves together. */
+void hub_fan_out(struct deferred *d)
+{
+	struct hub *h = CONTAINER_OF(d, struct hub, fan);
+
+	if (h->batch_n == 0)
+		return;
+	for (size_t i = 0; i < h->shared->workers_n; i++)
+		fan_to(h, h->shared->workers[i]);
+	for (size_t i = 0; i < h->batch_n; i++)
+		message_unref(h->batch[i]);
+	h->batch_n = 0;
+}
+
+static void replay_drop(struct hub *h)
+{
+	size_t ring = (size_t)h->route->replay + 1;
+	struct message *m = h->replay[h->replay_at];
+
+	h->replay_at = (h->replay_at + 1) % ring;
+	h->replay_n--;
+	h->replay_bytes -= m->n;
+	message_unref(m);
+}
+
+static void replay_add(struct hub *h, struct message *m)
+{
+	size_t ring = (size_t)h->route->replay + 1;
+	size_t max = (size_t)h->route->replay_bytes;
+
+	if (h->route->replay == 0 || m->n > max)
+		return;
+	while (h->replay_n > 0 &&
+		(h->replay_n == ring - 1 || h->replay_bytes + m->n > max))
+		replay_drop(h);
+	h->replay[(h->replay_at + h->replay_n) % ring] = message_ref(m);
+	h->replay_n++;
+	h->replay_bytes += m->n;
+}
+
+void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
+	uint64_t except)
+{
+	uint8_t head[WS_HEAD_MAX];
+	size_t head_n = ws_encode_head(head, opcode, true, n, NULL);
+	struct message *m = message_new(head, head_n, p, n, &h->shared->queued);
+
+	if (!m) {
+		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });
+		return;
+	}
+	m->opcode = opcode;
+	m->except = except;
+	m->serial = ++h->messages_out;
+	replay_add(h, m);
+	h->batch[h->batch_n++] = m;
+	if (h->batch_n == HUB_BATCH)
+		hub_fan_out(&h->fan);
+	else
+		loop_defer(h->home->loop, &h->fan, hub_fan_out);
+}
+
+void hub_trunk_input(struct hub *h, const struct piece *p)
+{
+	if (h->state != HUB_OPEN)
+		return;
+	if (p->first && p->last) {
+		hub_publish(h, p->opcode, p->data, p->n, 0);
+		return;
+	}
+	/* The decoder has checked the length against max_backend_message. */
+	if (buf_add(&h->whole, p->data, p->n, SIZE_MAX) < 0) {
+		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });
+		return;
+	}
+	if (p->last) {
+		hub_publish(h, p->opcode, h->whole.p, h->whole.n, 0);
+		buf_free(&h->whole);
+	}
+}
+
+/* Nobody will read it later: it leaves in front of the end. */
+void hub_flush_all_held(struct hub *h)
+{
+	struct message *v[HUB_BATCH];
+	size_t n;
+
+	for (size_t i = 0; i < h->shared->workers_n; i++) {
+		struct backlog *held = &h->remotes[i].held;
+
+		while ((n = backlog_peek(held, v, HUB_BATCH)) > 0) {
+			(void)mail_messages(h, h->shared->workers[i], v, n);
+			backlog_drop(held, n);
+		}
+	}
+}
+
+void hub_messages_read(struct hub *h, struct worker *w, size_t bytes)
+{
+	struct remote *r = hub_remote(h, w);
+	struct mail *m;
+
+	atomic_fetch_sub(&r->mailed, bytes);
+	if (!atomic_exchange(&r->ready_wanted, false))
+		return;
+	m = hub_mail(h, MAIL_HUB_READY, 0);
+	if (!m)
+		return;
+	m->from = w;
+	worker_post(h->home, m);
+}

@@ -1,0 +1,133 @@
+/*
+ * From members to the trunk, or, in a room, to the others. When the trunk or
+ * the mail to the home is full, members are not read until it is not.
+ */
+#include "relay/hub_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/end.h"
+#include "relay/mail.h"
+#include "relay/member.h"
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+static bool is_full(struct hub *h)
+{
+	return atomic_load(&h->trunk_full) ||
+	       atomic_load(&h->inflight) > (size_t)h->route->queue_limit;
+}
+
+static void resume_when_empty(struct hub *h)
+{
+	if (!atomic_load(&h->trunk_full) &&
+		atomic_load(&h->inflight) <=
+			(size_t)h->route->queue_limit / 2 &&
+		atomic_exchange(&h->resume_wanted, false))
+		hub_tell_workers(h, MAIL_HUB_RESUME, NULL);
+}
+
+/* Somebody else drives. */
+static void deny(struct hub *h, struct seat *s)
+{
+	char id[CLIENT_ID_TEXT];
+
+	if (h->route->denied_input == CONF_DENIED_CLOSE)
+		hub_kick(h, s, REASON_READ_ONLY);
+	else if (atomic_fetch_add(&s->denied, 1) == 0)
+		LOG(LOG_INFO, "denied-input",
+			F_STR("id",
+				client_id(&(struct client){ .id = s->id }, id)),
+			F_STR("route", h->route->section.name),
+			F_STR("subject", s->subject));
+}
+
+unsigned hub_denied(const struct seat *s)
+{
+	return atomic_load(&s->denied);
+}
+
+static void take_input(struct hub *h, struct seat *s, const struct piece *p)
+{
+	enum reason r;
+
+	if (h->state != HUB_OPEN)
+		return;
+	if (h->route->input == CONF_INPUT_DRIVER && s != h->driver) {
+		deny(h, s);
+		return;
+	}
+	h->messages_in++;
+	if (!h->trunk) { /* room: */
+		hub_publish(h, p->opcode, p->data, p->n, s->id);
+		return;
+	}
+	r = h->trunk->ops->send(h->trunk, p);
+	if (r != REASON_NONE)
+		hub_kick(h, s, r);
+	if (h->trunk && h->trunk->conn &&
+		h->trunk->conn->queued > (size_t)h->route->queue_limit)
+		atomic_store(&h->trunk_full, true);
+}
+
+int hub_input(struct hub *h, struct worker *from, uint64_t id,
+	struct seat *seat, const struct piece *whole)
+{
+	struct mail *m;
+
+	if (from == h->home) {
+		take_input(h, seat, whole);
+	} else {
+		m = hub_mail(h, MAIL_HUB_INPUT, 0);
+		if (!m)
+			return -1;
+		m->id = id;
+		m->seat = seat;
+		m->opcode = whole->opcode;
+		m->n = whole->n;
+		m->bytes = malloc(whole->n + 1);
+		if (!m->bytes) {
+			mail_free(m);
+			return -1;
+		}
+		if (whole->n > 0)
+			memcpy(m->bytes, whole->data, whole->n);
+		atomic_fetch_add(&h->inflight, whole->n);
+		worker_post(h->home, m);
+	}
+	if (!is_full(h))
+		return 1;
+	atomic_store(&h->resume_wanted, true);
+	return is_full(h) ? 0 : 1; /* it may have emptied in between */
+}
+
+void hub_flush_trunk(struct hub *h, const struct worker *w)
+{
+	if (w == h->home && h->trunk && h->trunk->conn)
+		conn_flush(h->trunk->conn);
+}
+
+void hub_read_input(struct hub *h, const struct mail *m)
+{
+	struct piece p = { .opcode = m->opcode,
+		.first = true,
+		.last = true,
+		.data = m->bytes,
+		.n = m->n };
+
+	take_input(h, m->seat, &p);
+	hub_flush_trunk(h, h->home);
+	atomic_fetch_sub(&h->inflight, m->n);
+	resume_when_empty(h);
+}
+
+void hub_trunk_drained(struct hub *h)
+{
+	atomic_store(&h->trunk_full, false);
+	resume_when_empty(h);
+}

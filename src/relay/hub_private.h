@@ -1,0 +1,121 @@
+/*
+ * hub_private.h: a hub's own structure, for its files: hub.c (directory, trunk,
+ * life), hub_seats.c (who is in, who drives), hub_fan.c (from the trunk to
+ * everybody), hub_input.c (from members to the trunk).
+ */
+#ifndef RELAY_HUB_PRIVATE_H
+#define RELAY_HUB_PRIVATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/reason.h"
+#include "net/loop.h"
+#include "relay/backlog.h"
+#include "relay/client.h"
+#include "relay/hub.h"
+#include "relay/mail.h"
+
+struct attempt;
+
+#define HUB_BATCH 64
+
+enum hub_state { HUB_NEW, HUB_OPENING, HUB_OPEN, HUB_ENDING };
+
+struct seat { /* a client, as its hub's home knows it */
+	TAILQ_ENTRY(seat) next;
+	struct worker *worker;
+	uint64_t id;
+	uint8_t perm;
+	bool told;          /* JOINED was sent */
+	atomic_uint denied; /* messages that it had no right to send */
+	char *subject;
+};
+
+struct remote { /* a worker that has members */
+	size_t seats;
+	struct backlog held; /* for it, while too much is in its mail */
+	/* Bytes of messages in its mail; JOINED counts for one. */
+	atomic_size_t mailed;
+	atomic_bool ready_wanted; /* tell the home when they are read */
+};
+
+struct hub {
+	TAILQ_ENTRY(hub) listed_next; /* in the directory: under its lock */
+	bool listed;
+	unsigned joins; /* seats asked for that the home has not seen */
+
+	atomic_uint references;
+	struct shared *shared;
+	struct conf *conf; /* a reference, for route */
+	const struct conf_route *route;
+	char *path;
+	struct worker *home;
+	atomic_size_t inflight; /* bytes of input in mail to the home */
+	atomic_bool trunk_full;
+	atomic_bool resume_wanted; /* somebody has stopped reading */
+
+	/* Below: the home's thread only, but shards. */
+	TAILQ_ENTRY(hub) home_next; /* in home->hubs */
+	enum hub_state state;
+	struct attempt *attempt;
+	struct end *trunk;
+	struct client trunk_client;
+	TAILQ_HEAD(, seat) seats; /* in order of joining */
+	size_t seats_n, seats_most;
+	struct seat *driver;
+	struct timer linger;
+	struct deferred fan;
+	size_t batch_n;
+	struct message *batch[HUB_BATCH];
+	struct message **replay; /* a ring of route->replay */
+	size_t replay_at, replay_n, replay_bytes;
+	char *protocol;
+	struct buf whole; /* a trunk message in the making */
+	int64_t opened_ms;
+	uint64_t messages_in, messages_out;
+	bool at_home;           /* in home->hubs */
+	struct remote *remotes; /* by worker index */
+	struct shard *shards[]; /* by worker index, each its worker's own */
+};
+
+/* hub.c */
+struct hub *hub_ref(struct hub *h);
+struct remote *hub_remote(struct hub *h, const struct worker *w);
+/* Mail that keeps the hub; NULL without memory. */
+struct mail *hub_mail(struct hub *h, enum mail_kind kind, size_t n);
+/* To every worker that has members; why may be NULL. */
+void hub_tell_workers(
+	struct hub *h, enum mail_kind kind, const struct ending *why);
+/*
+ * Out of the directory. Unless force is said, not while somebody is on the way
+ * in. Returns whether it is out.
+ */
+bool hub_unlist(struct hub *h, bool force);
+/* Somebody whom hubs_join counted has come in. */
+void hub_join_seen(struct hub *h);
+void hub_open_trunk(struct hub *h);
+void hub_end(struct hub *h, const struct ending *why);
+
+/* hub_seats.c */
+void hub_tell_joined(struct hub *h, struct seat *s);
+void hub_tell_refused(struct hub *h, struct worker *to, uint64_t id,
+	const struct ending *why, bool again);
+/* Its member is to end, for what it sent. */
+void hub_kick(struct hub *h, const struct seat *s, enum reason reason);
+void hub_seat_free(struct seat *s);
+
+/* hub_fan.c */
+/* A message for everybody, but for the client except (0: nobody). */
+void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
+	uint64_t except);
+/* What came together leaves together: h->fan, at the end of the turn. */
+void hub_fan_out(struct deferred *d);
+/* The hub ends: what was held for busy workers goes to them now. */
+void hub_flush_all_held(struct hub *h);
+
+#endif

@@ -1,0 +1,202 @@
+/* Who is in a hub, in which order, and who drives. The home's thread. */
+#include "relay/hub_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/message.h"
+#include "conf/conf.h"
+#include "relay/end.h"
+#include "relay/mail.h"
+#include "relay/member.h"
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+static void linger_over(struct timer *t);
+
+void hub_seat_free(struct seat *s)
+{
+	free(s->subject);
+	free(s);
+}
+
+void hub_tell_joined(struct hub *h, struct seat *s)
+{
+	size_t ring = (size_t)h->route->replay + 1;
+	struct mail *m;
+
+	/* What waits to be sent to all is in the replay already. */
+	if (h->batch_n > 0)
+		hub_fan_out(&h->fan);
+	m = hub_mail(h, MAIL_HUB_JOINED, h->replay_n);
+	if (!m)
+		return; /* its handshake will time out with the client */
+	m->id = s->id;
+	m->seat = s;
+	m->text = h->protocol ? str_dup(str_of(h->protocol)) : NULL;
+	for (size_t i = 0; i < h->replay_n; i++)
+		m->v[m->n++] = message_ref(
+			h->replay[(h->replay_at + i) % ring]);
+	s->told = true;
+	m->serial = h->messages_out;
+	/*
+	 * At home, too, what is published from now on must come behind this:
+	 * while it lies in the mail nothing is delivered past it.
+	 */
+	atomic_fetch_add(&h->remotes[s->worker->index].mailed, 1);
+	worker_post(s->worker, m);
+}
+
+void hub_tell_refused(struct hub *h, struct worker *to, uint64_t id,
+	const struct ending *why, bool again)
+{
+	struct mail *m = hub_mail(h, MAIL_HUB_REFUSED, 0);
+
+	if (!m)
+		return;
+	m->id = id;
+	m->again = again;
+	m->reason = why->reason;
+	m->text = why->detail ? str_dup(str_of(why->detail)) : NULL;
+	worker_post(to, m);
+}
+
+void hub_kick(struct hub *h, const struct seat *s, enum reason reason)
+{
+	struct mail *m = hub_mail(h, MAIL_HUB_KICK, 0);
+
+	if (!m)
+		return;
+	m->id = s->id;
+	m->reason = reason;
+	worker_post(s->worker, m);
+}
+
+static void choose_driver(struct hub *h)
+{
+	struct seat *s;
+
+	if (h->driver)
+		return;
+	TAILQ_FOREACH (s, &h->seats, next)
+		if (s->perm & JWT_WRITE)
+			break;
+	h->driver = s;
+}
+
+/* The teacher whose Wi-Fi broke takes over from the seat she left behind. */
+static void take_over(struct hub *h, struct seat *s)
+{
+	const struct seat *d = h->driver;
+
+	if (d && d->subject && s->subject && (s->perm & JWT_WRITE) &&
+		strcmp(d->subject, s->subject) == 0)
+		h->driver = s;
+}
+
+/* Takes the mail's subject. */
+static struct seat *add_seat(struct hub *h, struct mail *m)
+{
+	struct seat *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	*s = (struct seat){ .worker = m->from,
+		.id = m->id,
+		.perm = m->perm,
+		.subject = m->text };
+	m->text = NULL;
+	TAILQ_INSERT_TAIL(&h->seats, s, next);
+	if (++h->seats_n > h->seats_most)
+		h->seats_most = h->seats_n;
+	hub_remote(h, s->worker)->seats++;
+	timer_clear(h->home->loop, &h->linger);
+	take_over(h, s);
+	choose_driver(h);
+	return s;
+}
+
+/* The first to come: the hub gets its home. */
+static int settle(struct hub *h)
+{
+	if (timer_init(h->home->loop, &h->linger, linger_over) < 0)
+		return -1;
+	TAILQ_INSERT_TAIL(&h->home->hubs, h, home_next);
+	h->at_home = true;
+	/* The trunk counts as a connection that a stop waits for. */
+	atomic_fetch_add_explicit(
+		&h->home->connections, 1, memory_order_relaxed);
+	return 0;
+}
+
+void hub_read_join(struct hub *h, struct mail *m)
+{
+	static const struct ending over = { .reason = REASON_BACKEND_CLOSE };
+	static const struct ending memory = { .reason = REASON_INTERNAL };
+	struct seat *s;
+
+	hub_join_seen(h);
+	if (h->state == HUB_ENDING) {
+		hub_tell_refused(h, m->from, m->id, &over, true);
+		return;
+	}
+	if (!h->at_home && settle(h) < 0) {
+		hub_tell_refused(h, m->from, m->id, &memory, false);
+		return;
+	}
+	s = add_seat(h, m);
+	if (!s) {
+		hub_tell_refused(h, m->from, m->id, &memory, false);
+		return;
+	}
+	if (h->state == HUB_OPEN)
+		hub_tell_joined(h, s);
+	else if (h->state == HUB_NEW)
+		hub_open_trunk(h);
+}
+
+static struct seat *find_seat(struct hub *h, uint64_t id)
+{
+	struct seat *s;
+
+	TAILQ_FOREACH (s, &h->seats, next)
+		if (s->id == id)
+			return s;
+	return NULL;
+}
+
+static void remove_seat(struct hub *h, struct seat *s)
+{
+	TAILQ_REMOVE(&h->seats, s, next);
+	h->seats_n--;
+	hub_remote(h, s->worker)->seats--;
+	if (h->driver == s) {
+		h->driver = NULL;
+		choose_driver(h);
+	}
+	hub_seat_free(s);
+}
+
+void hub_read_leave(struct hub *h, const struct mail *m)
+{
+	struct seat *s = m->seat ? m->seat : find_seat(h, m->id);
+
+	if (!s)
+		return;
+	remove_seat(h, s);
+	if (h->seats_n > 0 || h->state == HUB_ENDING)
+		return;
+	if (h->home->draining)
+		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
+	else
+		timer_set(h->home->loop, &h->linger,
+			loop_now(h->home->loop) + h->route->linger);
+}
+
+static void linger_over(struct timer *t)
+{
+	struct hub *h = CONTAINER_OF(t, struct hub, linger);
+
+	if (h->seats_n == 0 && hub_unlist(h, false))
+		hub_end(h, &(struct ending){ .reason = REASON_LINGER });
+}
