@@ -31,14 +31,6 @@ void ctl_complain(const char *format, ...)
 	fputc('\n', stderr);
 }
 
-int64_t ctl_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 int ctl_random_text(char *out, size_t n)
 {
 	uint8_t bytes[64];

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/buf.h"
 #include "base/reason.h"
 #include "base/str.h"
@@ -96,7 +97,7 @@ static enum ctl_status token_explain(const struct ctl_token_options *o,
 	static const struct jwt_key none = { .max_ttl_ms = INT64_MAX };
 	const char *path = o->path ? o->path : t->path;
 	const char *name = "none of the file's";
-	int64_t now = ctl_now_ms();
+	int64_t now = clock_unix_ms();
 	enum jwt_result r;
 
 	time_print("iat", t->iat, now, "made ", "will be made in ");

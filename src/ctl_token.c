@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -256,7 +257,7 @@ static enum ctl_status token_mint(
 	struct ctl_token_options *o, const struct conf *conf)
 {
 	const struct jwt_key *key = key_choose(conf, o->key);
-	int64_t now = ctl_now_ms();
+	int64_t now = clock_unix_ms();
 	int64_t whole = now - now % 1000; /* reads better, and is never late */
 	char jti[BASE64URL_LENGTH(16) + 1];
 	struct jwt_claims claims = { .path = o->path, .iat_ms = whole };

@@ -1,17 +1,8 @@
 #include "relay/expiry.h"
 
-#include <time.h>
-
+#include "base/clock.h"
 #include "conf/conf.h"
 #include "relay/client.h"
-
-static int64_t unix_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 int64_t expiry_of(const struct client *c, int64_t now_ms, enum reason *as)
 {
@@ -25,7 +16,7 @@ int64_t expiry_of(const struct client *c, int64_t now_ms, enum reason *as)
 	}
 	if (c->expire_at <= 0)
 		return due;
-	left = c->expire_at - unix_ms();
+	left = c->expire_at - clock_unix_ms();
 	if (left < 0)
 		left = 0;
 	if (due == INT64_MAX || left < due - now_ms) {

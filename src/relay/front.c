@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "codec/handshake.h"
 #include "codec/ws.h"
@@ -554,7 +555,7 @@ static void dispatch_page(struct front *f, const struct request *r)
 	}
 	visitor.subject = f->client.subject;
 	visitor.perm = (enum jwt_perm)f->client.perm;
-	page_answer(&a, &match, r, &visitor, front_unix_ms());
+	page_answer(&a, &match, r, &visitor, clock_unix_ms());
 	front_answer(f, r, &a);
 }
 

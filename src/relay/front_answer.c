@@ -4,7 +4,6 @@
  */
 #include "relay/front_answer.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -17,14 +16,6 @@
 #include "relay/worker.h"
 
 #define PART (64u * 1024)
-
-int64_t front_unix_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 void front_answer_free(struct front *f)
 {

@@ -4,8 +4,6 @@
 #ifndef RELAY_FRONT_ANSWER_H
 #define RELAY_FRONT_ANSWER_H
 
-#include <stdint.h>
-
 struct front;
 struct page_answer;
 struct request;
@@ -19,6 +17,5 @@ void front_answer_more(struct front *f);
 /* keepalive_timeout has passed: gives it up when nobody reads it. */
 void front_answer_check(struct front *f);
 void front_answer_free(struct front *f);
-int64_t front_unix_ms(void);
 
 #endif

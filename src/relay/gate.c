@@ -1,8 +1,8 @@
 #include "relay/gate.h"
 
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "codec/origin.h"
 #include "relay/admission.h"
 #include "relay/auth.h"
@@ -10,14 +10,6 @@
 #include "relay/page.h"
 #include "relay/request.h"
 #include "relay/worker.h"
-
-static int64_t unix_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static bool listens(
 	const struct conf_listens *l, const struct conf_listen *listen)
@@ -106,7 +98,7 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 				  .token_param = route->token_param,
 				  .single_use = route->single_use,
 				  .shared = s,
-				  .now_ms = unix_ms() },
+				  .now_ms = clock_unix_ms() },
 		r, c, detail);
 }
 
@@ -122,6 +114,6 @@ enum reason gate_check_page(struct shared *s, const struct request *r,
 	return auth_check(&(struct auth_params){ .keys = &c->conf->all_keys,
 				  .token_param = "token",
 				  .shared = s,
-				  .now_ms = unix_ms() },
+				  .now_ms = clock_unix_ms() },
 		r, c, detail);
 }
