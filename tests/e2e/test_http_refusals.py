@@ -468,6 +468,7 @@ def test_max_pending(relay):
             assert p.answer().status == 404
         opened.send(frame(b"still here"))
         assert opened.message() == (1, b"still here")
+    r.wait_log("refuse", count=3, reason="limit-pending")
     assert len(r.log("refuse", reason="limit-pending")) == 3
 
 

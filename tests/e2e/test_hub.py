@@ -87,6 +87,7 @@ def test_everybody_gets_the_same_order(relay, workers):
     assert orders[0] == [f"b{i}" for i in range(300)] + \
         [f"c{i}" for i in range(300)]
     assert all(o == orders[0] for o in orders)
+    h.r.wait_log("hub-open")
     assert len(h.r.log("hub-open")) == 1
 
 
@@ -333,6 +334,7 @@ def test_driver(relay, workers):
     assert h.heard() == "1"
     for c in viewer, two, three:
         h.r.wait_log("denied-input", id=c.id)
+        h.r.wait_log("denied-input", id=c.id)
         assert len(h.r.log("denied-input", id=c.id)) == 1
     one.close()
     h.r.wait_log("close", id=one.id)
@@ -389,6 +391,7 @@ def test_rights(relay, workers):
     h.say("out")
     assert reader.recv().text == both.recv().text == "out"
     assert writer.synced() == []
+    h.r.wait_log("denied-input", id=reader.id)
     h.r.wait_log("denied-input", id=reader.id)
     assert len(h.r.log("denied-input", id=reader.id)) == 1
     reader.close()
