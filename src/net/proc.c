@@ -173,11 +173,6 @@ void proc_signal(struct proc *p, int signal)
 		kill(p->pid, signal);
 }
 
-pid_t proc_pid(const struct proc *p)
-{
-	return p->pid;
-}
-
 void proc_kill_all(struct loop *l)
 {
 	struct proc *p;

@@ -39,7 +39,6 @@ struct proc_params {
  */
 MUST_CHECK struct proc *proc_start(
 	struct loop *l, const struct proc_params *params, int *in, int *out);
-pid_t proc_pid(const struct proc *p);
 /* To its whole process group. */
 void proc_signal(struct proc *p, int signal);
 /*

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/buf.h"
 #include "net/conn.h"
 
 void end_send_headed(struct conn *c, const uint8_t *head, size_t head_n,
@@ -25,4 +26,31 @@ void end_hold(struct end *e, struct loop *l, size_t n)
 	atomic_fetch_add_explicit(l->queued, n, memory_order_relaxed);
 	atomic_fetch_sub_explicit(l->queued, e->held, memory_order_relaxed);
 	e->held = (uint32_t)n;
+}
+
+const struct piece *end_assemble(struct buf *kept, atomic_size_t *queued,
+	const struct piece *p, struct piece *whole, bool *failed)
+{
+	*failed = false;
+	if (p->first && p->last)
+		return p;
+	if (buf_add(kept, p->data, p->n, SIZE_MAX) < 0) {
+		*failed = true;
+		return NULL;
+	}
+	atomic_fetch_add_explicit(queued, p->n, memory_order_relaxed);
+	if (!p->last)
+		return NULL;
+	*whole = (struct piece){ .opcode = p->opcode,
+		.first = true,
+		.last = true,
+		.data = kept->p,
+		.n = kept->n };
+	return whole;
+}
+
+void end_forget(struct buf *kept, atomic_size_t *queued)
+{
+	atomic_fetch_sub_explicit(queued, kept->n, memory_order_relaxed);
+	buf_free(kept);
 }

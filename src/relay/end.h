@@ -11,6 +11,7 @@
 #ifndef RELAY_END_H
 #define RELAY_END_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,18 @@ void end_send_headed(struct conn *c, const uint8_t *head, size_t head_n,
  * loop's headroom when the read begins with it.
  */
 uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room);
+
+/*
+ * Collects the pieces of a message for whoever wants it whole; what is kept
+ * counts in *queued. Returns the message: the piece itself, or *whole, whose
+ * bytes live until end_forget. NULL: more is needed, or, when *failed is set,
+ * there is no memory. The decoder has checked the length.
+ */
+struct buf;
+const struct piece *end_assemble(struct buf *kept, atomic_size_t *queued,
+	const struct piece *p, struct piece *whole, bool *failed);
+/* What end_assemble kept is used, or of no use any more. */
+void end_forget(struct buf *kept, atomic_size_t *queued);
 
 /*
  * An end says how many bytes it keeps of a message that is not finished: they

@@ -122,7 +122,7 @@ void hub_unref(struct hub *h)
 	free(h->remotes);
 	free(h->protocol);
 	free(h->path);
-	buf_free(&h->whole);
+	end_forget(&h->whole, &h->shared->queued);
 	conf_unref(h->conf);
 	free(h);
 }
@@ -443,11 +443,6 @@ void hubs_stop(struct worker *w)
 			conn_close(h->trunk->conn);
 		hub_unref(h);
 	}
-}
-
-const struct conf_route *hub_route(const struct hub *h)
-{
-	return h->route;
 }
 
 struct shard **hub_shard(struct hub *h, const struct worker *w)

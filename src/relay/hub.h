@@ -99,7 +99,6 @@ void hub_flush_held(struct hub *h, struct worker *w);
  */
 void hub_messages_read(struct hub *h, struct worker *w, size_t bytes);
 
-const struct conf_route *hub_route(const struct hub *h);
 /* The shard of a worker; only that worker's thread may ask. */
 struct shard **hub_shard(struct hub *h, const struct worker *w);
 

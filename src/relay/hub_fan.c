@@ -152,21 +152,21 @@ void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 
 void hub_trunk_input(struct hub *h, const struct piece *p)
 {
+	atomic_size_t *queued = &h->shared->queued;
+	const struct piece *whole;
+	struct piece assembled;
+	bool failed;
+
 	if (h->state != HUB_OPEN)
 		return;
-	if (p->first && p->last) {
-		hub_publish(h, p->opcode, p->data, p->n, 0);
-		return;
-	}
-	/* The decoder has checked the length against max_backend_message. */
-	if (buf_add(&h->whole, p->data, p->n, SIZE_MAX) < 0) {
+	whole = end_assemble(&h->whole, queued, p, &assembled, &failed);
+	if (failed)
 		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });
+	if (!whole)
 		return;
-	}
-	if (p->last) {
-		hub_publish(h, p->opcode, h->whole.p, h->whole.n, 0);
-		buf_free(&h->whole);
-	}
+	hub_publish(h, whole->opcode, whole->data, whole->n, 0);
+	if (whole == &assembled)
+		end_forget(&h->whole, queued);
 }
 
 /* Nobody will read it later: it leaves in front of the end. */

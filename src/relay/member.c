@@ -144,7 +144,6 @@ void member_gone(struct member *m)
 	timer_fini(w->loop, &m->timer);
 	timer_fini(w->loop, &m->rate_timer);
 	backlog_free(&m->backlog);
-	buf_free(&m->whole);
 	free(m->detail);
 	worker_left(w);
 	admission_leave(w->shared, &m->client);
@@ -190,7 +189,7 @@ void member_ended(
 	m->detail = why->detail ? str_dup(str_of(why->detail)) : NULL;
 	timer_clear(worker_of(m)->loop, &m->timer);
 	timer_clear(worker_of(m)->loop, &m->rate_timer);
-	buf_free(&m->whole);
+	end_forget(&m->whole, worker_of(m)->loop->queued);
 	m->denied += hub_denied(m->seat);
 	hub_leave(m->shard->hub, worker_of(m), m->client.id, m->seat);
 	m->seat = NULL;
@@ -375,33 +374,12 @@ static void deny(struct member *m, const struct piece *p)
 			F_STR("subject", m->client.subject));
 }
 
-/* NULL: more is needed, or the member ended. */
-static const struct piece *assemble(
-	struct member *m, const struct piece *p, struct piece *whole)
-{
-	if (p->first && p->last)
-		return p;
-	/* The decoder has checked the length against max_message. */
-	if (buf_add(&m->whole, p->data, p->n, SIZE_MAX) < 0) {
-		member_ended(m, END_CLIENT,
-			&(struct ending){ .reason = REASON_INTERNAL });
-		return NULL;
-	}
-	if (!p->last)
-		return NULL;
-	*whole = (struct piece){ .opcode = p->opcode,
-		.first = true,
-		.last = true,
-		.data = m->whole.p,
-		.n = m->whole.n };
-	return whole;
-}
-
 void member_input(struct member *m, const struct piece *p)
 {
 	struct worker *w = worker_of(m);
 	const struct piece *whole;
 	struct piece assembled;
+	bool failed;
 	int welcome;
 
 	if (!is_open(m)) {
@@ -418,13 +396,17 @@ void member_input(struct member *m, const struct piece *p)
 	counter_add(&w->counters.bytes[END_CLIENT], p->n);
 	if (p->last)
 		counter_add(&w->counters.messages[END_CLIENT], 1);
-	whole = assemble(m, p, &assembled);
+	whole = end_assemble(
+		&m->whole, w->loop->queued, p, &assembled, &failed);
+	if (failed)
+		member_ended(m, END_CLIENT,
+			&(struct ending){ .reason = REASON_INTERNAL });
 	if (whole) {
 		welcome = hub_input(
 			m->shard->hub, w, m->client.id, m->seat, whole);
 		if (whole == &assembled) {
 			hub_flush_trunk(m->shard->hub, w);
-			buf_free(&m->whole);
+			end_forget(&m->whole, w->loop->queued);
 		}
 		if (welcome < 0)
 			member_ended(m, END_CLIENT,
@@ -447,9 +429,10 @@ static void member_check(struct member *m)
 {
 	const struct conf_route *r = m->client.route;
 	struct loop *l = worker_of(m)->loop;
-	int64_t idle = r->idle_timeout ? m->last_ms + r->idle_timeout
-				       : INT64_MAX;
 	int64_t now = loop_now(l);
+	/* Who is not read can't be called idle. */
+	int64_t since = m->paused ? now : m->last_ms;
+	int64_t idle = r->idle_timeout ? since + r->idle_timeout : INT64_MAX;
 
 	if (m->expires_ms <= now)
 		member_ended(m, END_CLIENT,

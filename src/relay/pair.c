@@ -89,11 +89,7 @@ static void pair_free(struct pair *p)
 
 static void whole_free(struct pair *p, int side)
 {
-	struct buf *b = &p->flow[side].whole;
-
-	atomic_fetch_sub_explicit(
-		p->worker->loop->queued, b->n, memory_order_relaxed);
-	buf_free(b);
+	end_forget(&p->flow[side].whole, p->worker->loop->queued);
 }
 
 void pair_dropped(struct end *e, uint64_t n)
@@ -270,34 +266,6 @@ static void refuse_message(struct pair *p, enum end_side side, enum reason r)
 	pair_ended(p, side, &(struct ending){ .reason = r });
 }
 
-/*
- * Collects the pieces of a message for an end that wants it whole. NULL: more
- * is needed, or the pair ended.
- */
-static const struct piece *assemble(struct pair *p, enum end_side from,
-	const struct piece *piece, struct piece *whole)
-{
-	struct buf *b = &p->flow[from].whole;
-
-	if (piece->first && piece->last)
-		return piece;
-	/* The decoder has checked the length against max_message. */
-	if (buf_add(b, piece->data, piece->n, SIZE_MAX) < 0) {
-		refuse_message(p, from, REASON_INTERNAL);
-		return NULL;
-	}
-	atomic_fetch_add_explicit(
-		p->worker->loop->queued, piece->n, memory_order_relaxed);
-	if (!piece->last)
-		return NULL;
-	*whole = (struct piece){ .opcode = piece->opcode,
-		.first = true,
-		.last = true,
-		.data = b->p,
-		.n = b->n };
-	return whole;
-}
-
 static void check_queue(struct pair *p, enum end_side from, struct end *to)
 {
 	size_t limit = (size_t)p->client.route->queue_limit;
@@ -316,6 +284,7 @@ void pair_input(struct end *from_end, const struct piece *piece)
 	struct pair_flow *f = &p->flow[from];
 	struct piece whole;
 	const struct piece *out = piece;
+	bool failed;
 	enum reason r;
 
 	if (!pair_is_open(p)) {
@@ -337,7 +306,10 @@ void pair_input(struct end *from_end, const struct piece *piece)
 		return;
 	}
 	if (to->whole) {
-		out = assemble(p, from, piece, &whole);
+		out = end_assemble(&f->whole, p->worker->loop->queued, piece,
+			&whole, &failed);
+		if (failed)
+			refuse_message(p, from, REASON_INTERNAL);
 		if (!out)
 			return;
 	}
