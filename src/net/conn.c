@@ -52,6 +52,8 @@ static void chunk_free(struct conn *c, struct chunk *k)
 
 #define CHUNK_MIN   4096
 #define WRITE_PARTS 64
+/* So much that is gathered does not wait for the end of the turn. */
+#define GATHER_MAX 65536
 
 static void conn_event(evutil_socket_t fd, short what, void *arg);
 static void conn_timer(struct timer *t);
@@ -181,6 +183,10 @@ static void conn_deferred(struct deferred *d)
 		conn_free(c);
 		return;
 	}
+	if (!c->write_ended) {
+		conn_send_gathered(c);
+		return;
+	}
 	if (!c->error || has_last_words(c)) {
 		/* Nothing waits any more, so nobody has to wait for that. */
 		if (c->state == CONN_OPEN && c->cb->drained)
@@ -206,7 +212,7 @@ static void conn_update(struct conn *c)
 		return;
 	if ((c->reading || has_last_words(c)) && !c->read_ended)
 		want |= EV_READ;
-	if (c->queued > 0 && !c->write_ended)
+	if (c->queued > 0 && !c->write_ended && !c->gathered)
 		want |= EV_WRITE;
 	if (want == c->watch)
 		return;
@@ -239,11 +245,13 @@ void conn_set_reading(struct conn *c, bool on)
 /* --- writing -----------------------------------------------------------------*/
 
 static void shut_when_empty(struct conn *c);
+static void conn_writable(struct conn *c);
 
 /* The peer takes no more bytes from us. */
 static void write_failed(struct conn *c, int error)
 {
 	queue_free(c);
+	c->gathered = false;
 	c->write_ended = true;
 	if (c->two_fds && error == EPIPE) {
 		/*
@@ -286,7 +294,8 @@ static void queue_add(struct conn *c, const void *p, size_t n)
 		n -= part;
 	}
 	if (n > 0) {
-		size_t capacity = n > CHUNK_MIN ? n : CHUNK_MIN;
+		size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
+		size_t capacity = n > least ? n : least;
 
 		k = malloc(sizeof(*k) + capacity);
 		if (!k) {
@@ -372,6 +381,41 @@ static void cork_add(struct cork *k, const void *p, size_t n)
 		.iov_len = n };
 }
 
+void conn_set_gathering(struct conn *c)
+{
+	c->gathering = true;
+}
+
+void conn_send_gathered(struct conn *c)
+{
+	if (!c->gathered)
+		return;
+	c->gathered = false;
+	if (c->queued > 0 && !c->write_ended && c->state != CONN_CLOSED)
+		conn_writable(c);
+	conn_update(c);
+}
+
+/* Into the queue, although the socket may have room. */
+static void gather(struct conn *c, const void *head, size_t head_n,
+	const void *p, size_t n)
+{
+	conn_flush(c); /* a long one that came before */
+	if (c->write_ended)
+		return;
+	/* Behind what the socket refused it waits like anything else. */
+	if (c->queued == 0) {
+		c->gathered = true;
+		loop_defer(c->loop, &c->deferred, conn_deferred);
+	}
+	if (head_n > 0)
+		queue_add(c, head, head_n);
+	if (n > 0 && !c->write_ended)
+		queue_add(c, p, n);
+	if (c->queued >= GATHER_MAX)
+		conn_send_gathered(c);
+}
+
 void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
 	size_t n)
 {
@@ -380,6 +424,11 @@ void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
 
 	if (c->state != CONN_OPEN || c->write_ended)
 		return;
+	if (c->gathering && head_n + n < GATHER_MAX) {
+		gather(c, head, head_n, p, n);
+		return;
+	}
+	conn_send_gathered(c);
 	if (k->to && (k->to != c || !l->corked || k->parts + 2 > CORK_PARTS ||
 			     k->heads_n + head_n > sizeof(k->heads)))
 		uncork(l);
@@ -602,6 +651,7 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 	if (c->state != CONN_OPEN)
 		return;
 	conn_flush(c);
+	conn_send_gathered(c);
 	c->state = CONN_FINISHING;
 	c->linger_ms = linger_ms;
 	if (c->error) {

@@ -81,7 +81,9 @@ struct conn {
 	bool read_ended;  /* EOF or error seen */
 	bool write_ended; /* shut, or the peer reads no more */
 	bool ended_called;
-	bool two_fds; /* the pipes of a process: each is watched by itself */
+	bool two_fds;   /* the pipes of a process: each is watched by itself */
+	bool gathering; /* see conn_set_gathering */
+	bool gathered;  /* the queue waits for the end of the turn only */
 	uint32_t linger_ms;
 	uint32_t resume_at; /* drained is called with so much queued or less */
 	struct timer timer; /* of FINISHING and LINGERING */
@@ -125,6 +127,13 @@ void conn_queue_message(struct conn *c, struct message *m);
 void conn_set_unsent_limit(struct conn *c, unsigned bytes);
 /* Sends what the running read has corked for c. */
 void conn_flush(struct conn *c);
+/*
+ * For a connection that many others write to: what is sent is copied, but for
+ * long payloads, and leaves in one write at the end of the turn, or when there
+ * is much of it, or with conn_send_gathered. Gathered bytes count as queued.
+ */
+void conn_set_gathering(struct conn *c);
+void conn_send_gathered(struct conn *c);
 /*
  * No more will be sent: the queue leaves, our side is shut, the peer's bytes
  * are dropped until its end. Without progress for linger_ms it is closed.

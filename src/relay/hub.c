@@ -291,6 +291,8 @@ static void trunk_done(void *owner, const struct backend_result *r)
 	h->trunk = r->end;
 	r->end->owner = END_OF_TRUNK;
 	r->end->hub = h;
+	if (r->end->conn)
+		conn_set_gathering(r->end->conn);
 	h->protocol = r->protocol.p ? str_dup(r->protocol) : NULL;
 	trunk_open(h);
 	r->end->ops->flow(r->end, true);

@@ -52,6 +52,17 @@ unsigned hub_denied(const struct seat *s)
 	return atomic_load(&s->denied);
 }
 
+bool hub_trunk_is_full(struct hub *h)
+{
+	size_t limit = (size_t)h->route->queue_limit;
+	struct conn *c = h->trunk ? h->trunk->conn : NULL;
+
+	/* What is only gathered has not been refused yet. */
+	if (c && c->queued > limit)
+		conn_send_gathered(c);
+	return c && c->queued > limit;
+}
+
 static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 {
 	enum reason r;
@@ -70,8 +81,7 @@ static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 	r = h->trunk->ops->send(h->trunk, p);
 	if (r != REASON_NONE)
 		hub_kick(h, s, r);
-	if (h->trunk && h->trunk->conn &&
-		h->trunk->conn->queued > (size_t)h->route->queue_limit)
+	if (hub_trunk_is_full(h))
 		atomic_store(&h->trunk_full, true);
 }
 

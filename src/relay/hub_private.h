@@ -109,6 +109,10 @@ void hub_tell_refused(struct hub *h, struct worker *to, uint64_t id,
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason);
 void hub_seat_free(struct seat *s);
 
+/* hub_input.c */
+/* Whether more waits for the backend than queue_limit. */
+bool hub_trunk_is_full(struct hub *h);
+
 /* hub_fan.c */
 /* A message for everybody, but for the client except (0: nobody). */
 void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
