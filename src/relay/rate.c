@@ -12,12 +12,14 @@ int64_t rate_add(struct rate *r, int64_t now_ms, int64_t n)
 {
 	int64_t full = r->per_second * THOUSAND;
 	int64_t passed = now_ms - r->at_ms;
+	int64_t filling;
 
 	if (r->per_second == 0)
 		return 0;
-	/* A second fills it: more would only overflow the product. */
-	if (r->at_ms == 0 || passed > 1000)
-		passed = 1000;
+	/* What is more than that would only overflow the product. */
+	filling = (full - r->level) / r->per_second + 1;
+	if (r->at_ms == 0 || passed > filling)
+		passed = filling;
 	r->at_ms = now_ms;
 	r->level += passed * r->per_second;
 	if (r->level > full)
