@@ -110,6 +110,10 @@ static void check_mode(struct builder *b, struct conf_route *r)
 	if (!hub && r->to.kind == BACKEND_ROOM)
 		build_error(b, check_at_route(r, "mode"),
 			"is pair, expected hub for room: backends");
+	if (!hub && r->max_rate > 0)
+		build_error(b, check_at_route(r, "max_rate"),
+			"means nothing to mode = pair, expected it only for "
+			"mode = hub");
 	if (!hub)
 		return;
 	if (r->framing == FRAMING_RAW)

@@ -207,6 +207,7 @@ struct conf_route {
 	int slow;      /* enum conf_slow */
 	int slow_text; /* 0 = as slow, else enum conf_slow + 1 */
 	int slow_binary;
+	int64_t max_rate;
 	int64_t max_hubs;
 	struct cidr_list allow;
 	struct cidr_list deny;

@@ -1,6 +1,5 @@
 #include "relay/backlog.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/message.h"
@@ -11,6 +10,7 @@ struct backlog_item {
 	STAILQ_ENTRY(backlog_item) next;
 	struct message *message;
 	bool exempt;
+	bool replay;
 };
 
 void backlog_init(struct backlog *b)
@@ -25,6 +25,7 @@ static void forget(struct backlog *b, struct backlog_item *i)
 	b->bytes -= i->message->n;
 	if (i->exempt)
 		b->exempt -= i->message->n;
+	b->replay -= i->replay;
 	message_unref(i->message);
 	free(i);
 }
@@ -64,19 +65,22 @@ static int drop_kind(struct backlog *b, uint8_t opcode)
 	return dropped;
 }
 
-static int append(struct backlog *b, struct message *m, bool exempt)
+static int append(
+	struct backlog *b, struct message *m, bool exempt, bool replay)
 {
 	struct backlog_item *i = malloc(sizeof(*i));
 
 	if (!i)
 		return -1;
-	*i = (struct backlog_item){ .message = message_ref(m),
-		.exempt = exempt };
+	*i = (struct backlog_item){
+		.message = message_ref(m), .exempt = exempt, .replay = replay
+	};
 	STAILQ_INSERT_TAIL(&b->items, i, next);
 	b->n++;
 	b->bytes += m->n;
 	if (exempt)
 		b->exempt += m->n;
+	b->replay += replay;
 	return 0;
 }
 
@@ -132,12 +136,19 @@ int backlog_add(
 		break;
 	}
 	/* Of latest there is one at most: no limit has to count it. */
-	return append(b, m, policy == CONF_SLOW_LATEST) < 0 ? -1 : dropped;
+	if (append(b, m, policy == CONF_SLOW_LATEST, false) < 0)
+		return -1;
+	return dropped;
+}
+
+bool backlog_is_latest(const struct message *m, const struct conf_route *r)
+{
+	return policy_of(m, r) == CONF_SLOW_LATEST;
 }
 
 int backlog_add_replay(struct backlog *b, struct message *m)
 {
-	return append(b, m, true);
+	return append(b, m, true, true);
 }
 
 size_t backlog_peek(const struct backlog *b, struct message **v, size_t max)

@@ -5,6 +5,7 @@
 #ifndef RELAY_BACKLOG_H
 #define RELAY_BACKLOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -21,6 +22,7 @@ struct backlog {
 	size_t n;
 	size_t bytes;
 	size_t exempt; /* of them: replay and latest, which no limit counts */
+	size_t replay; /* how many at its front are replay */
 };
 
 void backlog_init(struct backlog *b);
@@ -32,7 +34,9 @@ void backlog_init(struct backlog *b);
  */
 MUST_CHECK int backlog_add(
 	struct backlog *b, struct message *m, const struct conf_route *r);
-/* Without a limit: for replay. -1 without memory. */
+/* Whether a newer one would make this one give way: slow = latest. */
+bool backlog_is_latest(const struct message *m, const struct conf_route *r);
+/* Without a limit: for replay, before all others. -1 without memory. */
 MUST_CHECK int backlog_add_replay(struct backlog *b, struct message *m);
 /* Up to max of the oldest, borrowed. */
 size_t backlog_peek(const struct backlog *b, struct message **v, size_t max);

@@ -35,6 +35,13 @@
 
 enum { PAUSED_HUB = 1, PAUSED_RATE = 2 };
 
+/* What max_rate needs. */
+struct pace {
+	struct member *member;
+	struct rate rate;
+	struct timer timer; /* set while something waits for its turn */
+};
+
 struct member {
 	TAILQ_ENTRY(member) next; /* in its shard */
 	struct shard *shard;
@@ -45,6 +52,7 @@ struct member {
 	struct buf whole; /* a message of its own in the making */
 	struct timer timer, rate_timer;
 	struct rate messages, bytes;
+	struct pace *pace; /* NULL: no max_rate */
 	int64_t opened_ms, ended_ms, last_ms;
 	int64_t expires_ms;
 	uint64_t since; /* the serial of the newest that came its way */
@@ -108,6 +116,61 @@ static void shard_put(struct shard *s)
 	free(s);
 }
 
+/* --- max_rate --------------------------------------------------------------------------*/
+
+static void pace_over(struct timer *t)
+{
+	member_drained(CONTAINER_OF(t, struct pace, timer)->member);
+}
+
+static int pace_new(struct member *m, struct loop *l, int64_t rate)
+{
+	struct pace *p;
+
+	if (rate == 0)
+		return 0;
+	p = calloc(1, sizeof(*p));
+	if (!p || timer_init(l, &p->timer, pace_over) < 0) {
+		free(p);
+		return -1;
+	}
+	p->member = m;
+	rate_init_paced(&p->rate, rate);
+	m->pace = p;
+	return 0;
+}
+
+static void pace_free(struct member *m)
+{
+	if (!m->pace)
+		return;
+	timer_fini(worker_of(m)->loop, &m->pace->timer);
+	free(m->pace);
+}
+
+/* How many of n messages may leave now. */
+static size_t pace_room(struct member *m, size_t n)
+{
+	if (!m->pace || n == 0)
+		return n;
+	return (size_t)rate_room(
+		&m->pace->rate, loop_now(worker_of(m)->loop), (int64_t)n);
+}
+
+static void pace_use(struct member *m, size_t n)
+{
+	if (m->pace)
+		rate_use(&m->pace->rate, (int64_t)n);
+}
+
+/* What waits is looked at again when the next may leave. */
+static void pace_wait(struct member *m)
+{
+	struct loop *l = worker_of(m)->loop;
+
+	timer_set(l, &m->pace->timer, loop_now(l) + rate_wait(&m->pace->rate));
+}
+
 /* --- the end ---------------------------------------------------------------------------*/
 
 static void log_close(const struct member *m)
@@ -143,6 +206,7 @@ void member_gone(struct member *m)
 	counter_add(&w->counters.closed, 1);
 	timer_fini(w->loop, &m->timer);
 	timer_fini(w->loop, &m->rate_timer);
+	pace_free(m);
 	backlog_free(&m->backlog);
 	free(m->detail);
 	worker_left(w);
@@ -189,6 +253,8 @@ void member_ended(
 	m->detail = why->detail ? str_dup(str_of(why->detail)) : NULL;
 	timer_clear(worker_of(m)->loop, &m->timer);
 	timer_clear(worker_of(m)->loop, &m->rate_timer);
+	if (m->pace)
+		timer_clear(worker_of(m)->loop, &m->pace->timer);
 	end_forget(&m->whole, worker_of(m)->loop->queued);
 	m->denied += hub_denied(m->seat);
 	hub_leave(m->shard->hub, worker_of(m), m->client.id, m->seat);
@@ -233,16 +299,39 @@ static void keep(struct member *m, struct message *x)
 		m->out_dropped += (uint64_t)dropped;
 }
 
+/*
+ * How many of those that came together may leave at once under max_rate. When
+ * that is not all of them, one that a newer one may yet replace waits with
+ * them: what leaves is then the newest, not the first.
+ */
+static size_t may_leave(struct member *m, struct message *const *v, size_t n)
+{
+	size_t room = pace_room(m, n);
+	size_t k = 0;
+
+	if (room == n)
+		return n;
+	while (k < room && !backlog_is_latest(v[k], m->client.route))
+		k++;
+	return k;
+}
+
 static void deliver(struct member *m, struct message *const *v, size_t n)
 {
-	size_t taken = 0;
+	size_t taken = 0, at_once = n;
 
 	if (m->backlog.n == 0) {
-		taken = conn_send_messages(m->end->conn, v, n);
+		if (m->pace)
+			at_once = may_leave(m, v, n);
+		if (at_once > 0)
+			taken = conn_send_messages(m->end->conn, v, at_once);
 		count_out(m, v, taken);
+		pace_use(m, taken);
 	}
 	for (; taken < n && is_open(m); taken++)
 		keep(m, v[taken]);
+	if (m->pace && m->backlog.n > 0 && !m->pace->timer.at)
+		member_drained(m);
 }
 
 /* Some of the messages are its own, or in its replay: it gets the others. */
@@ -300,13 +389,21 @@ void shard_deliver(
 void member_drained(struct member *m)
 {
 	struct message *v[BATCH];
-	size_t n, taken;
+	size_t n, taken, replay, room;
 
 	while (is_open(m) && m->end->conn->queued == 0 &&
 		(n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
-		taken = conn_send_messages(m->end->conn, v, n);
+		/* A replay is as fast as the line. */
+		replay = m->backlog.replay < n ? m->backlog.replay : n;
+		room = replay + pace_room(m, n - replay);
+		if (room == 0) {
+			pace_wait(m);
+			return;
+		}
+		taken = conn_send_messages(m->end->conn, v, room);
 		count_out(m, v, taken);
 		backlog_drop(&m->backlog, taken);
+		pace_use(m, taken > replay ? taken - replay : 0);
 	}
 }
 
@@ -462,9 +559,11 @@ struct member *member_new(struct worker *w, const struct client *client,
 		goto fail;
 	if (timer_init(w->loop, &m->rate_timer, rate_over) < 0)
 		goto fail_timer;
+	if (pace_new(m, w->loop, client->route->max_rate) < 0)
+		goto fail_rate;
 	m->shard = shard_get(h, w);
 	if (!m->shard)
-		goto fail_rate;
+		goto fail_pace;
 	m->client = *client;
 	m->end = client_end;
 	client_end->owner = END_OF_MEMBER;
@@ -488,6 +587,10 @@ struct member *member_new(struct worker *w, const struct client *client,
 	member_drained(m);
 	member_check(m);
 	return m;
+fail_pace:
+	if (m->pace)
+		timer_fini(w->loop, &m->pace->timer);
+	free(m->pace);
 fail_rate:
 	timer_fini(w->loop, &m->rate_timer);
 fail_timer:

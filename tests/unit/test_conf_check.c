@@ -339,6 +339,18 @@ static void test_meaning(void **state)
 	expect_cases(cases, ARRAY_SIZE(cases));
 }
 
+static void test_hub_keys(void **state)
+{
+	static const struct check_case cases[] = {
+		{ ROUTE "backend = echo:\nmax_rate = 1\n",
+			"t.ini:10: [route r] max_rate: means nothing to mode = "
+			"pair, expected it only for mode = hub\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+}
+
 static void test_auth(void **state)
 {
 	static const struct check_case cases[] = {
@@ -579,6 +591,7 @@ int main(void)
 		cmocka_unit_test(test_bad_backends),
 		cmocka_unit_test(test_framing),
 		cmocka_unit_test(test_meaning),
+		cmocka_unit_test(test_hub_keys),
 		cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_covered),
 		cmocka_unit_test(test_all_in_one_run),
