@@ -33,6 +33,12 @@ struct conf_strings {
 	size_t n;
 };
 
+/* At most n in ms: 20/m is 20 in 60000; n = 0 is no limit. */
+struct conf_rate {
+	int64_t n;
+	int64_t ms;
+};
+
 struct conf_address { /* one address = of a listener */
 	enum { LISTEN_TCP, LISTEN_UNIX, LISTEN_FD } kind;
 	struct addr addr; /* LISTEN_TCP */
@@ -77,6 +83,7 @@ struct conf_listen {
 	int64_t max_header;
 	int64_t max_pending;
 	int64_t max_connections_per_ip;
+	struct conf_rate handshake_rate;
 	struct cidr_list trusted_proxies;
 	struct cidr_list allow; /* empty = all */
 	struct cidr_list deny;

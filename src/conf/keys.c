@@ -28,6 +28,7 @@
 #define MEMBER_SIZE        int64_t
 #define MEMBER_TIME        int64_t
 #define MEMBER_COUNT       int64_t
+#define MEMBER_RATE        struct conf_rate
 #define MEMBER_ENUM        int
 #define MEMBER_STRINGS     struct conf_strings
 #define MEMBER_HEADERS     struct conf_strings
@@ -189,6 +190,8 @@ enum keys_storage keys_storage(enum keys_type t)
 	case TYPE_TIME:
 	case TYPE_COUNT:
 		return STORE_NUMBER;
+	case TYPE_RATE:
+		return STORE_RATE;
 	case TYPE_ENUM:
 		return STORE_ENUM;
 	case TYPE_STRINGS:

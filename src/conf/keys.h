@@ -33,6 +33,7 @@ enum keys_type {
 	TYPE_SIZE,
 	TYPE_TIME,
 	TYPE_COUNT,
+	TYPE_RATE, /* so many in a second, minute or hour */
 	TYPE_ENUM,
 	/* lists: a repeated key appends */
 	TYPE_STRINGS,     /* one per line; so HEADERS, ENVIRONMENT, ADDRESSES */
@@ -51,6 +52,7 @@ enum keys_storage {
 	STORE_STRING,    /* char * */
 	STORE_BOOL,      /* bool */
 	STORE_NUMBER,    /* int64_t */
+	STORE_RATE,      /* struct conf_rate */
 	STORE_ENUM,      /* int */
 	STORE_STRINGS,   /* struct conf_strings */
 	STORE_CIDRS,     /* struct cidr_list */

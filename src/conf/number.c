@@ -8,6 +8,9 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <string.h>
+
+#include "conf/conf.h"
 
 struct unit {
 	const char *name;
@@ -146,4 +149,53 @@ int number_format(struct buf *out, const struct key_row *row, int64_t v)
 	while (v % u->factor != 0)
 		u++;
 	return buf_add_printf(out, "%" PRId64 "%s", v / u->factor, u->name);
+}
+
+/* --- rates ----------------------------------------------------------------- */
+
+static const struct unit periods[] = {
+	{ "/s", 1000 },
+	{ "/m", 60000 },
+	{ "/h", 3600000 },
+};
+
+int number_parse_rate(struct conf_rate *out, struct str s, char why[VALUE_WHY])
+{
+	const char *slash = s.n > 0 ? memchr(s.p, '/', s.n) : NULL;
+	struct str digits = { s.p, slash ? (size_t)(slash - s.p) : s.n };
+	struct str period = { slash, s.n - digits.n };
+	int64_t n;
+
+	if (parse_number(&n, TYPE_COUNT, digits) < 0)
+		return value_fail(why,
+			"\"%.*s\" is not understood, expected a rate such as "
+			"5/s, 20/m, 100/h, or 0",
+			(int)s.n, s.p);
+	if (n == 0 && !slash) {
+		*out = (struct conf_rate){ 0 };
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(periods); i++) {
+		if (!str_eq(period, str_of(periods[i].name)))
+			continue;
+		if (n < 1 || n > NUMBER_RATE_MAX)
+			return value_fail(why,
+				"\"%.*s\" is out of range, expected 0, or 1 to "
+				"%d in a time",
+				(int)s.n, s.p, NUMBER_RATE_MAX);
+		*out = (struct conf_rate){ n, periods[i].factor };
+		return 0;
+	}
+	return value_fail(why,
+		"\"%.*s\" names no time, expected /s, /m or /h behind it",
+		(int)s.n, s.p);
+}
+
+int number_format_rate(struct buf *out, const struct conf_rate *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(periods); i++)
+		if (r->n > 0 && r->ms == periods[i].factor)
+			return buf_add_printf(
+				out, "%" PRId64 "%s", r->n, periods[i].name);
+	return buf_add_str(out, STR("0"));
 }

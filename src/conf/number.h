@@ -1,5 +1,5 @@
 /*
- * number.h: counts, sizes and times, with their units and ranges. Internal
+ * number.h: counts, sizes, times and rates, with their units and ranges. Internal
  * to value.c.
  */
 #ifndef CONF_NUMBER_H
@@ -13,11 +13,21 @@
 #include "conf/keys.h"
 #include "conf/value.h"
 
+struct conf_rate;
+
 /* Sizes in bytes, times in milliseconds. -1 and why. */
 MUST_CHECK int number_parse(const struct key_row *row, int64_t *out,
 	struct str s, char why[VALUE_WHY]);
 /* -1 without memory. */
 MUST_CHECK int number_format(
 	struct buf *out, const struct key_row *row, int64_t v);
+
+/* At most so many in a time. */
+#define NUMBER_RATE_MAX 100000
+
+/* "20/m"; 0 is no limit. -1 and why. */
+MUST_CHECK int number_parse_rate(
+	struct conf_rate *out, struct str s, char why[VALUE_WHY]);
+MUST_CHECK int number_format_rate(struct buf *out, const struct conf_rate *r);
 
 #endif

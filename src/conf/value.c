@@ -1,6 +1,6 @@
 /*
  * value.c: a row's type decides how a value is read, kept, written, freed.
- * Types differ in what they accept (form.h, number.h); there are only seven
+ * Types differ in what they accept (form.h, number.h); there are only eight
  * ways of keeping a value, and all of them are here.
  */
 #include "conf/value.h"
@@ -344,6 +344,7 @@ size_t value_count(const struct key_row *row, const void *object)
 	case STORE_STRING:
 	case STORE_BOOL:
 	case STORE_NUMBER:
+	case STORE_RATE:
 	case STORE_ENUM:
 		break;
 	}
@@ -404,6 +405,8 @@ int value_parse(const struct key_row *row, void *object, struct str text,
 		return set_bool(p, text, why);
 	case STORE_NUMBER:
 		return number_parse(row, p, text, why);
+	case STORE_RATE:
+		return number_parse_rate(p, text, why);
 	case STORE_ENUM:
 		return set_enum(row, p, text, why);
 	case STORE_STRINGS:
@@ -436,6 +439,8 @@ int value_format(struct buf *out, const struct key_row *row, const void *object,
 			out, *(const bool *)p ? STR("yes") : STR("no"));
 	case STORE_NUMBER:
 		return number_format(out, row, *(const int64_t *)p);
+	case STORE_RATE:
+		return number_format_rate(out, p);
 	case STORE_ENUM:
 		return format_enum(out, row, *(const int *)p);
 	case STORE_STRINGS:
@@ -462,6 +467,7 @@ void value_free(const struct key_row *row, void *object)
 		break;
 	case STORE_BOOL:
 	case STORE_NUMBER:
+	case STORE_RATE:
 	case STORE_ENUM:
 		break;
 	case STORE_STRINGS:
@@ -498,6 +504,8 @@ static const char *describe_type(enum keys_type t)
 		return "A URL without a path.";
 	case TYPE_BOOL:
 		return "yes or no.";
+	case TYPE_RATE:
+		return "A rate such as 5/s, 20/m or 100/h; 0 is no limit.";
 	case TYPE_NAMES:
 	case TYPE_HOSTS:
 	case TYPE_TOKENS:

@@ -1,6 +1,7 @@
 /*
  * One table for addresses and one for used tokens, both from 16 bytes to a
- * number, each behind its own lock. Connections per route and in all are
+ * number, each behind its own lock; rates have their own kind of table
+ * (buckets.h). Connections per route and in all are
  * atomic counters: nothing has to be found first.
  */
 #include "relay/admission.h"
@@ -14,6 +15,7 @@
 
 #include "base/addr.h"
 #include "conf/conf.h"
+#include "relay/buckets.h"
 #include "relay/client.h"
 #include "relay/worker.h"
 
@@ -38,8 +40,9 @@ struct route_counts {
 };
 
 struct admission {
-	struct table addresses; /* -> connections */
-	struct table tokens;    /* -> end of life, Unix ms */
+	struct table addresses;     /* -> connections */
+	struct table tokens;        /* -> end of life, Unix ms */
+	struct buckets *handshakes; /* by address and listener */
 	size_t routes_n, listens_n;
 	struct route_counts *routes;   /* by route->index */
 	atomic_int_least64_t *pending; /* by place in conf->listens */
@@ -131,7 +134,8 @@ struct admission *admission_new(const struct conf *conf)
 	a->listens_n = conf->listens_n;
 	a->routes = calloc(a->routes_n + 1, sizeof(*a->routes));
 	a->pending = calloc(a->listens_n + 1, sizeof(*a->pending));
-	if (!a->routes || !a->pending)
+	a->handshakes = buckets_new();
+	if (!a->routes || !a->pending || !a->handshakes)
 		goto fail;
 	if (table_init(&a->addresses) < 0)
 		goto fail;
@@ -141,6 +145,7 @@ struct admission *admission_new(const struct conf *conf)
 	}
 	return a;
 fail:
+	buckets_free(a->handshakes);
 	free(a->routes);
 	free(a->pending);
 	free(a);
@@ -153,6 +158,7 @@ void admission_free(struct admission *a)
 		return;
 	table_free(&a->addresses);
 	table_free(&a->tokens);
+	buckets_free(a->handshakes);
 	free(a->routes);
 	free(a->pending);
 	free(a);
@@ -168,6 +174,11 @@ static void address_key(uint8_t key[KEY], const struct addr *a)
 	key[KEY - 1] = a->family;
 }
 
+static bool has_address(const struct client *c)
+{
+	return c->peer.family == ADDR_IPV4 || c->peer.family == ADDR_IPV6;
+}
+
 static enum reason enter_address(struct shared *s, struct client *c)
 {
 	struct table *t = &s->admission->addresses;
@@ -176,8 +187,7 @@ static enum reason enter_address(struct shared *s, struct client *c)
 	enum reason r = REASON_NONE;
 	int64_t limit = c->listen->max_connections_per_ip;
 
-	if (limit == 0 || c->peer.family == ADDR_UNIX ||
-		c->peer.family == ADDR_NONE)
+	if (limit == 0 || !has_address(c))
 		return REASON_NONE;
 	address_key(key, &c->peer);
 	pthread_mutex_lock(&t->lock);
@@ -214,7 +224,42 @@ static void leave_address(struct shared *s, struct client *c)
 	c->counted = false;
 }
 
-enum reason admission_enter(struct shared *s, struct client *c)
+static uint32_t listen_index(const struct client *c)
+{
+	return (uint32_t)(c->listen - c->conf->listens);
+}
+
+/* A connection counts once: when it is known whose it is. */
+static enum reason take_handshake(
+	struct shared *s, struct client *c, int64_t now_ms)
+{
+	uint8_t key[BUCKETS_KEY];
+	uint32_t listen = listen_index(c);
+	int64_t wait;
+
+	_Static_assert(BUCKETS_KEY == KEY, "an address is a key of both");
+	if (!has_address(c))
+		return REASON_NONE;
+	address_key(key, &c->peer);
+	memcpy(key + 8, &listen, sizeof(listen));
+	wait = buckets_take(s->admission->handshakes, key,
+		&c->listen->handshake_rate, now_ms);
+	c->flood = wait == BUCKETS_FLOOD;
+	c->retry_ms = wait > 0 ? (uint32_t)wait : 0;
+	return wait == 0 ? REASON_NONE : REASON_LIMIT_RATE;
+}
+
+static enum reason enter_peer(
+	struct shared *s, struct client *c, int64_t now_ms)
+{
+	/* Both count: neither limit hides a client from the other. */
+	enum reason rate = take_handshake(s, c, now_ms);
+	enum reason address = enter_address(s, c);
+
+	return rate != REASON_NONE ? rate : address;
+}
+
+enum reason admission_enter(struct shared *s, struct client *c, int64_t now_ms)
 {
 	size_t n = atomic_fetch_add_explicit(
 		&s->connections, 1, memory_order_relaxed);
@@ -224,15 +269,15 @@ enum reason admission_enter(struct shared *s, struct client *c)
 		return REASON_LIMIT_CONNECTIONS;
 	if (cidr_list_contains(&c->listen->trusted_proxies, &c->peer))
 		return REASON_NONE; /* its clients are counted, not itself */
-	return enter_address(s, c);
+	return enter_peer(s, c, now_ms);
 }
 
-enum reason admission_set_peer(
-	struct shared *s, struct client *c, const struct addr *peer)
+enum reason admission_set_peer(struct shared *s, struct client *c,
+	const struct addr *peer, int64_t now_ms)
 {
 	leave_address(s, c);
 	c->peer = *peer;
-	return enter_address(s, c);
+	return enter_peer(s, c, now_ms);
 }
 
 /* --- routes ----------------------------------------------------------------------------*/
@@ -257,7 +302,7 @@ enum reason admission_enter_route(struct shared *s, struct client *c)
 
 int64_t admission_pending(struct shared *s, const struct client *c, int by)
 {
-	size_t i = (size_t)(c->listen - c->conf->listens);
+	size_t i = listen_index(c);
 
 	assert(i < s->admission->listens_n);
 	return atomic_fetch_add_explicit(

@@ -1,6 +1,6 @@
 /*
- * admission.h: limits over all workers: connections, per address, per route,
- * processes, used tokens. Touched only when a connection opens or closes. Any
+ * admission.h: limits over all workers: connections and their rate per address,
+ * connections per route, processes, used tokens. Touched only when a connection opens or closes. Any
  * thread may call: a short lock each.
  */
 #ifndef RELAY_ADMISSION_H
@@ -25,16 +25,19 @@ void admission_free(struct admission *a);
 
 /*
  * Counts a client in all, and under its address (IPv4, or IPv6 per /64; not
- * Unix sockets, not trusted proxies). REASON_NONE, LIMIT_CONNECTIONS,
- * LIMIT_ADDRESS; admission_leave is owed in any case.
+ * Unix sockets, not trusted proxies), and takes one from its address's
+ * handshake_rate at now_ms, a time of the loop. REASON_NONE,
+ * LIMIT_CONNECTIONS, LIMIT_ADDRESS, or LIMIT_RATE with the client's retry_ms
+ * or flood; admission_leave is owed in any case.
  */
-MUST_CHECK enum reason admission_enter(struct shared *s, struct client *c);
+MUST_CHECK enum reason admission_enter(
+	struct shared *s, struct client *c, int64_t now_ms);
 /*
  * Behind a trusted proxy: the client is another one than was thought, and is
- * counted as that one from now on. REASON_NONE or LIMIT_ADDRESS.
+ * counted as that one from now on. REASON_NONE, LIMIT_ADDRESS, LIMIT_RATE.
  */
-MUST_CHECK enum reason admission_set_peer(
-	struct shared *s, struct client *c, const struct addr *peer);
+MUST_CHECK enum reason admission_set_peer(struct shared *s, struct client *c,
+	const struct addr *peer, int64_t now_ms);
 /* Counts it in its route: REASON_NONE, LIMIT_CONNECTIONS. */
 MUST_CHECK enum reason admission_enter_route(
 	struct shared *s, struct client *c);

@@ -29,8 +29,10 @@ struct client {
 	bool entered;                   /* counted in all, see admission.h */
 	bool counted;                   /* counted under peer */
 	bool in_route;                  /* counted in its route's connections */
-	bool reserved;  /* its token is reserved for single use */
-	uint8_t *token; /* the token's identity, while it matters */
+	bool flood;        /* over a rate, and goes on although it was told */
+	bool reserved;     /* its token is reserved for single use */
+	uint32_t retry_ms; /* when a limit has room again; 0 = not known */
+	uint8_t *token;    /* the token's identity, while it matters */
 };
 
 const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT]);

@@ -262,7 +262,8 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	if (refuse_by_close(f, reason))
 		failed = close_text(&out, f, reason, id);
 	else
-		failed = reply_refusal(&out, reason, 0, id, head);
+		failed = reply_refusal(
+			&out, reason, f->client.retry_ms, id, head);
 	if (!failed)
 		conn_write(f->conn, out.p, out.n);
 	buf_free(&out);
@@ -603,7 +604,7 @@ static void dispatch(
 static void enter_peer(struct front *f, const struct addr *peer)
 {
 	enum reason over = admission_set_peer(
-		f->worker->shared, &f->client, peer);
+		f->worker->shared, &f->client, peer, loop_now(f->worker->loop));
 
 	if (f->over != REASON_LIMIT_CONNECTIONS)
 		f->over = (uint8_t)over;
@@ -765,7 +766,13 @@ int front_new(struct worker *w, int fd, const struct addr *peer,
 		conn_close(f->conn);
 		return 0;
 	}
-	f->over = (uint8_t)admission_enter(w->shared, &f->client);
+	f->over = (uint8_t)admission_enter(
+		w->shared, &f->client, loop_now(w->loop));
+	if (f->client.flood) {
+		front_log_refusal(f, REASON_LIMIT_RATE, "without an answer");
+		conn_close(f->conn);
+		return 0;
+	}
 	await_request(f);
 	conn_set_reading(f->conn, true);
 	return 0;

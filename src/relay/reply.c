@@ -4,7 +4,7 @@
 
 #include "codec/http.h"
 
-#define RETRY_AFTER_S 5
+#define RETRY_AFTER_S 5u
 
 int reply_head(struct buf *out, const struct reply *r)
 {
@@ -30,7 +30,8 @@ int reply_head(struct buf *out, const struct reply *r)
 }
 
 /* Fields that a status must or should bring (RFC 9110, 6750, 6455). */
-static int status_fields(struct buf *out, int status, const char *word)
+static int status_fields(
+	struct buf *out, int status, const char *word, uint32_t retry_ms)
 {
 	switch (status) {
 	case 401:
@@ -46,29 +47,31 @@ static int status_fields(struct buf *out, int status, const char *word)
 					    "Sec-WebSocket-Version: 13\r\n"));
 	case 429:
 	case 503:
-		return buf_add_printf(
-			out, "Retry-After: %d\r\n", RETRY_AFTER_S);
+		return buf_add_printf(out, "Retry-After: %u\r\n",
+			retry_ms > 0 ? (retry_ms + 999) / 1000 : RETRY_AFTER_S);
 	default:
 		return 0;
 	}
 }
 
-int reply_refusal(struct buf *out, enum reason reason, int status,
+int reply_refusal(struct buf *out, enum reason reason, uint32_t retry_ms,
 	const char *id, bool head)
 {
 	const struct reason_info *info = reason_get(reason);
 	struct buf fields = { 0 };
 	struct buf body = { 0 };
-	struct reply r = { .id = id, .close = true, .has_length = true };
+	struct reply r = { .status = info->status,
+		.id = id,
+		.close = true,
+		.has_length = true };
 	int result = -1;
 
-	r.status = status ? status : info->status;
 	if (buf_add_str(
 		    &fields, STR("Content-Type: text/plain; charset=utf-8\r\n"
 				 "Cache-Control: no-store\r\n"
 				 "X-Content-Type-Options: nosniff\r\n"
 				 "Referrer-Policy: no-referrer\r\n")) < 0 ||
-		status_fields(&fields, r.status, info->word) < 0 ||
+		status_fields(&fields, r.status, info->word, retry_ms) < 0 ||
 		buf_add_printf(&body, "%s: %s\n", info->word, info->text) < 0)
 		goto out;
 	r.fields = buf_str(&fields);

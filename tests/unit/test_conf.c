@@ -93,6 +93,8 @@ static const struct key_case {
 		"\"-1\" is not understood, expected a whole number", NULL },
 	{ SECTION_LISTEN, "max_connections_per_ip", "9", "9s",
 		"\"9s\" is not understood, expected a whole number", NULL },
+	{ SECTION_LISTEN, "handshake_rate", "20/m", "20",
+		"\"20\" names no time, expected /s, /m or /h behind it", NULL },
 	{ SECTION_LISTEN, "trusted_proxies", "unix 10.0.0.0/8", "10.0.0.1/8",
 		NO_NETWORK ", or unix", NULL },
 	{ SECTION_LISTEN, "allow", "192.0.2.7 2001:db8::/32", "10.0.0.1/8",

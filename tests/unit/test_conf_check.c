@@ -161,6 +161,51 @@ static void test_listeners(void **state)
 	expect_cases(cases, ARRAY_SIZE(cases));
 }
 
+static void test_rates(void **state)
+{
+#define RATE(value)                                                            \
+	"[listen c]\naddress = 127.0.0.1:83\nhandshake_rate = " value
+#define WRONG(value)                                                           \
+	"t.ini:8: [listen c] handshake_rate: \"" value                         \
+	"\" is not understood, "                                               \
+	"expected a rate such as 5/s, 20/m, 100/h, or 0\n"
+#define RANGE(value)                                                           \
+	"t.ini:8: [listen c] handshake_rate: \"" value "\" is out of range, "  \
+	"expected 0, or 1 to 100000 in a time\n"
+#define TIME(value)                                                            \
+	"t.ini:8: [listen c] handshake_rate: \"" value "\" names no time, "    \
+	"expected /s, /m or /h behind it\n"
+	static const struct check_case cases[] = {
+		{ RATE("0\n"), NULL },
+		{ RATE("1/s\n"), NULL },
+		{ RATE("100000/s\n"), NULL },
+		{ RATE("60/m\n"), NULL },
+		{ RATE("100000/h\n"), NULL },
+		{ RATE("\n"), WRONG("") },
+		{ RATE("x\n"), WRONG("x") },
+		{ RATE("/s\n"), WRONG("/s") },
+		{ RATE("-1/s\n"), WRONG("-1/s") },
+		{ RATE("5 /s\n"), WRONG("5 /s") },
+		{ RATE("1.5/s\n"), WRONG("1.5/s") },
+		{ RATE("99999999999999999999/s\n"),
+			WRONG("99999999999999999999/s") },
+		{ RATE("0/s\n"), RANGE("0/s") },
+		{ RATE("100001/s\n"), RANGE("100001/s") },
+		{ RATE("20\n"), TIME("20") },
+		{ RATE("20/\n"), TIME("20/") },
+		{ RATE("20/d\n"), TIME("20/d") },
+		{ RATE("20/s/s\n"), TIME("20/s/s") },
+		{ RATE("20/ms\n"), TIME("20/ms") },
+	};
+	struct conf *c = load_good(RATE("7/m\n"));
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+	assert_int_equal(c->listens[0].handshake_rate.n, 7);
+	assert_int_equal(c->listens[0].handshake_rate.ms, 60000);
+	conf_unref(c);
+}
+
 static void test_backends(void **state)
 {
 	static const struct check_case good[] = {
@@ -587,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_sections),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_backends),
 		cmocka_unit_test(test_bad_backends),
 		cmocka_unit_test(test_framing),

@@ -1,0 +1,109 @@
+/*
+ * A bucket is kept as the time when it will be full again ("virtual
+ * scheduling", ITU-T I.371): to take one moves that time on by one interval,
+ * and there is one as long as it lies within a bucket's worth of now. So a
+ * bucket is one number, needs no refilling, and is empty memory when it is
+ * full.
+ *
+ *   key -> set of WAYS places -> its own, or the one that is full soonest
+ */
+#include "relay/buckets.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "conf/conf.h"
+
+#define SETS 4096
+#define WAYS 8
+
+struct bucket {
+	uint8_t key[BUCKETS_KEY];
+	int64_t full_us;     /* when it is full again */
+	int64_t refusals_us; /* likewise the bucket of told refusals */
+};
+
+struct buckets {
+	pthread_mutex_t lock;
+	uint64_t seed[2]; /* so that nobody can choose colliding keys */
+	struct bucket places[SETS][WAYS];
+};
+
+struct buckets *buckets_new(void)
+{
+	/* Large and mostly untouched: the kernel gives pages as they are used. */
+	struct buckets *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	if (getrandom(b->seed, sizeof(b->seed), 0) != sizeof(b->seed) ||
+		pthread_mutex_init(&b->lock, NULL) != 0) {
+		free(b);
+		return NULL;
+	}
+	return b;
+}
+
+void buckets_free(struct buckets *b)
+{
+	if (!b)
+		return;
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+static struct bucket *find(struct buckets *b, const uint8_t key[BUCKETS_KEY])
+{
+	struct bucket *set, *soonest;
+	uint64_t w[2];
+
+	memcpy(w, key, BUCKETS_KEY);
+	w[0] = (w[0] ^ b->seed[0]) * 0x9e3779b97f4a7c15u;
+	w[1] = (w[1] ^ b->seed[1] ^ (w[0] >> 29)) * 0xbf58476d1ce4e5b9u;
+	set = soonest = b->places[(w[1] >> 32) % SETS];
+	for (size_t i = 0; i < WAYS; i++) {
+		if (memcmp(set[i].key, key, BUCKETS_KEY) == 0)
+			return &set[i];
+		if (set[i].full_us < soonest->full_us)
+			soonest = &set[i];
+	}
+	*soonest = (struct bucket){ 0 };
+	memcpy(soonest->key, key, BUCKETS_KEY);
+	return soonest;
+}
+
+/* 0, or how many us are missing until there is one. */
+static int64_t take(int64_t *full_us, const struct conf_rate *rate, int64_t now)
+{
+	int64_t interval = rate->ms * 1000 / rate->n;
+	int64_t from = *full_us > now ? *full_us : now;
+	int64_t missing = from + interval - now - interval * rate->n;
+
+	if (missing > 0)
+		return missing;
+	*full_us = from + interval;
+	return 0;
+}
+
+int64_t buckets_take(struct buckets *b, const uint8_t key[BUCKETS_KEY],
+	const struct conf_rate *rate, int64_t now_ms)
+{
+	int64_t now = now_ms * 1000;
+	int64_t wait;
+	struct bucket *k;
+
+	if (rate->n == 0)
+		return 0;
+	pthread_mutex_lock(&b->lock);
+	k = find(b, key);
+	wait = take(&k->full_us, rate, now);
+	if (wait > 0)
+		wait = take(&k->refusals_us, rate, now) == 0
+			       ? (wait + 999) / 1000
+			       : BUCKETS_FLOOD;
+	pthread_mutex_unlock(&b->lock);
+	return wait;
+}
