@@ -71,7 +71,7 @@ def simulation(tmp_path):
     text = (EXAMPLES / "simulation.ini").read_text()
     settings = [line for line in text.splitlines()
                 if line and not line.startswith(";")]
-    assert len(settings) == 10, "the README promises ten lines"
+    assert len(settings) == 13, "the README promises thirteen lines"
     (tmp_path / "www").mkdir()
     (tmp_path / "sim.py").write_text("#!/bin/sh\ncat\n")
     (tmp_path / "sim.py").chmod(0o755)

@@ -74,6 +74,12 @@ def test_page_shows_and_steers(driver, address):
         "const slider = document.querySelector('input'); slider.value = 70;"
         "slider.dispatchEvent(new Event('input'))")
     wait_for(driver, here + " >= 50")
+    # Another page load: the program has gone on, and knows its slider.
+    driver.refresh()
+    wait_for(driver, here + " !== 0")
+    assert driver.execute_script(here) >= 50
+    assert driver.execute_script(
+        "return document.querySelector('input').valueAsNumber") == 0
     assert [e for e in errors(driver) if "favicon" not in e] == []
 
 
