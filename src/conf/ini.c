@@ -17,7 +17,8 @@
 
 struct reader {
 	struct str rest;
-	int line; /* of what was read last, from 1 */
+	int line;  /* of what was read last, from 1 */
+	bool full; /* that line filled inih's buffer */
 	const struct ini_handler *h;
 };
 
@@ -189,20 +190,25 @@ done:
 	return fine;
 }
 
-/* inih's reader: fgets of the next line. */
+/*
+ * inih's reader: fgets of the next line. Newer ones take a line that fills
+ * their buffer for a cut one and ask for its rest with a smaller buffer: ours
+ * have none.
+ */
 static char *read_line(char *out, int size, void *stream)
 {
 	struct reader *r = stream;
 	struct str s;
 
-	assert(size > INI_LINE_MAX);
-	if (r->rest.n == 0)
+	assert(size > INI_LINE_MAX || r->full);
+	if (r->rest.n == 0 || size <= INI_LINE_MAX)
 		return NULL;
 	s = take_line(r);
 	if (!line_is_fine(r, &s))
 		s.n = 0;
 	memcpy(out, s.p, s.n);
 	out[s.n] = '\0';
+	r->full = s.n + 1 == (size_t)size;
 	return out;
 }
 
@@ -218,7 +224,7 @@ static int take_pair(
 
 void ini_read(struct str text, const struct ini_handler *h)
 {
-	struct reader r = { text, 0, h };
+	struct reader r = { .rest = text, .h = h };
 	int line = ini_parse_stream(read_line, &r, take_pair, &r);
 
 	/* The checks above leave nothing for it to refuse. */
