@@ -576,7 +576,7 @@ class PythonBackend:
         except websockets.ConnectionClosed:
             pass
         await ws.wait_closed()
-        closed = ws.close_rcvd
+        closed = close_received(ws)
         await self.events.put((closed.code, closed.reason))
 
     async def by_aiohttp(self, request):
@@ -601,6 +601,12 @@ class PythonBackend:
 
     async def closed(self):
         return await asyncio.wait_for(self.events.get(), PATIENCE)
+
+
+def close_received(ws):
+    """The close frame that a connection of websockets has got; 14 moved
+    it."""
+    return getattr(ws, "protocol", ws).close_rcvd
 
 
 class NodeBackend:
@@ -639,7 +645,8 @@ async def client_websockets(url, who, code, reason):
         else:
             await ws.send(f"close {code} {reason}")
             await ws.wait_closed()
-        seen.update(code=ws.close_rcvd.code, reason=ws.close_rcvd.reason)
+        closed = close_received(ws)
+        seen.update(code=closed.code, reason=closed.reason)
         return seen
 
 
