@@ -19,6 +19,8 @@ void *build_object(struct conf *c, enum keys_section s, size_t index)
 		return &c->server;
 	case SECTION_LISTEN:
 		return &c->listens[index];
+	case SECTION_CERTIFICATE:
+		return &c->certificates[index];
 	case SECTION_KEY:
 		return &c->keys[index];
 	case SECTION_PAGE:
@@ -38,6 +40,8 @@ size_t build_count(const struct conf *c, enum keys_section s)
 		return 1;
 	case SECTION_LISTEN:
 		return c->listens_n;
+	case SECTION_CERTIFICATE:
+		return c->certificates_n;
 	case SECTION_KEY:
 		return c->keys_n;
 	case SECTION_PAGE:

@@ -229,14 +229,14 @@ static const struct conf_listen *find_address(
 
 void check_listens(struct builder *b)
 {
-	const struct conf *c = b->conf;
+	struct conf *c = b->conf;
 
 	if (c->listens_n == 0 && !b->bad_header)
 		build_error_line(b, b->files[0]->name, 0,
 			"there is no "
 			"listener, expected a section [listen NAME]");
 	for (size_t i = 0; i < c->listens_n; i++) {
-		const struct conf_listen *l = &c->listens[i];
+		struct conf_listen *l = &c->listens[i];
 		struct build_at at = { SECTION_LISTEN, i, "address", 0 };
 
 		for (; at.element < l->address.n; at.element++) {
@@ -251,6 +251,7 @@ void check_listens(struct builder *b)
 					other->section.name);
 		}
 		check_access(b, at, &l->allow, &l->deny);
+		check_tls_listen(b, l, i);
 	}
 }
 
@@ -289,6 +290,8 @@ void check_all(struct builder *b)
 	resolve(b);
 	check_server(b);
 	check_listens(b);
+	for (size_t i = 0; i < c->certificates_n; i++)
+		check_certificate(b, &c->certificates[i]);
 	for (size_t i = 0; i < c->keys_n; i++)
 		check_key(b, &c->keys[i], i);
 	for (size_t i = 0; i < c->pages_n; i++)

@@ -14,6 +14,7 @@ void check_all(struct builder *b);
 
 /* One section each; references between sections are resolved before. */
 void check_listens(struct builder *b);
+void check_certificate(struct builder *b, struct conf_certificate *c);
 void check_key(struct builder *b, struct conf_key *k, size_t index);
 void check_page(struct builder *b, struct conf_page *p, size_t index);
 void check_route(struct builder *b, struct conf_route *r);
@@ -22,6 +23,15 @@ void check_route(struct builder *b, struct conf_route *r);
  * any other fault is a complaint only.
  */
 MUST_CHECK int check_backend(struct builder *b, struct conf_route *r);
+/* What is said about TLS; of a route behind check_backend. */
+void check_tls_listen(struct builder *b, struct conf_listen *l, size_t index);
+void check_tls_route(struct builder *b, struct conf_route *r);
+/*
+ * The authorities of this file, read when it is named first. NULL after a
+ * complaint at the key that named it first.
+ */
+MUST_CHECK const struct conf_ca *check_ca(
+	struct builder *b, struct build_at at, const char *file);
 /* Routes and pages that can never match. */
 void check_covered(struct builder *b);
 

@@ -48,8 +48,8 @@ static int check_captures(struct builder *b, const struct conf_route *r,
 		"path %s%s",
 		part, why, r->path,
 		rest_allowed ? ""
-			     : " (and {*} only in the path of a ws "
-			       "backend)");
+			     : " (and {*} only in the path of a ws or "
+			       "wss backend)");
 	return -1;
 }
 
@@ -177,8 +177,8 @@ static void parse_tcp(struct builder *b, struct conf_route *r, struct str s)
 	if (s.n > 0)
 		build_error(b, at_backend(r),
 			"\"%.*s\" behind the port, "
-			"expected tcp://HOST:PORT",
-			(int)s.n, s.p);
+			"expected %s://HOST:PORT",
+			(int)s.n, s.p, r->to.tls ? "tls" : "tcp");
 }
 
 static void parse_ws(struct builder *b, struct conf_route *r, struct str s)
@@ -187,7 +187,7 @@ static void parse_ws(struct builder *b, struct conf_route *r, struct str s)
 	char normal[INI_LINE_MAX + 1];
 
 	r->to.kind = BACKEND_WS;
-	if (parse_authority(b, r, &s, "80") < 0)
+	if (parse_authority(b, r, &s, r->to.tls ? "443" : "80") < 0)
 		return;
 	r->to.path = keep(b, s.n > 0 ? s : STR("/"));
 	if (!r->to.path || check_captures(b, r, r->to.path, true) < 0)
@@ -317,13 +317,16 @@ static void parse_room(struct builder *b, struct conf_route *r, struct str s)
 static const struct {
 	struct str prefix;
 	void (*parse)(struct builder *b, struct conf_route *r, struct str s);
+	bool tls;
 } kinds[] = {
-	{ { "tcp://", 6 }, parse_tcp },
-	{ { "unix:", 5 }, parse_unix },
-	{ { "ws://", 5 }, parse_ws },
-	{ { "exec:", 5 }, parse_exec },
-	{ { "echo:", 5 }, parse_echo },
-	{ { "room:", 5 }, parse_room },
+	{ { "tcp://", 6 }, parse_tcp, false },
+	{ { "tls://", 6 }, parse_tcp, true },
+	{ { "unix:", 5 }, parse_unix, false },
+	{ { "ws://", 5 }, parse_ws, false },
+	{ { "wss://", 6 }, parse_ws, true },
+	{ { "exec:", 5 }, parse_exec, false },
+	{ { "echo:", 5 }, parse_echo, false },
+	{ { "room:", 5 }, parse_room, false },
 };
 
 int check_backend(struct builder *b, struct conf_route *r)
@@ -337,20 +340,14 @@ int check_backend(struct builder *b, struct conf_route *r)
 			continue;
 		s.p += prefix.n;
 		s.n -= prefix.n;
+		r->to.tls = kinds[i].tls;
 		kinds[i].parse(b, r, s);
 		return 0;
 	}
-	if (str_starts(s, STR("wss://")) || str_starts(s, STR("tls://")))
-		build_error(b, at_backend(r),
-			"\"%s\" comes with TLS and is "
-			"not in this version, expected ws:// or tcp://",
-			r->backend);
-	else
-		build_error(b, at_backend(r),
-			"\"%s\" is not understood, "
-			"expected tcp://HOST:PORT, unix:/PATH, "
-			"ws://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS or "
-			"echo:",
-			r->backend);
+	build_error(b, at_backend(r),
+		"\"%s\" is not understood, expected tcp://HOST:PORT, "
+		"tls://HOST:PORT, unix:/PATH, ws://HOST[:PORT][/PATH], "
+		"wss://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS or echo:",
+		r->backend);
 	return -1;
 }

@@ -16,20 +16,24 @@
 
 /* Each backend kind, and which keys mean something to it. */
 static const struct kind {
-	const char *name;
-	bool framing;       /* has one */
-	bool framing_named; /* and it must be named */
-	bool resolves;      /* backend_allow */
-	bool execs;         /* exec_env, exec_dir */
-	bool proxy;         /* send_proxy */
-	bool ws;            /* backend_host, and no subprotocols */
+	const char *name, *tls; /* as in backend =, plain and with TLS */
+	bool framing;           /* has one */
+	bool framing_named;     /* and it must be named */
+	bool resolves;          /* backend_allow */
+	bool execs;             /* exec_env, exec_dir */
+	bool proxy;             /* send_proxy */
+	bool ws;                /* backend_host, and no subprotocols */
 } kinds[] = {
-	[BACKEND_TCP] = { "tcp", true, true, true, false, true, false },
-	[BACKEND_UNIX] = { "unix", true, true, false, false, true, false },
-	[BACKEND_WS] = { "ws", false, false, true, false, false, true },
-	[BACKEND_EXEC] = { "exec", true, false, false, true, false, false },
-	[BACKEND_ECHO] = { "echo", false, false, false, false, false, false },
-	[BACKEND_ROOM] = { "room", false, false, false, false, false, false },
+	[BACKEND_TCP] = { "tcp", "tls", true, true, true, false, true, false },
+	[BACKEND_UNIX] = { "unix", NULL, true, true, false, false, true,
+		false },
+	[BACKEND_WS] = { "ws", "wss", false, false, true, false, false, true },
+	[BACKEND_EXEC] = { "exec", NULL, true, false, false, true, false,
+		false },
+	[BACKEND_ECHO] = { "echo", NULL, false, false, false, false, false,
+		false },
+	[BACKEND_ROOM] = { "room", NULL, false, false, false, false, false,
+		false },
 };
 
 static void check_path(struct builder *b, struct conf_route *r)
@@ -44,6 +48,11 @@ static void check_path(struct builder *b, struct conf_route *r)
 			"\"%s\": %s, "
 			"expected a path such as /sim/{id}",
 			r->path, why);
+}
+
+static const char *name_of(const struct conf_route *r, const struct kind *k)
+{
+	return r->to.tls ? k->tls : k->name;
 }
 
 /*
@@ -61,12 +70,12 @@ static void check_framing(
 		build_error(b, at,
 			"%s backends have messages of their "
 			"own, expected no framing",
-			k->name);
+			name_of(r, k));
 	else if (k->framing_named && r->framing == FRAMING_NONE)
 		build_error(b, at,
 			"is missing, expected raw, line or len32 "
 			"for %s backends",
-			k->name);
+			name_of(r, k));
 	else if (k->framing && r->framing == FRAMING_NONE)
 		r->framing = FRAMING_LINE;
 }
@@ -80,16 +89,23 @@ static void check_meaning(
 		const char *key, *only;
 	} rules[] = {
 		{ !k->resolves && r->backend_allow.n > 0, "backend_allow",
-			"tcp and ws backends" },
+			"tcp, tls, ws and wss backends" },
+		{ !r->to.tls && r->backend_ca, "backend_ca",
+			"tls and wss backends" },
+		{ !r->to.tls && r->backend_certificate, "backend_certificate",
+			"tls and wss backends" },
+		{ !r->to.tls && !r->backend_verify, "backend_verify",
+			"tls and wss backends" },
 		{ !k->execs && r->exec_env.n > 0, "exec_env", "exec backends" },
 		{ !k->execs && r->exec_dir, "exec_dir", "exec backends" },
 		{ !k->proxy && r->send_proxy != PROXY_NO, "send_proxy",
-			"tcp and unix backends" },
+			"tcp, tls and unix backends" },
 		{ !k->ws && r->backend_host_kind != CONF_HOST_BACKEND,
-			"backend_host", "ws backends" },
+			"backend_host", "ws and wss backends" },
 		{ k->ws && r->mode == CONF_MODE_PAIR && r->subprotocols.n > 0,
 			"subprotocols",
-			"backends that are not ws, which choose themselves" },
+			"backends that are not ws or wss, which choose "
+			"themselves" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
@@ -97,7 +113,7 @@ static void check_meaning(
 			build_error(b, check_at_route(r, rules[i].key),
 				"means nothing to %s backends, expected it "
 				"only for %s",
-				k->name, rules[i].only);
+				name_of(r, k), rules[i].only);
 }
 
 /* What only a hub has, and what a hub cannot have. */
@@ -230,6 +246,7 @@ void check_route(struct builder *b, struct conf_route *r)
 		check_mode(b, r);
 		check_meaning(b, r, k);
 		check_allow(b, r);
+		check_tls_route(b, r);
 	}
 	check_exec(b, r);
 	check_auth(b, r);

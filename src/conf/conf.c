@@ -9,6 +9,7 @@
 #include "codec/pattern.h"
 #include "conf/build.h"
 #include "conf/check.h"
+#include "conf/file.h"
 #include "conf/read.h"
 #include "conf/value.h"
 
@@ -98,6 +99,16 @@ static void free_made(struct conf *c)
 				(void *)(uintptr_t)k->secret, k->secret_n);
 		free((void *)(uintptr_t)k->secret);
 	}
+	for (size_t i = 0; i < c->certificates_n; i++) {
+		file_free(c->certificates[i].chain, c->certificates[i].chain_n);
+		file_free(c->certificates[i].key, c->certificates[i].key_n);
+	}
+	for (size_t i = 0; i < c->cas_n; i++) {
+		free(c->cas[i].file);
+		file_free(c->cas[i].pem, c->cas[i].pem_n);
+	}
+	for (size_t i = 0; i < c->listens_n; i++)
+		free(c->listens[i].use_certificates.v);
 	for (size_t i = 0; i < c->pages_n; i++) {
 		pattern_free(c->pages[i].pattern);
 		free(c->pages[i].listens.v);
@@ -134,6 +145,8 @@ void conf_unref(struct conf *c)
 	for (int s = 0; s < SECTION_COUNT; s++)
 		free_values(c, (enum keys_section)s);
 	free(c->listens);
+	free(c->certificates);
+	free(c->cas);
 	free(c->keys);
 	free(c->all_keys.v);
 	free(c->pages);
@@ -148,6 +161,15 @@ const struct conf_key *conf_find_key(const struct conf *c, struct str name)
 	for (size_t i = 0; i < c->keys_n; i++)
 		if (str_eq(name, str_of(c->keys[i].section.name)))
 			return &c->keys[i];
+	return NULL;
+}
+
+const struct conf_certificate *conf_find_certificate(
+	const struct conf *c, struct str name)
+{
+	for (size_t i = 0; i < c->certificates_n; i++)
+		if (str_eq(name, str_of(c->certificates[i].section.name)))
+			return &c->certificates[i];
 	return NULL;
 }
 

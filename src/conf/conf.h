@@ -74,6 +74,41 @@ struct conf_server {
 	struct conf_strings include;
 };
 
+/* A file of authorities in PEM; keys that name the same file share it. */
+struct conf_ca {
+	char *file;
+	uint8_t *pem;
+	size_t pem_n; /* the NUL at the end counted, as mbedTLS wants it */
+	size_t index; /* in conf->cas */
+};
+
+/* Where a backend with TLS has no backend_ca. */
+#define CONF_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+
+struct conf_certificate {
+	struct conf_section section;
+	char *chain_file;
+	char *key_file;
+	/* made of the above: PEM, the NUL at the end counted */
+	uint8_t *chain, *key;
+	size_t chain_n, key_n;
+	int64_t not_before, not_after; /* Unix ms, of the leaf */
+	size_t index;                  /* in conf->certificates */
+};
+
+struct conf_certificates { /* references into conf->certificates */
+	const struct conf_certificate **v;
+	size_t n;
+};
+
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+
+enum conf_tls_client {
+	CONF_TLS_CLIENT_NONE,
+	CONF_TLS_CLIENT_OPTIONAL,
+	CONF_TLS_CLIENT_REQUIRED,
+};
+
 struct conf_listen {
 	struct conf_section section;
 	struct conf_addresses address;
@@ -87,6 +122,14 @@ struct conf_listen {
 	struct cidr_list trusted_proxies;
 	struct cidr_list allow; /* empty = all */
 	struct cidr_list deny;
+	struct conf_strings certificates;
+	int tls_min;    /* enum conf_tls_version */
+	int tls_client; /* enum conf_tls_client */
+	char *tls_client_ca;
+	/* made of the above */
+	struct conf_certificates use_certificates; /* empty = no TLS; the first
+						      is the default */
+	const struct conf_ca *client_ca;           /* NULL: none is asked for */
 };
 
 struct conf_key {
@@ -149,8 +192,9 @@ enum conf_backend_kind {
 /* A backend = value, taken apart. Templates may hold {captures}. */
 struct conf_backend {
 	enum conf_backend_kind kind;
+	bool tls;    /* tls://: BACKEND_TCP, wss://: BACKEND_WS */
 	char *host;  /* tcp, ws: a template, without brackets */
-	char *port;  /* tcp, ws: a template, "80" when ws gives none */
+	char *port;  /* tcp, ws: a template; ws has 80, wss 443 if none */
 	char *path;  /* unix: the socket; ws: begins with '/', query excluded */
 	char **argv; /* exec: templates, NULL-terminated; argv[0] absolute */
 	size_t argc;
@@ -180,6 +224,9 @@ struct conf_route {
 			but for ws and echo */
 	char *backend_host;
 	struct cidr_list backend_allow;
+	char *backend_ca;
+	char *backend_certificate;
+	bool backend_verify;
 	struct conf_strings exec_env;
 	char *exec_dir;
 	int64_t max_processes;
@@ -188,6 +235,7 @@ struct conf_route {
 	char *token_param;
 	bool single_use;
 	struct conf_strings origins;
+	struct conf_strings client_subjects; /* empty = all */
 	struct conf_strings subprotocols;
 	int reject; /* enum conf_reject */
 	int64_t max_message;
@@ -223,9 +271,12 @@ struct conf_route {
 	struct conf_backend to;
 	struct conf_listens listens;
 	struct conf_keys use_keys; /* keys, or all */
-	int origins_kind;          /* enum conf_origins */
-	int backend_host_kind;     /* enum conf_backend_host */
-	int slow_text_kind;        /* enum conf_slow */
+	const struct conf_ca *ca;  /* backend_ca or the system's; NULL: to.tls
+				      is not set, or nothing is verified */
+	const struct conf_certificate *use_backend_certificate; /* or NULL */
+	int origins_kind;      /* enum conf_origins */
+	int backend_host_kind; /* enum conf_backend_host */
+	int slow_text_kind;    /* enum conf_slow */
 	int slow_binary_kind;
 	size_t index; /* in conf->routes */
 };
@@ -235,6 +286,10 @@ struct conf {
 	struct conf_server server;
 	struct conf_listen *listens;
 	size_t listens_n;
+	struct conf_certificate *certificates;
+	size_t certificates_n;
+	struct conf_ca *cas; /* every file that a key names, once */
+	size_t cas_n;
 	struct conf_key *keys;
 	size_t keys_n;
 	struct conf_keys all_keys; /* all of them, by reference */
@@ -265,6 +320,8 @@ MUST_CHECK int conf_dump(struct buf *out, const struct conf *c);
 MUST_CHECK int conf_reference(struct buf *out);
 
 const struct conf_key *conf_find_key(const struct conf *c, struct str name);
+const struct conf_certificate *conf_find_certificate(
+	const struct conf *c, struct str name);
 
 /*
  * Whether the Host value (a name or an address, without its port) is

@@ -152,6 +152,16 @@ static bool is_variable(struct str s)
 	       !(s.p[0] >= '0' && s.p[0] <= '9');
 }
 
+/* What a client shows has one form only; here is told what never could. */
+static bool is_subject(struct str s)
+{
+	struct str type = { s.p, 0 };
+
+	while (type.n < s.n && s.p[type.n] != '=')
+		type.n++;
+	return type.n + 1 < s.n && has_only(type, ".");
+}
+
 static int check_origin(struct str s, const char **why)
 {
 	if (str_eq(s, STR("same")) || str_eq(s, STR("any")))
@@ -192,6 +202,9 @@ int form_check(enum keys_type type, struct str s, const char **why)
 	case TYPE_ENVIRONMENT:
 		*why = "NAME=VALUE, the name of letters, digits and _";
 		return is_variable(s) ? 0 : -1;
+	case TYPE_SUBJECTS:
+		*why = "a certificate's subject, as in CN=alice, O=lab";
+		return is_subject(s) ? 0 : -1;
 	case TYPE_TOKENS:
 		*why = "a token as in Sec-WebSocket-Protocol";
 		return http_is_token(s) ? 0 : -1;

@@ -9,11 +9,12 @@
 
 #include "conf/conf.h"
 
-#define STRUCT_SERVER struct conf_server
-#define STRUCT_LISTEN struct conf_listen
-#define STRUCT_KEY    struct conf_key
-#define STRUCT_PAGE   struct conf_page
-#define STRUCT_ROUTE  struct conf_route
+#define STRUCT_SERVER      struct conf_server
+#define STRUCT_LISTEN      struct conf_listen
+#define STRUCT_CERTIFICATE struct conf_certificate
+#define STRUCT_KEY         struct conf_key
+#define STRUCT_PAGE        struct conf_page
+#define STRUCT_ROUTE       struct conf_route
 
 #define MEMBER_STRING      char *
 #define MEMBER_PATH        char *
@@ -33,6 +34,7 @@
 #define MEMBER_STRINGS     struct conf_strings
 #define MEMBER_HEADERS     struct conf_strings
 #define MEMBER_ENVIRONMENT struct conf_strings
+#define MEMBER_SUBJECTS    struct conf_strings
 #define MEMBER_ADDRESSES   struct conf_addresses
 #define MEMBER_NAMES       struct conf_strings
 #define MEMBER_HOSTS       struct conf_strings
@@ -63,6 +65,10 @@ static const struct keys_section_info sections[SECTION_COUNT] = {
 	[SECTION_LISTEN] = { "listen", true, sizeof(struct conf_listen),
 		"Where clients connect: one section per listener, at least "
 		"one." },
+	[SECTION_CERTIFICATE] = { "certificate", true,
+		sizeof(struct conf_certificate),
+		"What a listener shows to clients that speak TLS, or the relay "
+		"to a backend." },
 	[SECTION_KEY] = { "key", true, sizeof(struct conf_key),
 		"What tokens are signed with; its name is a token's kid." },
 	[SECTION_PAGE] = { "page", true, sizeof(struct conf_page),
@@ -197,6 +203,7 @@ enum keys_storage keys_storage(enum keys_type t)
 	case TYPE_STRINGS:
 	case TYPE_HEADERS:
 	case TYPE_ENVIRONMENT:
+	case TYPE_SUBJECTS:
 	case TYPE_NAMES:
 	case TYPE_HOSTS:
 	case TYPE_TOKENS:

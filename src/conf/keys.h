@@ -13,6 +13,7 @@
 enum keys_section {
 	SECTION_SERVER,
 	SECTION_LISTEN,
+	SECTION_CERTIFICATE,
 	SECTION_KEY,
 	SECTION_PAGE,
 	SECTION_ROUTE,
@@ -36,11 +37,12 @@ enum keys_type {
 	TYPE_RATE, /* so many in a second, minute or hour */
 	TYPE_ENUM,
 	/* lists: a repeated key appends */
-	TYPE_STRINGS,     /* one per line; so HEADERS, ENVIRONMENT, ADDRESSES */
+	TYPE_STRINGS,     /* one per line, like those up to SUBJECTS */
 	TYPE_HEADERS,     /* Name: value */
 	TYPE_ENVIRONMENT, /* NAME=VALUE */
 	TYPE_ADDRESSES,
-	TYPE_NAMES, /* several per line, like all below */
+	TYPE_SUBJECTS, /* of certificates: CN=alice, O=lab */
+	TYPE_NAMES,    /* several per line, like all below */
 	TYPE_HOSTS,
 	TYPE_TOKENS, /* RFC 9110 section 5.6.2 */
 	TYPE_ORIGINS,

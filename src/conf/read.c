@@ -65,6 +65,11 @@ static void *add_object(struct conf *c, enum keys_section s)
 		object = append(&v, &c->listens_n, size);
 		c->listens = v;
 		break;
+	case SECTION_CERTIFICATE:
+		v = c->certificates;
+		object = append(&v, &c->certificates_n, size);
+		c->certificates = v;
+		break;
 	case SECTION_KEY:
 		v = c->keys;
 		object = append(&v, &c->keys_n, size);
@@ -119,6 +124,8 @@ static int new_section(
 	r->index = index;
 	if (s == SECTION_ROUTE)
 		c->routes[index].index = index;
+	if (s == SECTION_CERTIFICATE)
+		c->certificates[index].index = index;
 	return 0;
 }
 
@@ -216,8 +223,8 @@ static void take_section(void *data, int line, const char *text)
 		build_error_line(r->b, r->file->name, line,
 			"[%s] is not known, expected %s%s%s", text,
 			near ? "["
-			     : "[server], [listen NAME], [key NAME], "
-			       "[page NAME] or [route NAME]",
+			     : "[server], [listen NAME], [certificate NAME], "
+			       "[key NAME], [page NAME] or [route NAME]",
 			near ? near : "", near ? "]" : "");
 		r->b->bad_header = true;
 	}

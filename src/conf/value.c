@@ -524,6 +524,7 @@ static const char *describe_type(enum keys_type t)
 	case TYPE_HEADERS:
 	case TYPE_ENVIRONMENT:
 	case TYPE_ADDRESSES:
+	case TYPE_SUBJECTS:
 		break;
 	}
 	return "";

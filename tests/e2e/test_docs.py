@@ -8,8 +8,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INI_PAGE = ROOT / "man/wsrelayd.ini.5"
-SECTIONS = {"SERVER": "THE DAEMON", "LISTEN": "LISTENERS", "KEY": "KEYS",
-            "PAGE": "PAGES", "ROUTE": "ROUTES"}
+SECTIONS = {"SERVER": "THE DAEMON", "LISTEN": "LISTENERS",
+            "CERTIFICATE": "CERTIFICATES", "KEY": "KEYS", "PAGE": "PAGES",
+            "ROUTE": "ROUTES"}
 NUMBERS = ("COUNT", "SIZE", "TIME")
 
 
@@ -123,7 +124,8 @@ def as_mdoc(text):
 
 @pytest.mark.parametrize("name", [
     "mint.py", "mint.js", "mint.jl", "mint.sh",
-    "simulation.ini", "classroom.ini", "nginx.conf", "haproxy.cfg"])
+    "simulation.ini", "classroom.ini", "tls.ini", "nginx.conf",
+    "haproxy.cfg"])
 def test_page_shows_the_example(name):
     shown = ".Bd -literal -offset 4n\n%s\n.Ed\n" % as_mdoc(
         (ROOT / "conf/examples" / name).read_text())

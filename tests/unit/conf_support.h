@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "certificates.h"
 #include "conf/conf.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
@@ -42,7 +43,11 @@ static inline int scratch_setup(void **state)
 	if (!top || !mkdtemp(scratch) || chdir(scratch) < 0)
 		return -1;
 	put_text("secret", SECRET "\n");
-	if (chmod("secret", 0600) < 0 || mkdir("dir", 0700) < 0)
+	put_text("chain", PEM_LEAF PEM_MIDDLE);
+	put_text("key", PEM_LEAF_KEY);
+	put_text("ca", PEM_CA);
+	if (chmod("secret", 0600) < 0 || chmod("key", 0600) < 0 ||
+		mkdir("dir", 0700) < 0)
 		return -1;
 	return 0;
 }

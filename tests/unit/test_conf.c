@@ -19,6 +19,8 @@ static const struct {
 	enum keys_section section;
 	const char *key, *value;
 } least[] = {
+	{ SECTION_CERTIFICATE, "chain_file", "chain" },
+	{ SECTION_CERTIFICATE, "key_file", "key" },
 	{ SECTION_KEY, "secret_file", "secret" },
 	{ SECTION_PAGE, "root", "dir" },
 	{ SECTION_ROUTE, "path", "/r" },
@@ -29,6 +31,7 @@ static const struct {
 static const char *const headers[SECTION_COUNT] = {
 	[SECTION_SERVER] = "[server]",
 	[SECTION_LISTEN] = "[listen l]",
+	[SECTION_CERTIFICATE] = "[certificate c]",
 	[SECTION_KEY] = "[key k]",
 	[SECTION_PAGE] = "[page p]",
 	[SECTION_ROUTE] = "[route r]",
@@ -102,6 +105,20 @@ static const struct key_case {
 	{ SECTION_LISTEN, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,
 		NULL },
 
+	{ SECTION_LISTEN, "certificates", "c", "d",
+		"there is no [certificate d], expected names of certificates",
+		NULL },
+	{ SECTION_LISTEN, "tls_min", "1.2", "x", NO_WORDS "1.2 or 1.3",
+		"certificates = c\n" },
+	{ SECTION_LISTEN, "tls_client", "required", "x",
+		NO_WORDS "none, optional or required",
+		"certificates = c\ntls_client_ca = ca\n" },
+	{ SECTION_LISTEN, "tls_client_ca", NULL, "none", NULL,
+		"certificates = c\ntls_client = optional\n" },
+
+	{ SECTION_CERTIFICATE, "chain_file", NULL, "none", NULL, NULL },
+	{ SECTION_CERTIFICATE, "key_file", NULL, "none", NULL, NULL },
+
 	{ SECTION_KEY, "algorithm", "HS256", "x", NO_WORDS "HS256", NULL },
 	{ SECTION_KEY, "secret_file", NULL, "none", NULL, NULL },
 	{ SECTION_KEY, "issuer", "lab", NULL, NULL, NULL },
@@ -149,8 +166,8 @@ static const struct key_case {
 		"there is no [listen m], expected names of listeners", NULL },
 	{ SECTION_ROUTE, "backend", "unix:/run/s", "http://x",
 		"\"http://x\" is not understood, expected tcp://HOST:PORT, "
-		"unix:/PATH, ws://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS "
-		"or echo:",
+		"tls://HOST:PORT, unix:/PATH, ws://HOST[:PORT][/PATH], "
+		"wss://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS or echo:",
 		NULL },
 	{ SECTION_ROUTE, "framing", "len32", "x", NO_WORDS "raw, line or len32",
 		NULL },
@@ -159,6 +176,15 @@ static const struct key_case {
 		"backend = ws://127.0.0.1\nframing =\n" },
 	{ SECTION_ROUTE, "backend_allow", "127.0.0.0/8", "10.0.0.1/8",
 		NO_NETWORK, NULL },
+	{ SECTION_ROUTE, "backend_ca", NULL, "none", NULL,
+		"backend = wss://a.example\nframing =\n" },
+	{ SECTION_ROUTE, "backend_certificate", "c", "d",
+		"there is no [certificate d], expected the name of a "
+		"certificate",
+		"backend = wss://a.example\nframing =\nbackend_ca = ca\n" },
+	{ SECTION_ROUTE, "backend_verify", "yes", "x",
+		"\"x\" is not understood, expected yes or no",
+		"backend = wss://a.example\nframing =\nbackend_ca = ca\n" },
 	{ SECTION_ROUTE, "exec_env", "A=b c", "1A=b",
 		"\"1A=b\" is not well-formed, expected NAME=VALUE, the name "
 		"of letters, digits and _",
@@ -177,6 +203,10 @@ static const struct key_case {
 	{ SECTION_ROUTE, "single_use", "yes", "1",
 		"\"1\" is not understood, expected yes or no", NULL },
 	{ SECTION_ROUTE, "origins", "https://*.example.org:444 null", "x", NULL,
+		NULL },
+	{ SECTION_ROUTE, "client_subjects", NULL, "alice",
+		"\"alice\" is not well-formed, expected a certificate's "
+		"subject, as in CN=alice, O=lab",
 		NULL },
 	{ SECTION_ROUTE, "subprotocols", "v1.sim v2.sim", "a/b",
 		"\"a/b\" is not well-formed, expected a token as in "
@@ -367,12 +397,24 @@ static void test_bad_values_with_names(void **state)
 	static const struct {
 		const char *key, *want;
 	} more[] = {
-		{ "secret_file", "t.ini:4: [key k] secret_file: %s/none: No "
+		{ "secret_file", "t.ini:7: [key k] secret_file: %s/none: No "
 				 "such file or directory, expected a readable "
 				 "file\n" },
-		{ "root", "t.ini:6: [page p] root: %s/none: No such file or "
+		{ "root", "t.ini:9: [page p] root: %s/none: No such file or "
 			  "directory, expected a directory\n" },
-		{ "exec_dir", "t.ini:8: [route r] exec_dir: %s/none: No such "
+		{ "chain_file",
+			"t.ini:4: [certificate c] chain_file: %s/none: No such "
+			"file or directory, expected a readable file\n" },
+		{ "key_file",
+			"t.ini:4: [certificate c] key_file: %s/none: No such "
+			"file or directory, expected a readable file\n" },
+		{ "tls_client_ca",
+			"t.ini:3: [listen l] tls_client_ca: %s/none: No such "
+			"file or directory, expected a readable file\n" },
+		{ "backend_ca",
+			"t.ini:11: [route r] backend_ca: %s/none: No such "
+			"file or directory, expected a readable file\n" },
+		{ "exec_dir", "t.ini:11: [route r] exec_dir: %s/none: No such "
 			      "file or directory, expected a directory\n" },
 	};
 

@@ -45,8 +45,8 @@ static void test_sections(void **state)
 		{ "[routes x]\nfoo = bar\n", "t.ini:6: [routes x] is not "
 					     "known, expected [route]\n" },
 		{ "[foo]\n", "t.ini:6: [foo] is not known, expected [server], "
-			     "[listen NAME], [key NAME], [page NAME] or "
-			     "[route NAME]\n" },
+			     "[listen NAME], [certificate NAME], [key "
+			     "NAME], [page NAME] or [route NAME]\n" },
 		{ "[route]\n",
 			"t.ini:6: [route ] is not well-formed, expected [route "
 			"NAME], the name of at most 40 letters, digits, _ . "
@@ -252,11 +252,6 @@ static void expect_framed(const char *backend, const char *want)
 static void test_bad_backends(void **state)
 {
 	(void)state;
-	expect_backend("wss://x", "\"wss://x\" comes with TLS and is not in "
-				  "this version, expected ws:// or tcp://");
-	expect_backend("tls://x:1",
-		"\"tls://x:1\" comes with TLS and is not in "
-		"this version, expected ws:// or tcp://");
 	expect_backend("echo:x", "\"x\" behind echo:, expected echo:");
 	expect_backend("exec:", "no program, expected exec:/PROGRAM "
 				"ARGUMENTS");
@@ -272,15 +267,17 @@ static void test_bad_backends(void **state)
 				    "program");
 	expect_backend("exec:/bin/sh {*}",
 		"\"{*}\": {*} cannot stand here, expected captures of the path "
-		"/r/{id}/{*} (and {*} only in the path of a ws backend)");
+		"/r/{id}/{*} (and {*} only in the path of a ws or wss "
+		"backend)");
 	expect_backend("exec:/bin/sh {no}",
 		"\"{no}\": a capture that the path does not have, expected "
 		"captures of the path /r/{id}/{*} (and {*} only in the path of "
-		"a ws backend)");
+		"a ws or wss backend)");
 	/* Split before anything is filled in. */
 	expect_backend("exec:/bin/sh { id }",
 		"\"{\": braces that do not pair, expected captures of the path "
-		"/r/{id}/{*} (and {*} only in the path of a ws backend)");
+		"/r/{id}/{*} (and {*} only in the path of a ws or wss "
+		"backend)");
 	expect_backend("ws://a.example/x?y", "a ? or # in the path, expected "
 					     "none: the client's query is "
 					     "passed on");
@@ -316,7 +313,8 @@ static void test_bad_backends(void **state)
 				     "tcp://HOST:PORT");
 	expect_framed("tcp://{*}:1",
 		"\"{*}\": {*} cannot stand here, expected captures of the path "
-		"/r/{id}/{*} (and {*} only in the path of a ws backend)");
+		"/r/{id}/{*} (and {*} only in the path of a ws or wss "
+		"backend)");
 }
 
 static void test_framing(void **state)
@@ -358,22 +356,23 @@ static void test_meaning(void **state)
 		{ ROUTE "backend = ws://a\nsubprotocols = a\n",
 			"t.ini:10: [route r] subprotocols: means nothing to "
 			"ws backends, expected it only for backends that are "
-			"not ws, which choose themselves\n" },
+			"not ws or wss, which choose themselves\n" },
 		{ ROUTE "backend = echo:\nsend_proxy = v1\nexec_dir = dir\n"
 			"exec_env = A=b\nbackend_allow = ::1\n"
 			"backend_host = client\n",
 			"t.ini:13: [route r] backend_allow: means nothing to "
-			"echo backends, expected it only for tcp and ws "
-			"backends\n"
+			"echo backends, expected it only for tcp, tls, ws and "
+			"wss backends\n"
 			"t.ini:12: [route r] exec_env: means nothing to echo "
 			"backends, expected it only for exec backends\n"
 			"t.ini:11: [route r] exec_dir: means nothing to echo "
 			"backends, expected it only for exec backends\n"
 			"t.ini:10: [route r] send_proxy: means nothing to "
-			"echo backends, expected it only for tcp and unix "
+			"echo backends, expected it only for tcp, tls and unix "
 			"backends\n"
 			"t.ini:14: [route r] backend_host: means nothing to "
-			"echo backends, expected it only for ws backends\n" },
+			"echo backends, expected it only for ws and wss "
+			"backends\n" },
 		{ ROUTE "backend = exec:/bin/sh\nexec_env = A=1\n"
 			"exec_env = AB=1\nexec_env = A=2\n",
 			"t.ini:12: [route r] exec_env: A is set twice, "

@@ -1,0 +1,531 @@
+/*
+ *   PEM -> pem_next: one block -> parse_certificate -> list
+ *                              -> parse_key         -> strength, pair
+ *
+ * mbedTLS looks for the blocks it knows, wherever they stand, and passes over
+ * the rest: a chain whose second half is missing its END, or a key among
+ * certificates, would be read as if nothing were wrong. So the blocks are
+ * walked here first, and a file holds only what it is for.
+ */
+#include "codec/certificate.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include <mbedtls/error.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/version.h>
+#include <mbedtls/x509_crt.h>
+
+#include "base/str.h"
+
+static int fail(char why[CERTIFICATE_WHY], const char *format, ...)
+	PRINTF_LIKE(2, 3);
+
+static int fail(char why[CERTIFICATE_WHY], const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(why, CERTIFICATE_WHY, format, ap);
+	va_end(ap);
+	return -1;
+}
+
+static int fail_memory(char why[CERTIFICATE_WHY])
+{
+	return fail(why, "cannot be looked at: out of memory");
+}
+
+/* --- what differs between mbedTLS 2.28 and 3 ------------------------------- */
+
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+
+/* It blinds what is computed with a key; no bit of it stays anywhere. */
+static int random_bytes(void *unused, unsigned char *out, size_t n)
+{
+	(void)unused;
+	while (n > 0) {
+		ssize_t got = getrandom(out, n, 0);
+
+		if (got < 0 && errno != EINTR)
+			return -1;
+		if (got > 0) {
+			out += got;
+			n -= (size_t)got;
+		}
+	}
+	return 0;
+}
+
+static int pk_parse(mbedtls_pk_context *pk, const uint8_t *p, size_t n)
+{
+	return mbedtls_pk_parse_key(pk, p, n, NULL, 0, random_bytes, NULL);
+}
+
+static int pk_pair(const mbedtls_pk_context *a, const mbedtls_pk_context *b)
+{
+	return mbedtls_pk_check_pair(a, b, random_bytes, NULL);
+}
+
+static mbedtls_ecp_group_id pk_curve(const mbedtls_pk_context *pk)
+{
+	return mbedtls_pk_ec(*pk)->MBEDTLS_PRIVATE(grp).id;
+}
+
+#else
+
+static int pk_parse(mbedtls_pk_context *pk, const uint8_t *p, size_t n)
+{
+	return mbedtls_pk_parse_key(pk, p, n, NULL, 0);
+}
+
+static int pk_pair(const mbedtls_pk_context *a, const mbedtls_pk_context *b)
+{
+	return mbedtls_pk_check_pair(a, b);
+}
+
+static mbedtls_ecp_group_id pk_curve(const mbedtls_pk_context *pk)
+{
+	return mbedtls_pk_ec(*pk)->grp.id;
+}
+
+#endif
+
+/* --- PEM ------------------------------------------------------------------- */
+
+struct block {
+	struct str label; /* "CERTIFICATE" */
+	struct str text;  /* from BEGIN to the end of END */
+};
+
+static const struct str begin = { "-----BEGIN ", 11 };
+static const struct str dashes = { "-----", 5 };
+
+/* Where part begins in s; NULL: nowhere. */
+static const char *find(struct str s, struct str part)
+{
+	return memmem(s.p, s.n, part.p, part.n);
+}
+
+static struct str from(struct str s, const char *p)
+{
+	return (struct str){ p, s.n - (size_t)(p - s.p) };
+}
+
+/* The words of a label between its dashes; false: it is none. */
+static bool take_label(struct str *s, struct str *label)
+{
+	const char *end = find(*s, dashes);
+
+	if (!end)
+		return false;
+	*label = (struct str){ s->p, (size_t)(end - s->p) };
+	for (size_t i = 0; i < label->n; i++)
+		if (label->p[i] < ' ' || label->p[i] > '~')
+			return false;
+	*s = from(*s, end + dashes.n);
+	return label->n > 0 && label->n <= 40;
+}
+
+/* Takes the next block off *s: 1; 0: there is none; -1 and why. */
+static int next_block(struct str *s, struct block *b, char why[CERTIFICATE_WHY])
+{
+	const char *start = find(*s, begin);
+	char end[64];
+	const char *found;
+	int n;
+
+	if (!start)
+		return 0;
+	*s = from(*s, start + begin.n);
+	if (!take_label(s, &b->label))
+		return fail(why, "holds a -----BEGIN line that is not "
+				 "understood, expected PEM");
+	n = snprintf(end, sizeof(end), "-----END %.*s-----", (int)b->label.n,
+		b->label.p);
+	found = find(*s, (struct str){ end, (size_t)n });
+	start = find(*s, begin) ? find(*s, begin) : s->p + s->n;
+	if (!found || found > start)
+		return fail(why,
+			"holds a %.*s without its END line, expected a whole "
+			"one",
+			(int)b->label.n, b->label.p);
+	b->text.p = b->label.p - begin.n;
+	b->text.n = (size_t)(found - b->text.p) + (size_t)n;
+	*s = from(*s, b->text.p + b->text.n);
+	return 1;
+}
+
+/* The text of a file, when it can be PEM at all. */
+static int open_pem(
+	struct str *s, const uint8_t *pem, size_t n, char why[CERTIFICATE_WHY])
+{
+	if (n < 2)
+		return fail(why, "is empty, expected PEM");
+	if (n - 1 > CERTIFICATE_PEM_MAX)
+		return fail(why, "is longer than 1 MiB, expected PEM");
+	*s = (struct str){ (const char *)pem, n - 1 };
+	if (!find(*s, begin) && pem[0] == 0x30)
+		return fail(why, "holds DER, expected PEM (openssl converts "
+				 "it)");
+	if (!find(*s, begin))
+		return fail(why, "holds no -----BEGIN line, expected PEM");
+	/* mbedTLS would stop there. */
+	if (memchr(s->p, '\0', s->n))
+		return fail(why, "holds a NUL, expected PEM");
+	return 0;
+}
+
+static bool ends_with(struct str s, struct str end)
+{
+	return s.n >= end.n && memcmp(s.p + s.n - end.n, end.p, end.n) == 0;
+}
+
+static bool is_key(const struct block *b)
+{
+	return ends_with(b->label, STR("PRIVATE KEY"));
+}
+
+static void explain(char *out, size_t size, int error)
+{
+	mbedtls_strerror(error, out, size);
+}
+
+/* --- keys ------------------------------------------------------------------ */
+
+/* -1 and why: "has a key ..." */
+static int judge_strength(
+	const mbedtls_pk_context *pk, char why[CERTIFICATE_WHY])
+{
+	mbedtls_pk_type_t type = mbedtls_pk_get_type(pk);
+	mbedtls_ecp_group_id curve = MBEDTLS_ECP_DP_NONE;
+
+	if (type == MBEDTLS_PK_RSA) {
+		size_t bits = mbedtls_pk_get_bitlen(pk);
+
+		if (bits >= CERTIFICATE_RSA_MIN)
+			return 0;
+		return fail(why,
+			"has an RSA key of %zu bits, expected %d or "
+			"more",
+			bits, CERTIFICATE_RSA_MIN);
+	}
+	if (type == MBEDTLS_PK_ECKEY || type == MBEDTLS_PK_ECDSA)
+		curve = pk_curve(pk);
+	if (curve == MBEDTLS_ECP_DP_SECP256R1 ||
+		curve == MBEDTLS_ECP_DP_SECP384R1)
+		return 0;
+	return fail(why, "has a key of another kind, expected RSA or ECDSA on "
+			 "P-256 or P-384");
+}
+
+/* The one private key among the blocks; parameters may stand beside it. */
+static int find_key(struct block *key, struct str s, char why[CERTIFICATE_WHY])
+{
+	struct block b;
+	size_t keys = 0;
+	int r;
+
+	while ((r = next_block(&s, &b, why)) > 0) {
+		if (is_key(&b)) {
+			*key = b;
+			keys++;
+		} else if (!str_eq(b.label, STR("EC PARAMETERS"))) {
+			return fail(why,
+				"holds a %.*s, expected one PRIVATE "
+				"KEY and nothing else",
+				(int)b.label.n, b.label.p);
+		}
+	}
+	if (r < 0)
+		return -1;
+	if (keys != 1)
+		return fail(why, "holds %zu private keys, expected one", keys);
+	/* PKCS #8 says it in the label, the older way in a header. */
+	if (str_eq(key->label, STR("ENCRYPTED PRIVATE KEY")) ||
+		find(key->text, STR("ENCRYPTED")))
+		return fail(why, "is encrypted, expected a key without a "
+				 "passphrase (openssl pkey -in OLD -out NEW)");
+	return 0;
+}
+
+/* pk is to be freed in any case. */
+static int parse_key(mbedtls_pk_context *pk, const uint8_t *pem, size_t n,
+	char why[CERTIFICATE_WHY])
+{
+	struct block key;
+	char text[128];
+	struct str s;
+	int error;
+
+	if (open_pem(&s, pem, n, why) < 0 || find_key(&key, s, why) < 0)
+		return -1;
+	error = pk_parse(pk, pem, n);
+	if (error == 0)
+		return judge_strength(pk, why);
+	explain(text, sizeof(text), error);
+	return fail(why,
+		"holds a key that cannot be read (%s), expected RSA "
+		"or ECDSA on P-256 or P-384",
+		text);
+}
+
+int certificate_check_key(
+	const uint8_t *pem, size_t n, char why[CERTIFICATE_WHY])
+{
+	mbedtls_pk_context pk;
+	int result;
+
+	mbedtls_pk_init(&pk);
+	result = parse_key(&pk, pem, n, why);
+	mbedtls_pk_free(&pk);
+	return result;
+}
+
+/* --- certificates ---------------------------------------------------------- */
+
+/* Behind the others in the list; an error of mbedTLS, or 0. */
+static int parse_certificate(mbedtls_x509_crt *list, const struct block *b)
+{
+	char *copy = str_dup(b->text); /* ends in a NUL, as mbedTLS wants it */
+	int error = MBEDTLS_ERR_X509_ALLOC_FAILED;
+
+	if (copy)
+		error = mbedtls_x509_crt_parse(
+			list, (const unsigned char *)copy, b->text.n + 1);
+	free(copy);
+	return error;
+}
+
+struct tally {
+	size_t good, bad;
+	size_t first_bad; /* counted from 1 */
+	int error;        /* of that */
+};
+
+/* Every block, so that all that are bad are counted. list is to be freed. */
+static int parse_all(mbedtls_x509_crt *list, struct tally *t, struct str s,
+	char why[CERTIFICATE_WHY])
+{
+	struct block b;
+	int r;
+
+	*t = (struct tally){ 0 };
+	while ((r = next_block(&s, &b, why)) > 0) {
+		int error;
+
+		if (!str_eq(b.label, STR("CERTIFICATE")))
+			return fail(why,
+				"holds a %.*s, expected CERTIFICATE blocks "
+				"and nothing else%s",
+				(int)b.label.n, b.label.p,
+				is_key(&b) ? ": others may read this file"
+					   : "");
+		error = parse_certificate(list, &b);
+		if (error == MBEDTLS_ERR_X509_ALLOC_FAILED)
+			return fail_memory(why);
+		if (error == 0) {
+			t->good++;
+			continue;
+		}
+		if (t->bad++ == 0) {
+			t->first_bad = t->good + 1;
+			t->error = error;
+		}
+	}
+	return r;
+}
+
+static int fail_bad(const struct tally *t, char why[CERTIFICATE_WHY])
+{
+	char text[128];
+
+	explain(text, sizeof(text), t->error);
+	return fail(why,
+		"holds %zu of %zu certificates that cannot be read: number "
+		"%zu: %s, expected none",
+		t->bad, t->good + t->bad, t->first_bad, text);
+}
+
+static int parse_chain(mbedtls_x509_crt *list, const uint8_t *pem, size_t n,
+	char why[CERTIFICATE_WHY])
+{
+	struct tally t;
+	struct str s;
+
+	if (open_pem(&s, pem, n, why) < 0 || parse_all(list, &t, s, why) < 0)
+		return -1;
+	if (t.bad > 0)
+		return fail_bad(&t, why);
+	return judge_strength(&list->pk, why);
+}
+
+/* The library gives fields, and promises no more than their ranges. */
+static int64_t unix_ms(const mbedtls_x509_time *t)
+{
+	struct tm tm = {
+		.tm_year = t->year - 1900,
+		.tm_mon = t->mon - 1,
+		.tm_mday = t->day,
+		.tm_hour = t->hour,
+		.tm_min = t->min,
+		.tm_sec = t->sec,
+	};
+
+	return (int64_t)timegm(&tm) * 1000;
+}
+
+static bool same_bytes(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+	return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+}
+
+/* Order and length of the chain. */
+static int judge_chain(struct certificate_info *info,
+	const mbedtls_x509_crt *leaf, char why[CERTIFICATE_WHY])
+{
+	size_t bytes = 0;
+
+	for (const mbedtls_x509_crt *c = leaf; c; c = c->next) {
+		info->count++;
+		bytes += c->raw.len;
+		if (c->next && info->misplaced == 0 &&
+			!same_bytes(&c->issuer_raw, &c->next->subject_raw))
+			info->misplaced = info->count + 1;
+	}
+	if (bytes > CERTIFICATE_CHAIN_MAX)
+		return fail(why,
+			"holds a chain of %zu bytes in DER, expected at most "
+			"%d: no handshake could send it",
+			bytes, CERTIFICATE_CHAIN_MAX);
+	return 0;
+}
+
+#define SAN_DNS 2 /* [2] dNSName (RFC 5280 section 4.2.1.6) */
+
+static int add_names(
+	struct certificate_info *info, const mbedtls_x509_sequence *names)
+{
+	size_t n = 0;
+
+	for (const mbedtls_x509_sequence *s = names; s; s = s->next)
+		n++;
+	info->names = calloc(n + 1, sizeof(*info->names));
+	if (!info->names)
+		return -1;
+	for (const mbedtls_x509_sequence *s = names; s; s = s->next) {
+		struct str name = { (const char *)s->buf.p, s->buf.len };
+
+		if ((s->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) != SAN_DNS ||
+			name.n == 0 || memchr(name.p, '\0', name.n))
+			continue;
+		info->names[info->names_n] = str_dup(name);
+		if (!info->names[info->names_n])
+			return -1;
+		info->names_n++;
+	}
+	return 0;
+}
+
+int certificate_read_chain(struct certificate_info *info, const uint8_t *pem,
+	size_t n, char why[CERTIFICATE_WHY])
+{
+	mbedtls_x509_crt leaf;
+	int result = -1;
+
+	*info = (struct certificate_info){ 0 };
+	mbedtls_x509_crt_init(&leaf);
+	if (parse_chain(&leaf, pem, n, why) < 0 ||
+		judge_chain(info, &leaf, why) < 0)
+		goto done;
+	info->not_before = unix_ms(&leaf.valid_from);
+	info->not_after = unix_ms(&leaf.valid_to);
+	/* A subject that is too long is cut; it ends in a NUL all the same. */
+	if (mbedtls_x509_dn_gets(
+		    info->subject, sizeof(info->subject), &leaf.subject) < 0)
+		info->subject[sizeof(info->subject) - 1] = '\0';
+	if (add_names(info, &leaf.subject_alt_names) < 0)
+		fail_memory(why);
+	else
+		result = 0;
+done:
+	mbedtls_x509_crt_free(&leaf);
+	return result;
+}
+
+void certificate_info_free(struct certificate_info *info)
+{
+	for (size_t i = 0; i < info->names_n; i++)
+		free(info->names[i]);
+	free(info->names);
+	info->names = NULL;
+	info->names_n = 0;
+}
+
+/* --- together -------------------------------------------------------------- */
+
+static int judge_pair(const mbedtls_x509_crt *leaf,
+	const mbedtls_pk_context *key, char why[CERTIFICATE_WHY])
+{
+	size_t i = 1;
+
+	for (const mbedtls_x509_crt *c = leaf; c; c = c->next, i++) {
+		if (pk_pair(&c->pk, key) != 0)
+			continue;
+		if (i == 1)
+			return 0;
+		return fail(why,
+			"belongs to certificate %zu of the chain, expected "
+			"that one to be the first",
+			i);
+	}
+	return fail(why, "does not belong to the certificate, expected the "
+			 "key of the first one of the chain");
+}
+
+int certificate_check_pair(const struct certificate_pem *chain,
+	const struct certificate_pem *key, char why[CERTIFICATE_WHY])
+{
+	mbedtls_x509_crt leaf;
+	mbedtls_pk_context pk;
+	int result = -1;
+
+	mbedtls_x509_crt_init(&leaf);
+	mbedtls_pk_init(&pk);
+	if (parse_chain(&leaf, chain->p, chain->n, why) == 0 &&
+		parse_key(&pk, key->p, key->n, why) == 0)
+		result = judge_pair(&leaf, &pk, why);
+	mbedtls_pk_free(&pk);
+	mbedtls_x509_crt_free(&leaf);
+	return result;
+}
+
+int certificate_check_authorities(
+	const uint8_t *pem, size_t n, size_t *bad, char why[CERTIFICATE_WHY])
+{
+	mbedtls_x509_crt list;
+	struct tally t;
+	struct str s;
+	int result = -1;
+
+	mbedtls_x509_crt_init(&list);
+	if (open_pem(&s, pem, n, why) < 0 || parse_all(&list, &t, s, why) < 0)
+		goto done;
+	if (t.good == 0) {
+		fail_bad(&t, why);
+		goto done;
+	}
+	if (bad)
+		*bad = t.bad;
+	result = 0;
+done:
+	mbedtls_x509_crt_free(&list);
+	return result;
+}

@@ -1,0 +1,76 @@
+/*
+ * certificate.h: what an operator hands in as PEM: certificate chains, their
+ * keys, lists of authorities. Every fault is found here, in words, rather than
+ * in a handshake.
+ *
+ *   text -> blocks, all of them of the kind that the file is for
+ *        -> each parsed by itself -> strength, order, pair
+ *
+ * Pure: nothing is read but the arguments, and the clock is the caller's. What
+ * passes here, mbedtls_x509_crt_parse and mbedtls_pk_parse_key read the same
+ * way, with mbedTLS 2.28 and 3.
+ *
+ * PEM comes as the bytes of a file and one NUL, which n counts. A fault is -1
+ * and why: words that go behind the name of the file, with what was expected;
+ * they hold nothing of a key.
+ */
+#ifndef CODEC_CERTIFICATE_H
+#define CODEC_CERTIFICATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+#define CERTIFICATE_PEM_MAX     (1u << 20) /* bytes of a file */
+#define CERTIFICATE_CHAIN_MAX   16000 /* bytes in DER: one handshake message */
+#define CERTIFICATE_RSA_MIN     2048  /* bits */
+#define CERTIFICATE_SUBJECT_MAX 512   /* bytes, with the NUL; longer is cut */
+#define CERTIFICATE_WHY         320
+
+/* Of the leaf, but for count and misplaced. */
+struct certificate_info {
+	int64_t not_before, not_after; /* Unix time in milliseconds */
+	/* Its parts in their order: "O=Lab, CN=relay.example.org". */
+	char subject[CERTIFICATE_SUBJECT_MAX];
+	char **names; /* DNS names of subjectAltName; those with NULs left out */
+	size_t names_n;
+	size_t count;     /* certificates in the chain */
+	size_t misplaced; /* the first that did not issue the one before it,
+			     counted from 1; 0 = none */
+};
+
+/*
+ * A chain, leaf first: every block a certificate that can be read, the leaf
+ * with an RSA key of CERTIFICATE_RSA_MIN bits or more or one on P-256 or
+ * P-384. certificate_info_free frees what *info holds, also after a failure.
+ */
+MUST_CHECK int certificate_read_chain(struct certificate_info *info,
+	const uint8_t *pem, size_t n, char why[CERTIFICATE_WHY]);
+void certificate_info_free(struct certificate_info *info);
+
+/* One private key of these kinds that is not encrypted. */
+MUST_CHECK int certificate_check_key(
+	const uint8_t *pem, size_t n, char why[CERTIFICATE_WHY]);
+
+struct certificate_pem {
+	const uint8_t *p;
+	size_t n;
+};
+
+/*
+ * Whether the key belongs to the leaf of the chain; both have passed the
+ * checks above. why goes behind the name of the key's file.
+ */
+MUST_CHECK int certificate_check_pair(const struct certificate_pem *chain,
+	const struct certificate_pem *key, char why[CERTIFICATE_WHY]);
+
+/*
+ * Authorities: at least one certificate that can be read. Those that cannot,
+ * as lists of the world's authorities may hold, are counted in *bad, which
+ * may be NULL.
+ */
+MUST_CHECK int certificate_check_authorities(
+	const uint8_t *pem, size_t n, size_t *bad, char why[CERTIFICATE_WHY]);
+
+#endif
