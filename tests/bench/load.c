@@ -15,9 +15,9 @@
  * that all of it belongs to the same messages.
  */
 #include "client.h"
+#include "process.h"
 #include "stats.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -30,7 +30,6 @@
 #include <unistd.h>
 
 #define EVENTS     256
-#define PIDS_MAX   64
 #define HANDSHAKES 200 /* at a time, so that no backlog overflows */
 #define TICK_MS    100
 #define STALL_NS   (10 * 1000000000ull)
@@ -60,8 +59,7 @@ struct load {
 	unsigned clients;
 	uint64_t warm_ns, window_ns; /* -w, -d */
 	uint64_t warm_count, count;  /* with -n: messages instead of time */
-	clockid_t clocks[PIDS_MAX];
-	unsigned clock_count;
+	struct process relay;
 	const uint64_t *allocations; /* mapped, see malloc_count.c */
 	struct client *all;
 	int epoll;
@@ -82,15 +80,8 @@ struct load {
 
 static void counters_read(const struct load *l, struct counters *out)
 {
-	struct timespec t;
-	unsigned i;
-
 	memset(out, 0, sizeof(*out));
-	for (i = 0; i < l->clock_count; i++) {
-		if (clock_gettime(l->clocks[i], &t) == 0)
-			out->cpu_ns += (uint64_t)t.tv_sec * 1000000000u +
-				       (uint64_t)t.tv_nsec;
-	}
+	out->cpu_ns = process_cpu_ns(&l->relay);
 	if (l->allocations != NULL)
 		out->allocations = __atomic_load_n(
 			l->allocations, __ATOMIC_RELAXED);
@@ -99,7 +90,7 @@ static void counters_read(const struct load *l, struct counters *out)
 static void load_phase_set(struct load *l, enum load_phase phase)
 {
 	l->phase = phase;
-	l->phase_ns = client_clock_ns();
+	l->phase_ns = clock_ns();
 	l->progress_ns = l->phase_ns;
 }
 
@@ -110,7 +101,7 @@ static void window_begin(struct load *l)
 	l->sample_count = 0;
 	l->begin_echoes = l->echoes;
 	l->begin_connects = l->connects;
-	l->begin_ns = client_clock_ns();
+	l->begin_ns = clock_ns();
 	counters_read(l, &l->before);
 }
 
@@ -119,7 +110,7 @@ static void window_end(struct load *l)
 	unsigned i;
 
 	counters_read(l, &l->after);
-	l->end_ns = client_clock_ns();
+	l->end_ns = clock_ns();
 	l->end_echoes = l->echoes;
 	l->end_connects = l->connects;
 	load_phase_set(l, PHASE_DRAIN);
@@ -141,24 +132,24 @@ static void load_watch(struct load *l, struct client *c, bool was, int op)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
 
-	if (op == EPOLL_CTL_MOD && was == c->want_write)
+	if (op == EPOLL_CTL_MOD && was == c->link.want_write)
 		return;
-	if (c->want_write)
+	if (c->link.want_write)
 		event.events |= EPOLLOUT;
-	if (epoll_ctl(l->epoll, op, c->fd, &event) < 0)
+	if (epoll_ctl(l->epoll, op, c->link.fd, &event) < 0)
 		load_fail(l, strerror(errno));
 }
 
 static void load_check(struct load *l, struct client *c, int rc)
 {
 	if (rc < 0)
-		load_fail(l, c->error);
+		load_fail(l, c->link.error);
 }
 
 static void load_connect(struct load *l, struct client *c)
 {
 	if (client_connect(c) < 0) {
-		load_fail(l, c->error);
+		load_fail(l, c->link.error);
 		return;
 	}
 	l->opening++;
@@ -174,12 +165,12 @@ static void load_kick(struct load *l, uint64_t quota)
 	for (i = 0; i < l->clients && !l->failed; i++) {
 		struct client *c = &l->all[i];
 
-		if (c->state != CLIENT_OPEN)
+		if (c->link.state != LINK_OPEN)
 			continue;
 		c->quota = quota == UINT64_MAX ? quota : c->echoes + quota;
-		was = c->want_write;
+		was = c->link.want_write;
 		load_check(l, c, client_send(c));
-		if (c->state == CLIENT_OPEN)
+		if (c->link.state == LINK_OPEN)
 			load_watch(l, c, was, EPOLL_CTL_MOD);
 	}
 }
@@ -208,20 +199,19 @@ static void load_echoed(void *user, uint64_t latency_ns)
 }
 
 /* A client's state changed from `was`. */
-static void load_follow(struct load *l, struct client *c, enum client_state was)
+static void load_follow(struct load *l, struct client *c, enum link_state was)
 {
-	if (was == CLIENT_CONNECTING && c->state != was)
+	if (was == LINK_CONNECTING && c->link.state != was)
 		l->opening--;
-	if (was == CLIENT_CONNECTING && c->state == CLIENT_OPEN) {
+	if (was == LINK_CONNECTING && c->link.state == LINK_OPEN) {
 		l->open++;
 		if (l->mode == MODE_CONNECT) {
-			stats_add(
-				&l->latency, client_clock_ns() - c->opened_ns);
+			stats_add(&l->latency, clock_ns() - c->link.opened_ns);
 			c->quota = c->echoes + 1;
 			load_check(l, c, client_send(c));
 		}
 	}
-	if (c->state != CLIENT_IDLE || was == CLIENT_IDLE)
+	if (c->link.state != LINK_IDLE || was == LINK_IDLE)
 		return;
 	l->open--;
 	if (l->mode == MODE_CONNECT && l->phase < PHASE_DRAIN) {
@@ -234,15 +224,15 @@ static void load_follow(struct load *l, struct client *c, enum client_state was)
 
 static void load_serve(struct load *l, struct client *c, unsigned events)
 {
-	enum client_state was = c->state;
-	bool wanted = c->want_write;
+	enum link_state was = c->link.state;
+	bool wanted = c->link.want_write;
 	uint64_t echoes = c->echoes;
 	int rc = 0;
 
-	if (c->fd < 0)
+	if (c->link.fd < 0)
 		return;
 	/* An error shows itself in recv(), or in SO_ERROR before it. */
-	if ((events & EPOLLOUT) || c->state == CLIENT_CONNECTING)
+	if ((events & EPOLLOUT) || c->link.state == LINK_CONNECTING)
 		rc = client_send(c);
 	if (rc == 0 && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
 		rc = client_readable(c);
@@ -251,8 +241,8 @@ static void load_serve(struct load *l, struct client *c, unsigned events)
 	load_check(l, c, rc);
 	load_follow(l, c, was);
 	/* A client that was connected anew is watched already. */
-	if (rc == 0 && !l->failed && c->state != CLIENT_IDLE &&
-		!(was == CLIENT_CLOSING && c->state == CLIENT_CONNECTING))
+	if (rc == 0 && !l->failed && c->link.state != LINK_IDLE &&
+		!(was == LINK_CLOSING && c->link.state == LINK_CONNECTING))
 		load_watch(l, c, wanted, EPOLL_CTL_MOD);
 }
 
@@ -264,9 +254,9 @@ static bool load_is_quiet(const struct load *l)
 	for (i = 0; i < l->clients; i++) {
 		const struct client *c = &l->all[i];
 
-		if (c->state == CLIENT_CONNECTING)
+		if (c->link.state == LINK_CONNECTING)
 			return false;
-		if (c->state == CLIENT_OPEN &&
+		if (c->link.state == LINK_OPEN &&
 			(l->mode == MODE_CONNECT || c->echoes != c->sent ||
 				c->sent_off > 0))
 			return false;
@@ -301,33 +291,33 @@ static void load_close_more(struct load *l)
 	for (i = 0; i < l->clients && !l->failed; i++) {
 		struct client *c = &l->all[i];
 
-		if (c->state == CLIENT_CLOSING)
+		if (c->link.state == LINK_CLOSING)
 			busy++;
-		if (c->state != CLIENT_OPEN || busy >= HANDSHAKES)
+		if (c->link.state != LINK_OPEN || busy >= HANDSHAKES)
 			continue;
-		was = c->want_write;
+		was = c->link.want_write;
 		load_check(l, c, client_close(c));
 		if (!l->failed)
 			load_watch(l, c, was, EPOLL_CTL_MOD);
 		busy++;
 	}
-	if (client_clock_ns() - l->phase_ns < CLOSE_NS)
+	if (clock_ns() - l->phase_ns < CLOSE_NS)
 		return;
 	for (i = 0; i < l->clients; i++) {
 		struct client *c = &l->all[i];
 
-		if (c->state != CLIENT_CLOSING)
+		if (c->link.state != LINK_CLOSING)
 			continue;
-		client_abort(c);
+		link_abort(&c->link);
 		l->late++;
-		load_follow(l, c, CLIENT_CLOSING);
+		load_follow(l, c, LINK_CLOSING);
 	}
 }
 
 /* What has to happen between two turns, by phase. */
 static void load_turn(struct load *l)
 {
-	uint64_t now = client_clock_ns();
+	uint64_t now = clock_ns();
 
 	switch (l->phase) {
 	case PHASE_OPENING:
@@ -384,7 +374,7 @@ static void load_command(struct load *l)
 		load_fail(l, "unknown command");
 		return;
 	}
-	l->progress_ns = client_clock_ns();
+	l->progress_ns = clock_ns();
 	l->bursting = true;
 	load_kick(l, 1);
 }
@@ -411,16 +401,14 @@ static void load_run(struct load *l)
 		waiting = l->mode != MODE_HOLD || l->phase != PHASE_WARM ||
 			  l->bursting;
 		if (n > 0 || !waiting)
-			l->progress_ns = client_clock_ns();
-		else if (client_clock_ns() - l->progress_ns > STALL_NS)
+			l->progress_ns = clock_ns();
+		else if (clock_ns() - l->progress_ns > STALL_NS)
 			load_fail(l, "nothing moves any more");
 	}
 }
 
 static void load_report(const struct load *l)
 {
-	static const double shares[] = { 0.5, 0.9, 0.99, 0.999 };
-	static const char *const names[] = { "p50", "p90", "p99", "p99.9" };
 	uint64_t done = l->mode == MODE_CONNECT
 				? l->end_connects - l->begin_connects
 				: l->end_echoes - l->begin_echoes;
@@ -441,11 +429,7 @@ static void load_report(const struct load *l)
 		printf("\"allocations\":%llu,",
 			(unsigned long long)(l->after.allocations -
 					     l->before.allocations));
-	printf("\"latency_us\":{");
-	for (i = 0; i < 4; i++)
-		printf("\"%s\":%.1f,", names[i],
-			(double)stats_percentile(&l->latency, shares[i]) / 1e3);
-	printf("\"max\":%.1f}", (double)l->latency.max / 1e3);
+	stats_print(&l->latency);
 	if (l->samples != NULL) {
 		printf(",\"samples_us\":[");
 		for (i = 0; i < l->sample_count; i++)
@@ -464,29 +448,6 @@ static const char usage[] =
 	"  -p PID   a process whose CPU time counts; may be repeated\n"
 	"  -m FILE  allocation counter of the relay (malloc_count.so)\n"
 	"  -r       the echo keeps the bytes, not the messages\n";
-
-static int load_address(struct load *l, char *text)
-{
-	char *colon = strrchr(text, ':');
-
-	l->params.host = strdup(text);
-	if (colon == NULL || l->params.host == NULL)
-		return -1;
-	*colon = '\0';
-	l->params.address.sin_family = AF_INET;
-	l->params.address.sin_port = htons((uint16_t)atoi(colon + 1));
-	return inet_pton(AF_INET, text, &l->params.address.sin_addr) == 1 ? 0
-									  : -1;
-}
-
-static int load_clock_add(struct load *l, const char *pid)
-{
-	if (l->clock_count == PIDS_MAX ||
-		clock_getcpuclockid(atoi(pid), &l->clocks[l->clock_count]))
-		return -1;
-	l->clock_count++;
-	return 0;
-}
 
 static int load_allocations_map(struct load *l, const char *file)
 {
@@ -526,7 +487,8 @@ static int load_option(struct load *l, int option)
 {
 	switch (option) {
 	case 'a':
-		return load_address(l, optarg);
+		l->params.link.host = optarg;
+		return link_address(&l->params.link.address, optarg);
 	case 'u':
 		l->params.path = optarg;
 		return 0;
@@ -554,7 +516,7 @@ static int load_option(struct load *l, int option)
 		l->warm_count = strtoul(optarg, NULL, 10);
 		return 0;
 	case 'p':
-		return load_clock_add(l, optarg);
+		return process_add(&l->relay, optarg);
 	case 'm':
 		return load_allocations_map(l, optarg);
 	case 'r':
@@ -571,13 +533,15 @@ static int load_prepare(struct load *l)
 
 	l->params.user = l;
 	l->params.echoed = load_echoed;
-	l->params.pool = client_pool_new(l->params.size);
-	l->params.scratch = malloc(2 * CLIENT_SCRATCH);
+	l->params.pool = pool_new(l->params.size);
+	l->params.scratch = malloc(2 * LINK_SCRATCH);
 	l->all = calloc(l->clients, sizeof(*l->all));
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (l->params.pool == NULL || l->params.scratch == NULL ||
 		l->all == NULL || l->epoll < 0)
 		return -1;
+	l->params.link.scratch = l->params.scratch + LINK_SCRATCH;
+	l->params.link.cb = &client_link_cb;
 	for (i = 0; i < l->clients; i++) {
 		if (client_init(&l->all[i], &l->params, i) < 0)
 			return -1;
@@ -602,7 +566,6 @@ static void load_free(struct load *l)
 	free(l->samples);
 	free(l->params.pool);
 	free(l->params.scratch);
-	free((char *)(uintptr_t)l->params.host);
 	if (l->epoll >= 0)
 		close(l->epoll);
 }
@@ -626,8 +589,9 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (l.params.host == NULL || l.clients == 0 || l.params.size == 0 ||
-		l.params.in_flight == 0 || optind != argc) {
+	if (l.params.link.host == NULL || l.clients == 0 ||
+		l.params.size == 0 || l.params.in_flight == 0 ||
+		optind != argc) {
 		fputs(usage, stderr);
 		return 2;
 	}

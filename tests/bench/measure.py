@@ -19,29 +19,32 @@ SWEEP_SIZES = [1020 * i ** 3 for i in range(1, 13)]
 SWEEP_SAMPLES = 200
 
 
-def load_argv(relay, **options):
-    argv = [os.path.join(OUT, 'load'), '-a', '127.0.0.1:%d' % relay.port,
-            '-u', relay.path]
-    if relay.stream:
-        argv.append('-r')
+def argv_of(program, relay, options):
+    """Options are letters; one that is None stands alone."""
+    argv = [os.path.join(OUT, program),
+            '-a', '127.0.0.1:%d' % relay.port]
     for pid in relay.pids():
         argv += ['-p', str(pid)]
     for key, value in options.items():
-        argv += ['-' + key, str(value)]
+        argv += ['-' + key] + ([] if value is None else [str(value)])
     return argv
+
+
+def load_argv(relay, options):
+    argv = argv_of('load', relay, options) + ['-u', relay.path]
+    return argv + ['-r'] if relay.stream else argv
 
 
 def pin_to_load_core():
     os.sched_setaffinity(0, {LOAD_CORE})
 
 
-def load(relay, timeout=60, **options):
-    """Runs the load generator; options are its letters."""
+def result_of(relay, argv, timeout=60):
+    """Runs a load generator."""
     try:
         done = subprocess.run(
-            load_argv(relay, **options), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=timeout,
-            preexec_fn=pin_to_load_core)
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=timeout, preexec_fn=pin_to_load_core)
     except subprocess.TimeoutExpired:
         raise Failed('%s: the load did not end in %d s' %
                      (relay.name, timeout))
@@ -49,6 +52,16 @@ def load(relay, timeout=60, **options):
         raise Failed('%s: %s' % (relay.name, done.stderr.strip() or
                                  'load: status %d' % done.returncode))
     return json.loads(done.stdout)
+
+
+def load(relay, **options):
+    return result_of(relay, load_argv(relay, options))
+
+
+def fan(relay, run, **options):
+    """One publisher, many subscribers; every run has a channel of its own."""
+    options.update(relay.fan_options(run))
+    return result_of(relay, argv_of('fan', relay, options))
 
 
 def echo(relay, scenario, warm, seconds):
@@ -103,7 +116,7 @@ class Held:
     def __init__(self, relay, clients, size):
         self.relay = relay
         self.popen = subprocess.Popen(
-            load_argv(relay, M='hold', c=clients, s=size),
+            load_argv(relay, {'M': 'hold', 'c': clients, 's': size}),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
             preexec_fn=pin_to_load_core)

@@ -21,6 +21,7 @@ error_log stderr error;
 pid {work}/{name}.pid;
 '''
 
+# Up to the places of its one server.
 NGINX_HTTP = NGINX_MAIN + '''events {{ worker_connections 16000; }}
 http {{
   access_log off;
@@ -31,7 +32,9 @@ http {{
   scgi_temp_path {work}/{name}.scgi;
   server {{
     listen 127.0.0.1:{port} backlog=4096;
-    location / {{
+'''
+
+NGINX_PROXY = NGINX_HTTP + '''    location / {{
       proxy_pass http://127.0.0.1:{ws};
       proxy_http_version 1.1;
       proxy_set_header Upgrade $http_upgrade;
@@ -76,12 +79,14 @@ backend echo
   server one 127.0.0.1:{ws}
 '''
 
-WSRELAYD = '''[server]
-workers = 1
+WSRELAYD_SERVER = '''[server]
+workers = {workers}
 log_level = warn
 [listen bench]
 address = 127.0.0.1:{port}
-[route ws]
+'''
+
+WSRELAYD_PAIRS = WSRELAYD_SERVER + '''[route ws]
 path = /ws
 backend = ws://127.0.0.1:{ws}/
 {route}
@@ -192,19 +197,19 @@ def stop_all():
 
 
 class Backends:
-    """The two echo servers that all relays share."""
+    """The echo servers that all relays share, a port for each kind."""
 
     def __init__(self):
-        self.ws = free_port()
-        self.tcp = free_port()
-        self.processes = []
-        for kind, port in (('ws', self.ws), ('tcp', self.tcp)):
-            process = Process(
-                'backend-' + kind,
+        self.ws = self.begin('ws')
+        self.tcp = self.begin('tcp')
+
+    @staticmethod
+    def begin(kind):
+        port = free_port()
+        Process('backend-' + kind,
                 [os.path.join(OUT, 'backend'), '--' + kind, str(port)],
-                LOAD_CORE)
-            process.wait_port(port)
-            self.processes.append(process)
+                LOAD_CORE).wait_port(port)
+        return port
 
 
 class Relay:
@@ -262,16 +267,19 @@ class Direct(Relay):
 
 
 class Nginx(Relay):
-    def __init__(self, name, label, template, buffers=''):
+    modules = '/usr/lib/nginx/modules/'
+
+    def __init__(self, name, label, template, buffers='', module=None):
         super().__init__(name, label)
         self.template = template
         self.buffers = buffers
+        self.module = module
 
     def available(self):
         return shutil.which('nginx', path='/usr/sbin:/usr/bin:' +
                             os.environ.get('PATH', '')) is not None and (
-            self.template is not NGINX_STREAM or
-            os.path.exists('/usr/lib/nginx/modules/ngx_stream_module.so'))
+            self.module is None or
+            os.path.exists(self.modules + self.module))
 
     def argv(self, work, backends):
         file = self.configure(work, self.template, backends,
@@ -290,22 +298,25 @@ class Haproxy(Relay):
 
 class Wsrelayd(Relay):
     binary = os.path.join(ROOT, 'build', 'release', 'wsrelayd')
+    template = WSRELAYD_PAIRS
+    workers = 1
 
     def available(self):
         return os.access(self.binary, os.X_OK)
 
     def argv(self, work, backends):
-        file = self.configure(work, WSRELAYD, backends,
-                              route=WSRELAYD_ROUTE)
+        file = self.configure(work, self.template, backends,
+                              route=WSRELAYD_ROUTE, workers=self.workers)
         return [self.binary, '-c', file]
 
 
 def all_relays():
     return [
-        Nginx('nginx-4k', 'nginx, default buffers', NGINX_HTTP),
-        Nginx('nginx-64k', 'nginx, 64 KiB buffers', NGINX_HTTP, NGINX_64K),
+        Nginx('nginx-4k', 'nginx, default buffers', NGINX_PROXY),
+        Nginx('nginx-64k', 'nginx, 64 KiB buffers', NGINX_PROXY,
+              NGINX_64K),
         Nginx('nginx-stream', 'nginx stream (layer 4), 64 KiB',
-              NGINX_STREAM),
+              NGINX_STREAM, module='ngx_stream_module.so'),
         Haproxy('haproxy', 'haproxy, http'),
         Wsrelayd('wsrelayd', 'wsrelayd, ws backend'),
         Wsrelayd('wsrelayd-raw', 'wsrelayd, tcp backend, raw', '/raw',

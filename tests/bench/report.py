@@ -43,12 +43,13 @@ def scenario_text(scenario):
     return text + (', %d in flight' % in_flight if in_flight > 1 else '')
 
 
-def verdict(values, goal):
+def verdict(values, goal, at_least=False):
     """A goal is met by the median, or when it lies within the spread."""
-    middle, least, _ = spread(values)
-    if middle <= goal:
+    sign = -1 if at_least else 1
+    middle, best, _ = spread([sign * value for value in values])
+    if middle <= sign * goal:
         return 'met'
-    return 'met (in spread)' if least <= goal else 'MISSED'
+    return 'met (in spread)' if best <= sign * goal else 'MISSED'
 
 
 def table(title, columns, rows):
@@ -73,7 +74,7 @@ def ratios(runs, ours, peer, key='cpu_us'):
             if b[key] > 0]
 
 
-def echo_table(scenario, runs, labels, ours='wsrelayd'):
+def echo_table(title, runs, labels, ours='wsrelayd'):
     rows = []
     for name, results in runs.items():
         ratio = ''
@@ -85,9 +86,8 @@ def echo_table(scenario, runs, labels, ours='wsrelayd'):
             number(statistics.median(r['rate'] for r in results))] + [
             number(statistics.median(r['latency_us'][p] for r in results))
             for p in ('p50', 'p90', 'p99', 'p99.9', 'max')] + [ratio])
-    table('Echo: ' + scenario_text(scenario),
-          ['relay', 'CPU µs/message', 'messages/s', 'p50 µs', 'p90', 'p99',
-           'p99.9', 'max', 'wsrelayd : it'], rows)
+    table(title, ['relay', 'CPU µs/message', 'messages/s', 'p50 µs', 'p90',
+                  'p99', 'p99.9', 'max', 'wsrelayd : it'], rows)
 
 
 def connect_table(runs, labels, ours='wsrelayd'):

@@ -1,5 +1,6 @@
 #include "stats.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static unsigned bucket_of(uint64_t ns)
@@ -55,4 +56,17 @@ uint64_t stats_percentile(const struct stats *s, double share)
 	}
 	top = bucket_top(i);
 	return top < s->max ? top : s->max;
+}
+
+void stats_print(const struct stats *s)
+{
+	static const double shares[] = { 0.5, 0.9, 0.99, 0.999 };
+	static const char *const names[] = { "p50", "p90", "p99", "p99.9" };
+	unsigned i;
+
+	printf("\"latency_us\":{");
+	for (i = 0; i < 4; i++)
+		printf("\"%s\":%.1f,", names[i],
+			(double)stats_percentile(s, shares[i]) / 1e3);
+	printf("\"max\":%.1f}", (double)s->max / 1e3);
 }

@@ -22,4 +22,7 @@ void stats_add(struct stats *s, uint64_t ns);
 /* The value in ns that `share` (0..1) of all do not exceed; 0 if none. */
 uint64_t stats_percentile(const struct stats *s, double share);
 
+/* "latency_us":{"p50":...}, a member of a JSON object, without a comma. */
+void stats_print(const struct stats *s);
+
 #endif

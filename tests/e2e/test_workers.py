@@ -1,0 +1,49 @@
+"""Which worker a connection comes to."""
+import os
+import pathlib
+
+from peers import TEXT, Client
+from relay import wait_for
+
+ECHO = """
+[route echo]
+path = /echo
+backend = echo:
+auth = none
+"""
+
+
+def watched(pid):
+    """What each of the daemon's loops watches: epoll's fd -> how many."""
+    fds = pathlib.Path(f"/proc/{pid}/fd")
+    return {fd: pathlib.Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
+            .count("tfd:") for fd in os.listdir(fds)
+            if os.readlink(fds / fd) == "anon_inode:[eventpoll]"}
+
+
+def spread(before, pid):
+    """How many more they watch than before, those that watch any more."""
+    return sorted(n - before[fd] for fd, n in watched(pid).items()
+                  if n != before[fd])
+
+
+def test_long_lived_connections_are_spread_evenly(relay):
+    r = relay(ECHO, server="workers = 2")
+    before = watched(r.pid)
+    clients = [Client(r, "/echo") for _ in range(200)]
+    assert spread(before, r.pid) == [100, 100]
+    for c in clients:
+        c.send(TEXT, "still there")
+        assert c.recv().text == "still there"
+
+
+def test_what_one_worker_lost_comes_to_it(relay):
+    r = relay(ECHO, server="workers = 2")
+    before = watched(r.pid)
+    clients = [Client(r, "/echo") for _ in range(40)]
+    # They came to the workers in turn: now one has 20, the other none.
+    for c in clients[::2]:
+        c.close()
+    wait_for(lambda: spread(before, r.pid) == [20], "half of them left")
+    clients += [Client(r, "/echo") for _ in range(20)]
+    assert spread(before, r.pid) == [20, 20]
