@@ -130,8 +130,17 @@ static void check_mode(struct builder *b, struct conf_route *r)
 		build_error(b, check_at_route(r, "max_rate"),
 			"means nothing to mode = pair, expected it only for "
 			"mode = hub");
+	if (!hub && r->trunk != CONF_TRUNK_ON_DEMAND)
+		build_error(b, check_at_route(r, "trunk"),
+			"means nothing to mode = pair, expected it only for "
+			"mode = hub");
 	if (!hub)
 		return;
+	if (r->trunk == CONF_TRUNK_ALWAYS && r->pattern &&
+		pattern_captures(r->pattern) > 0)
+		build_error(b, check_at_route(r, "trunk"),
+			"is always, expected on-demand: nobody knows which "
+			"captures to open at the start");
 	if (r->framing == FRAMING_RAW)
 		build_error(b, check_at_route(r, "framing"),
 			"is raw, expected line or len32: a hub needs to know "

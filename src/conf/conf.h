@@ -210,6 +210,7 @@ enum conf_backend_host {
 };
 
 enum conf_mode { CONF_MODE_PAIR, CONF_MODE_HUB };
+enum conf_trunk { CONF_TRUNK_ON_DEMAND, CONF_TRUNK_ALWAYS };
 enum conf_input { CONF_INPUT_ALL, CONF_INPUT_DRIVER };
 enum conf_denied { CONF_DENIED_DROP, CONF_DENIED_CLOSE };
 enum conf_slow { CONF_SLOW_CLOSE, CONF_SLOW_DROP_OLD, CONF_SLOW_LATEST };
@@ -253,7 +254,8 @@ struct conf_route {
 	int64_t close_timeout;
 	int send_proxy; /* enum proxy_version */
 	/* mode = hub */
-	int mode; /* enum conf_mode */
+	int mode;  /* enum conf_mode */
+	int trunk; /* enum conf_trunk */
 	int64_t linger;
 	int input;        /* enum conf_input */
 	int denied_input; /* enum conf_denied */

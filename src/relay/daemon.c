@@ -432,7 +432,9 @@ static void watchdog_timer(struct timer *t)
 static void status_timer(struct timer *t)
 {
 	struct daemon *d = CONTAINER_OF(t, struct daemon, status);
-	size_t n = connections(d);
+	/* Of clients: a trunk is none. */
+	size_t n = atomic_load_explicit(
+		&d->shared.connections, memory_order_relaxed);
 	char text[64];
 
 	if (n != d->status_n && !d->stopping) {
@@ -559,8 +561,10 @@ static int start_workers(struct daemon *d)
 		w->index = d->workers_n;
 		d->workers[d->workers_n++] = w;
 	}
-	for (size_t i = 0; n > 1 && i < n; i++)
-		if (worker_start(d->workers[i], (unsigned)i + 1) < 0)
+	for (size_t i = 0; i < n; i++)
+		if (worker_post_keep(d->workers[i]) < 0 ||
+			(n > 1 && worker_start(d->workers[i], (unsigned)i + 1) <
+					  0))
 			return -1;
 	return 0;
 }

@@ -65,17 +65,17 @@ void hubs_free(struct hubs *h)
 	free(h);
 }
 
-static struct hub *hub_new(
-	struct worker *w, const struct client *c, struct str path)
+static struct hub *hub_new(struct worker *home, struct conf *conf,
+	const struct conf_route *route, struct str path)
 {
-	size_t workers = w->shared->workers_n;
+	size_t workers = home->shared->workers_n;
 	struct hub *h = calloc(1, sizeof(*h) + workers * sizeof(h->shards[0]));
 
 	if (!h)
 		return NULL;
 	h->path = str_dup(path);
 	h->remotes = calloc(workers, sizeof(*h->remotes));
-	h->replay = calloc((size_t)c->route->replay + 1, sizeof(*h->replay));
+	h->replay = calloc((size_t)route->replay + 1, sizeof(*h->replay));
 	if (!h->path || !h->remotes || !h->replay) {
 		free(h->path);
 		free(h->remotes);
@@ -86,10 +86,10 @@ static struct hub *hub_new(
 	for (size_t i = 0; i < workers; i++)
 		backlog_init(&h->remotes[i].held);
 	atomic_init(&h->references, 1);
-	h->shared = w->shared;
-	h->conf = conf_ref(c->conf);
-	h->route = c->route;
-	h->home = w;
+	h->shared = home->shared;
+	h->conf = conf_ref(conf);
+	h->route = route;
+	h->home = home;
 	TAILQ_INIT(&h->seats);
 	return h;
 }
@@ -127,29 +127,53 @@ void hub_unref(struct hub *h)
 	free(h);
 }
 
+/* Under the lock: the hub of this path, and how many the route has. */
+static struct hub *find(const struct hubs *d, const struct conf_route *route,
+	struct str path, int64_t *n)
+{
+	struct hub *h;
+
+	*n = 0;
+	TAILQ_FOREACH (h, &d->list, listed_next) {
+		if (h->route != route)
+			continue;
+		++*n;
+		if (str_eq(str_of(h->path), path))
+			break;
+	}
+	return h;
+}
+
+/* Under the lock. */
+static struct hub *list_new(struct hubs *d, struct worker *home,
+	struct conf *conf, const struct conf_route *route, struct str path)
+{
+	struct hub *h = hub_new(home, conf, route, path);
+
+	if (h) {
+		TAILQ_INSERT_TAIL(&d->list, h, listed_next);
+		h->listed = true;
+	}
+	return h;
+}
+
 struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 	enum reason *reason)
 {
 	struct hubs *d = w->shared->hubs;
+	struct worker *home = c->route->trunk == CONF_TRUNK_ALWAYS
+				      ? hub_keeper_home(w->shared, c->route)
+				      : w;
 	struct hub *h;
-	int64_t n = 0;
+	int64_t n;
 
 	pthread_mutex_lock(&d->lock);
-	TAILQ_FOREACH (h, &d->list, listed_next) {
-		if (h->route != c->route)
-			continue;
-		n++;
-		if (str_eq(str_of(h->path), path))
-			break;
-	}
-	if (!h) {
-		*reason = n >= c->route->max_hubs ? REASON_LIMIT_HUBS
-						  : REASON_INTERNAL;
-		h = *reason == REASON_LIMIT_HUBS ? NULL : hub_new(w, c, path);
-		if (h) {
-			TAILQ_INSERT_TAIL(&d->list, h, listed_next);
-			h->listed = true;
-		}
+	h = find(d, c->route, path, &n);
+	if (!h && n >= c->route->max_hubs) {
+		*reason = REASON_LIMIT_HUBS;
+	} else if (!h) {
+		*reason = REASON_INTERNAL;
+		h = list_new(d, home, c->conf, c->route, path);
 	}
 	if (h) {
 		h->joins++;
@@ -157,6 +181,33 @@ struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 	}
 	pthread_mutex_unlock(&d->lock);
 	return h;
+}
+
+int hubs_open_kept(
+	struct worker *w, struct conf *conf, const struct conf_route *route)
+{
+	struct str path = str_of(route->path); /* it has no captures */
+	struct hubs *d = w->shared->hubs;
+	struct hub *h;
+	int result = -1;
+	int64_t n;
+
+	pthread_mutex_lock(&d->lock);
+	h = find(d, route, path, &n);
+	if (!h)
+		h = list_new(d, w, conf, route, path);
+	if (h)
+		hub_ref(h);
+	pthread_mutex_unlock(&d->lock);
+	if (!h)
+		return -1;
+	if (h->at_home || hub_settle(h) == 0) {
+		if (h->state == HUB_NEW)
+			hub_open_trunk(h);
+		result = 0;
+	}
+	hub_unref(h);
+	return result;
 }
 
 void hub_join_seen(struct hub *h)
@@ -253,18 +304,34 @@ void hub_tell_workers(
 
 /* --- the trunk ----------------------------------------------------------------------------*/
 
-static void log_hub(
-	const struct hub *h, const char *event, const struct ending *why)
+/* retry_ms: until it is opened again, -1: it is not. */
+static void log_close(const struct hub *h, enum log_level level,
+	const struct ending *why, int64_t retry_ms)
 {
 	char id[CLIENT_ID_TEXT];
 
-	LOG(LOG_INFO, event, F_STR("id", client_id(&h->trunk_client, id)),
+	LOG(level, "hub-close", F_STR("id", client_id(&h->trunk_client, id)),
 		F_STR("route", h->route->section.name), F_STR("path", h->path),
-		F_STR("reason", why ? reason_get(why->reason)->word : NULL),
-		F_STR("detail", why ? why->detail : NULL),
-		why ? F_INT("members_most", h->seats_most) : F_NONE,
-		why ? F_INT("member_messages", h->messages_in) : F_NONE,
-		why ? F_INT("backend_messages", h->messages_out) : F_NONE);
+		F_STR("reason", reason_get(why->reason)->word),
+		F_STR("detail", why->detail),
+		F_INT("members_most", h->seats_most),
+		F_INT("member_messages", h->messages_in),
+		F_INT("backend_messages", h->messages_out),
+		retry_ms >= 0 ? F_INT("retry_ms", retry_ms) : F_NONE);
+}
+
+static void log_open(const struct hub *h)
+{
+	char id[CLIENT_ID_TEXT];
+
+	LOG(LOG_INFO, "hub-open", F_STR("id", client_id(&h->trunk_client, id)),
+		F_STR("route", h->route->section.name), F_STR("path", h->path));
+}
+
+bool hub_is_steady(const struct hub *h)
+{
+	return h->opened_ms > 0 &&
+	       loop_now(h->home->loop) - h->opened_ms >= BACKOFF_STEADY_MS;
 }
 
 static void trunk_open(struct hub *h)
@@ -273,7 +340,7 @@ static void trunk_open(struct hub *h)
 
 	h->state = HUB_OPEN;
 	h->opened_ms = loop_now(h->home->loop);
-	log_hub(h, "hub-open", NULL);
+	log_open(h);
 	TAILQ_FOREACH (s, &h->seats, next)
 		hub_tell_joined(h, s);
 }
@@ -366,6 +433,7 @@ static void hub_over(struct hub *h)
 		TAILQ_REMOVE(&w->hubs, h, home_next);
 		timer_fini(w->loop, &h->linger);
 		worker_left(w);
+		hub_keeper_over(h);
 	}
 	hub_unref(h);
 }
@@ -376,6 +444,8 @@ void hub_end(struct hub *h, const struct ending *why)
 	struct ending told = *why;
 	char text[WS_CLOSE_REASON_MAX];
 	struct seat *s;
+	int64_t retry_ms;
+	bool loud;
 
 	if (h->state == HUB_ENDING)
 		return;
@@ -386,7 +456,8 @@ void hub_end(struct hub *h, const struct ending *why)
 	h->state = HUB_ENDING;
 	(void)hub_unlist(h, true);
 	timer_clear(h->home->loop, &h->linger);
-	log_hub(h, "hub-close", why);
+	retry_ms = hub_keeper_ends(h, &loud);
+	log_close(h, loud ? LOG_INFO : LOG_DEBUG, why, retry_ms);
 	worker_count_reason(h->home, why->reason);
 	if (!told.code)
 		told.code = info->code;

@@ -79,6 +79,13 @@ void hub_trunk_drained(struct hub *h);
 void hub_trunk_ended(struct hub *h, const struct ending *why);
 void hub_trunk_gone(struct hub *h);
 
+/*
+ * home, once: opens the hubs of routes with trunk = always that are at home
+ * here, and sees to it from now on that they are there. -1 without memory.
+ */
+MUST_CHECK int hubs_keep(struct worker *w);
+void hubs_keep_no_more(struct worker *w);
+
 /* home: the relay stops. */
 void hub_drain(struct hub *h);
 /* home: the next in its list. */

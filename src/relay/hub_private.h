@@ -16,6 +16,7 @@
 #include "base/reason.h"
 #include "net/loop.h"
 #include "relay/backlog.h"
+#include "relay/backoff.h"
 #include "relay/client.h"
 #include "relay/hub.h"
 #include "relay/mail.h"
@@ -101,7 +102,32 @@ void hub_join_seen(struct hub *h);
 void hub_open_trunk(struct hub *h);
 void hub_end(struct hub *h, const struct ending *why);
 
+/* Its trunk was open for so long that its end is no failure to open. */
+bool hub_is_steady(const struct hub *h);
+/*
+ * The hub of a route with trunk = always, on its home: made when there is none.
+ * -1 without memory.
+ */
+MUST_CHECK int hubs_open_kept(
+	struct worker *w, struct conf *conf, const struct conf_route *route);
+
+/* hub_keep.c */
+/* Whether it is there from the start, with members or without. */
+bool hub_is_kept(const struct hub *h);
+/* The home of such a route's hub. */
+struct worker *hub_keeper_home(
+	const struct shared *s, const struct conf_route *route);
+/*
+ * A hub has its home; it ends: the ms until it is opened again, -1: it is not,
+ * and whether that deserves a line; its trunk is gone.
+ */
+void hub_keeper_settled(struct hub *h);
+int64_t hub_keeper_ends(struct hub *h, bool *loud);
+void hub_keeper_over(struct hub *h);
+
 /* hub_seats.c */
+/* The home's own part is made. -1 without memory. */
+MUST_CHECK int hub_settle(struct hub *h);
 void hub_tell_joined(struct hub *h, struct seat *s);
 void hub_tell_refused(struct hub *h, struct worker *to, uint64_t id,
 	const struct ending *why, bool again);

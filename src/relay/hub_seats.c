@@ -116,13 +116,14 @@ static struct seat *add_seat(struct hub *h, struct mail *m)
 	return s;
 }
 
-/* The first to come: the hub gets its home. */
-static int settle(struct hub *h)
+/* With the first to come, or to be there from the start. */
+int hub_settle(struct hub *h)
 {
 	if (timer_init(h->home->loop, &h->linger, linger_over) < 0)
 		return -1;
 	TAILQ_INSERT_TAIL(&h->home->hubs, h, home_next);
 	h->at_home = true;
+	hub_keeper_settled(h);
 	/* The trunk counts as a connection that a stop waits for. */
 	atomic_fetch_add_explicit(
 		&h->home->connections, 1, memory_order_relaxed);
@@ -140,7 +141,7 @@ void hub_read_join(struct hub *h, struct mail *m)
 		hub_tell_refused(h, m->from, m->id, &over, true);
 		return;
 	}
-	if (!h->at_home && settle(h) < 0) {
+	if (!h->at_home && hub_settle(h) < 0) {
 		hub_tell_refused(h, m->from, m->id, &memory, false);
 		return;
 	}
@@ -188,7 +189,7 @@ void hub_read_leave(struct hub *h, const struct mail *m)
 		return;
 	if (h->home->draining)
 		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
-	else
+	else if (!hub_is_kept(h))
 		timer_set(h->home->loop, &h->linger,
 			loop_now(h->home->loop) + h->route->linger);
 }

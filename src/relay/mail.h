@@ -23,6 +23,7 @@ struct worker;
 enum mail_kind {
 	/* from the main thread */
 	MAIL_ACCEPTED, /* fd, peer, listen, address */
+	MAIL_KEEP,     /* hubs with trunk = always */
 	MAIL_DRAIN,
 	/* to a hub's home: hub, from */
 	MAIL_HUB_JOIN,  /* id, perm, subject (owned) */

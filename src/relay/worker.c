@@ -187,6 +187,16 @@ void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
 	worker_post(w, m);
 }
 
+int worker_post_keep(struct worker *w)
+{
+	struct mail *m = mail_new(MAIL_KEEP, 0);
+
+	if (!m)
+		return -1;
+	worker_post(w, m);
+	return 0;
+}
+
 void worker_post_drain(struct worker *w)
 {
 	struct mail *m = mail_new(MAIL_DRAIN, 0);
@@ -227,6 +237,12 @@ static void read_one(struct worker *w, struct mail *m)
 	case MAIL_ACCEPTED:
 		worker_accepted(w, m->fd, &m->peer, m->listen, m->address);
 		m->fd = -1; /* taken */
+		break;
+	case MAIL_KEEP:
+		if (hubs_keep(w) < 0)
+			LOG(LOG_ERROR, "hub-keep",
+				F_STR("detail", "no memory for trunk = "
+						"always"));
 		break;
 	case MAIL_DRAIN:
 		worker_drain(w);
@@ -341,6 +357,7 @@ struct worker *worker_new(
 	TAILQ_INIT(&w->fronts);
 	TAILQ_INIT(&w->pairs);
 	TAILQ_INIT(&w->hubs);
+	TAILQ_INIT(&w->keepers);
 	TAILQ_INIT(&w->shards);
 	TAILQ_INIT(&w->joins);
 	STAILQ_INIT(&w->mail);
@@ -364,6 +381,7 @@ void worker_stop(struct worker *w)
 	struct front *f, *next_front;
 	struct pair *p, *next_pair;
 
+	w->draining = true; /* nothing is opened any more */
 	drop_mail(w);
 	proc_kill_all(w->loop);
 	for (f = TAILQ_FIRST(&w->fronts); f; f = next_front) {
@@ -386,6 +404,7 @@ void worker_free(struct worker *w)
 	worker_join(w);
 	worker_stop(w);
 	drop_mail(w);
+	hubs_keep_no_more(w);
 	timer_fini(w->loop, &w->tick);
 	if (!w->borrowed_loop)
 		loop_free(w->loop);

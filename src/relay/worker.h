@@ -26,6 +26,7 @@ struct front;
 struct hub;
 struct hub_attempt;
 struct hubs;
+struct keeper;
 struct mail;
 struct pair;
 struct shard;
@@ -68,6 +69,7 @@ struct worker {
 	TAILQ_HEAD(fronts, front) fronts; /* oldest request first */
 	TAILQ_HEAD(, pair) pairs;
 	TAILQ_HEAD(, hub) hubs;          /* those at home here */
+	TAILQ_HEAD(, keeper) keepers;    /* of hubs that are always there */
 	TAILQ_HEAD(, shard) shards;      /* members here, by hub */
 	TAILQ_HEAD(, hub_attempt) joins; /* clients that wait for a seat */
 	size_t index;                    /* in shared->workers */
@@ -100,6 +102,8 @@ void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address);
 /* Any thread. Takes m (mail.h). */
 void worker_post(struct worker *w, struct mail *m);
+/* Any thread: the hubs that are always there are opened (hub.h: hubs_keep). */
+MUST_CHECK int worker_post_keep(struct worker *w);
 /* Any thread: worker_drain. */
 void worker_post_drain(struct worker *w);
 

@@ -389,6 +389,14 @@ static void test_hub_keys(void **state)
 		{ ROUTE "backend = echo:\nmax_rate = 1\n",
 			"t.ini:10: [route r] max_rate: means nothing to mode = "
 			"pair, expected it only for mode = hub\n" },
+		{ ROUTE "backend = echo:\ntrunk = always\n",
+			"t.ini:10: [route r] trunk: means nothing to mode = "
+			"pair, expected it only for mode = hub\n" },
+		{ CAPTURE "backend = room:\nmode = hub\ntrunk = always\n"
+			  "queue_limit = 16M\n",
+			"t.ini:11: [route r] trunk: is always, expected "
+			"on-demand: nobody knows which captures to open at the "
+			"start\n" },
 	};
 
 	(void)state;

@@ -1,0 +1,148 @@
+/*
+ * trunk = always: a route without captures has one hub, and it is there from
+ * the start.
+ *
+ *   start -> keeper -> hub -> it ends -> back-off -> keeper -> hub ...
+ *                       ^ or a client comes before that
+ *
+ * The keeper lives on the worker that is the hub's home whoever makes it.
+ */
+#include "relay/hub_private.h"
+
+#include <stdlib.h>
+
+#include "conf/conf.h"
+#include "relay/worker.h"
+
+struct keeper {
+	TAILQ_ENTRY(keeper) next; /* in worker->keepers */
+	struct worker *worker;
+	struct conf *conf; /* a reference, for route */
+	const struct conf_route *route;
+	struct backoff backoff;
+	struct timer timer; /* set while there is no hub */
+};
+
+bool hub_is_kept(const struct hub *h)
+{
+	return h->route->trunk == CONF_TRUNK_ALWAYS;
+}
+
+struct worker *hub_keeper_home(
+	const struct shared *s, const struct conf_route *route)
+{
+	return s->workers[route->index % s->workers_n];
+}
+
+static void try_later(struct keeper *k)
+{
+	uint32_t random;
+
+	worker_random(k->worker, (uint8_t *)&random, sizeof(random));
+	timer_set(k->worker->loop, &k->timer,
+		loop_now(k->worker->loop) + backoff_next(&k->backoff, random));
+}
+
+/* It lives, or its trunk is still closing: there are never two of ours. */
+static bool is_there(const struct keeper *k)
+{
+	const struct hub *h;
+
+	TAILQ_FOREACH (h, &k->worker->hubs, home_next)
+		if (h->route == k->route)
+			return true;
+	return false;
+}
+
+/* Makes the hub, or settles the one that a client has made and not reached. */
+static void keep(struct timer *t)
+{
+	struct keeper *k = CONTAINER_OF(t, struct keeper, timer);
+
+	if (!k->worker->draining && !is_there(k) &&
+		hubs_open_kept(k->worker, k->conf, k->route) < 0)
+		try_later(k);
+}
+
+static int keeper_new(struct worker *w, const struct conf_route *route)
+{
+	struct keeper *k = calloc(1, sizeof(*k));
+
+	if (!k || timer_init(w->loop, &k->timer, keep) < 0) {
+		free(k);
+		return -1;
+	}
+	k->worker = w;
+	k->conf = conf_ref(w->conf);
+	k->route = route;
+	TAILQ_INSERT_TAIL(&w->keepers, k, next);
+	keep(&k->timer);
+	return 0;
+}
+
+int hubs_keep(struct worker *w)
+{
+	for (size_t i = 0; i < w->conf->routes_n; i++) {
+		const struct conf_route *r = &w->conf->routes[i];
+
+		if (r->mode == CONF_MODE_HUB && r->trunk == CONF_TRUNK_ALWAYS &&
+			hub_keeper_home(w->shared, r) == w &&
+			keeper_new(w, r) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void hubs_keep_no_more(struct worker *w)
+{
+	struct keeper *k;
+
+	while ((k = TAILQ_FIRST(&w->keepers))) {
+		TAILQ_REMOVE(&w->keepers, k, next);
+		timer_fini(w->loop, &k->timer);
+		conf_unref(k->conf);
+		free(k);
+	}
+}
+
+static struct keeper *keeper_of(const struct hub *h)
+{
+	struct keeper *k = NULL;
+
+	if (hub_is_kept(h))
+		TAILQ_FOREACH (k, &h->home->keepers, next)
+			if (k->route == h->route)
+				break;
+	return k;
+}
+
+void hub_keeper_settled(struct hub *h)
+{
+	struct keeper *k = keeper_of(h);
+
+	if (k)
+		timer_clear(h->home->loop, &k->timer);
+}
+
+int64_t hub_keeper_ends(struct hub *h, bool *loud)
+{
+	struct keeper *k = keeper_of(h);
+
+	*loud = true;
+	if (!k || h->home->draining)
+		return -1;
+	if (hub_is_steady(h))
+		backoff_reset(&k->backoff);
+	try_later(k);
+	*loud = h->opened_ms > 0 || backoff_is_loud(&k->backoff);
+	return k->timer.due - loop_now(h->home->loop);
+}
+
+void hub_keeper_over(struct hub *h)
+{
+	struct keeper *k = keeper_of(h);
+
+	/* It fired while the old trunk was closing. */
+	if (k && !h->home->draining && !k->timer.at)
+		keep(&k->timer);
+}
