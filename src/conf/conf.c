@@ -3,6 +3,7 @@
  */
 #include "conf/conf.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,69 @@ struct conf *conf_load_text(
 		return NULL;
 	read_from_text(&b, name, text);
 	return builder_done(&b);
+}
+
+/*
+ * The sections stand where they stood when c was read from its files: those
+ * are the lines that a complaint must name, not those of a dump.
+ */
+static void keep_places(struct builder *b, struct conf *c)
+{
+	b->pairs_n = 0;
+	for (int s = 0; s < SECTION_COUNT; s++) {
+		enum keys_section kind = (enum keys_section)s;
+
+		assert(build_count(b->conf, kind) == build_count(c, kind));
+		for (size_t i = 0; i < build_count(c, kind); i++) {
+			const struct conf_section *from = build_section(
+				c, kind, i);
+			struct conf_section *to = build_section(
+				b->conf, kind, i);
+
+			free(to->file);
+			to->file = NULL;
+			to->line = from->line;
+			/* Without a [server] there is none. */
+			if (from->file)
+				to->file = str_dup(str_of(from->file));
+			if (from->file && !to->file)
+				build_no_memory(b);
+		}
+	}
+}
+
+/*
+ * What a dump says is read as any file is, so that this cannot forget a key
+ * of the table.
+ */
+struct conf *conf_reread(const struct conf *c, struct buf *errors)
+{
+	struct buf text = { 0 };
+	struct builder b;
+
+	if (builder_init(&b, errors) < 0)
+		return NULL;
+	if (conf_dump(&text, c) < 0)
+		build_no_memory(&b);
+	else
+		read_from_text(&b, "settings in effect", buf_str(&text));
+	buf_free(&text);
+	/* What was accepted once is well-formed; only memory can be out. */
+	if (b.errors == 0 && !b.no_memory)
+		keep_places(&b, (struct conf *)(uintptr_t)c);
+	return builder_done(&b);
+}
+
+int conf_same_settings(const struct conf *a, const struct conf *b)
+{
+	struct buf x = { 0 }, y = { 0 };
+	int result = -1;
+
+	if (conf_dump(&x, a) == 0 && conf_dump(&y, b) == 0)
+		result = str_eq(buf_str(&x), buf_str(&y));
+	buf_free(&x);
+	buf_free(&y);
+	return result;
 }
 
 struct conf *conf_ref(struct conf *c)

@@ -310,6 +310,18 @@ MUST_CHECK struct conf *conf_load(const char *file, struct buf *errors);
 /* The same from text in memory; name stands for the file in complaints. */
 MUST_CHECK struct conf *conf_load_text(
 	const char *name, struct str text, struct buf *errors);
+/*
+ * A new snapshot with the settings of c, section by section at the same
+ * indices, for which every file that they name is read again: secrets,
+ * certificates, keys, authorities. The INI files are not. NULL and *errors as
+ * for conf_load; a complaint names the place of the section in its file.
+ */
+MUST_CHECK struct conf *conf_reread(const struct conf *c, struct buf *errors);
+/*
+ * Whether both say the same, wherever it is written and whatever the files
+ * that they name hold: 1 or 0; -1 without memory.
+ */
+MUST_CHECK int conf_same_settings(const struct conf *a, const struct conf *b);
 struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c);
 
