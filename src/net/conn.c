@@ -134,6 +134,8 @@ static void conn_free(struct conn *c)
 		c->loop->cork.parts = 0;
 		c->loop->cork.heads_n = 0;
 	}
+	if (c->transport->free)
+		c->transport->free(c);
 	timer_fini(c->loop, &c->timer);
 	free(c);
 }
@@ -183,6 +185,11 @@ static void conn_deferred(struct deferred *d)
 		conn_free(c);
 		return;
 	}
+	if (c->more && c->reading && !c->error && !c->read_ended) {
+		conn_read(c);
+		if (c->state == CONN_CLOSED)
+			return;
+	}
 	if (!c->write_ended) {
 		conn_send_gathered(c);
 		return;
@@ -210,9 +217,11 @@ static void conn_update(struct conn *c)
 
 	if (c->state == CONN_CLOSED)
 		return;
-	if ((c->reading || has_last_words(c)) && !c->read_ended)
+	if ((c->reading || c->opening || has_last_words(c)) && !c->read_ended &&
+		!c->waiting)
 		want |= EV_READ;
-	if (c->queued > 0 && !c->write_ended && !c->gathered)
+	if (((c->queued > 0 && !c->opening && !c->gathered) || c->held) &&
+		!c->write_ended)
 		want |= EV_WRITE;
 	if (want == c->watch)
 		return;
@@ -239,6 +248,8 @@ static void conn_update(struct conn *c)
 void conn_set_reading(struct conn *c, bool on)
 {
 	c->reading = on;
+	if (on && c->more)
+		loop_defer(c->loop, &c->deferred, conn_deferred);
 	conn_update(c);
 }
 
@@ -434,7 +445,7 @@ void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
 		uncork(l);
 	if (c->write_ended)
 		return;
-	if (c->queued > 0) {
+	if (c->queued > 0 || c->held) {
 		/* Order: what came later waits behind what waits. */
 		if (head_n > 0)
 			queue_add(c, head, head_n);
@@ -502,7 +513,7 @@ size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
 	conn_flush(c);
 	if (c->state != CONN_OPEN || c->write_ended)
 		return n; /* nobody will ever read them */
-	if (c->queued > 0)
+	if (c->queued > 0 || c->held)
 		return 0;
 	if (n > WRITE_PARTS)
 		n = WRITE_PARTS;
@@ -553,9 +564,14 @@ static void shut_when_empty(struct conn *c)
 {
 	if (c->state != CONN_FINISHING || c->queued > 0)
 		return;
-	c->state = CONN_LINGERING;
-	if (!c->write_ended && c->transport->shut(c) < 0)
+	if (!c->write_ended && c->transport->shut(c) < 0) {
+		if (errno == EAGAIN) { /* its last word waits for the socket */
+			conn_update(c);
+			return;
+		}
 		c->read_ended = true; /* not connected any more */
+	}
+	c->state = CONN_LINGERING;
 	c->write_ended = true;
 	if (c->read_ended) {
 		conn_close(c);
@@ -584,12 +600,14 @@ static void conn_writable(struct conn *c)
 	if (sent < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
 			write_failed(c, errno);
+		else
+			conn_update(c);
 		return;
 	}
 	queue_sent(c, (size_t)sent);
 	c->sent_ms = loop_now(c->loop);
 	conn_update(c);
-	if (c->state == CONN_OPEN && c->cb->drained &&
+	if (c->state == CONN_OPEN && c->cb->drained && !c->held &&
 		c->queued <= c->resume_at)
 		c->cb->drained(c);
 	shut_when_empty(c);
@@ -607,7 +625,7 @@ static void conn_read_end(struct conn *c, int error)
 		conn_close(c);
 }
 
-static void conn_readable(struct conn *c)
+static void read_once(struct conn *c)
 {
 	struct loop *l = c->loop;
 	ssize_t n = c->transport->recv(c, l->scratch, LOOP_SCRATCH);
@@ -632,16 +650,35 @@ static void conn_readable(struct conn *c)
 	l->corked = false;
 }
 
+void conn_read(struct conn *c)
+{
+	bool opening = c->opening;
+
+	c->more = false;
+	read_once(c);
+	if (c->more && (c->reading || c->state != CONN_OPEN) &&
+		c->state != CONN_CLOSED) {
+		c->more = false;
+		read_once(c);
+	}
+	if (!c->tls || c->state == CONN_CLOSED)
+		return;
+	/* The transport may want other things now than before. */
+	conn_update(c);
+	if (opening && !c->opening && c->state == CONN_OPEN && c->cb->ready)
+		c->cb->ready(c);
+}
+
 static void conn_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 
 	(void)fd;
 	/* An error shows as both; the read below then finds it. */
-	if ((what & EV_WRITE) && c->queued > 0 && !c->write_ended)
+	if ((what & EV_WRITE) && (c->queued > 0 || c->held) && !c->write_ended)
 		conn_writable(c);
 	if ((what & EV_READ) && c->state != CONN_CLOSED && !c->read_ended)
-		conn_readable(c);
+		conn_read(c);
 }
 
 /* --- the end -----------------------------------------------------------------*/
@@ -709,7 +746,7 @@ int64_t conn_arrived_ago(const struct conn *c)
 
 	if (ioctl(c->fd, SIOCOUTQ, &unsent) < 0)
 		return INT64_MAX;
-	if (unsent > 0)
+	if (unsent > 0 || c->held)
 		return -1;
 	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
 		return INT64_MAX;

@@ -41,6 +41,8 @@ struct conn_cb {
 	void (*ended)(struct conn *c, int error);
 	/* The socket is closed. The last call; c is freed when it returns. */
 	void (*closed)(struct conn *c);
+	/* The transport's handshake is done. May be NULL. */
+	void (*ready)(struct conn *c);
 };
 
 /* How bytes go through a socket. */
@@ -49,8 +51,10 @@ struct transport {
 	ssize_t (*recv)(struct conn *c, void *p, size_t n);
 	/* Bytes taken, -1 with errno (EAGAIN: no room). */
 	ssize_t (*send)(struct conn *c, const struct iovec *v, int parts);
-	/* Ends our direction. -1 with errno. */
+	/* Ends our direction. -1 with errno (EAGAIN: when it has room). */
 	int (*shut)(struct conn *c);
+	/* Frees what it has for the connection; NULL: nothing. */
+	void (*free)(struct conn *c);
 };
 
 extern const struct transport transport_socket;
@@ -59,12 +63,14 @@ extern const struct transport transport_pipe; /* a process's two pipes */
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_LINGERING, CONN_CLOSED };
 
 struct chunk;
+struct tls;
 
 struct conn {
 	struct loop *loop;
 	const struct transport *transport;
 	const struct conn_cb *cb;
 	void *owner;
+	struct tls *tls; /* NULL = plain */
 	/* The bytes that wait for the peer. */
 	STAILQ_HEAD(, chunk) queue;
 	size_t queued;
@@ -84,6 +90,11 @@ struct conn {
 	bool two_fds;   /* the pipes of a process: each is watched by itself */
 	bool gathering; /* see conn_set_gathering */
 	bool gathered;  /* the queue waits for the end of the turn only */
+	/* Set by the transport. */
+	bool opening; /* its handshake is under way: nothing can be sent */
+	bool waiting; /* for its turn in that: the socket is not looked at */
+	bool held;    /* bytes that it has taken wait for the socket */
+	bool more;    /* recv has more to say, whatever the socket does */
 	uint32_t linger_ms;
 	uint32_t resume_at; /* drained is called with so much queued or less */
 	struct timer timer; /* of FINISHING and LINGERING */
@@ -139,6 +150,8 @@ void conn_send_gathered(struct conn *c);
  * are dropped until its end. Without progress for linger_ms it is closed.
  */
 void conn_finish(struct conn *c, uint32_t linger_ms);
+/* For transports: reads, though the socket may not have become readable. */
+void conn_read(struct conn *c);
 /* Closes now, queue or not. */
 void conn_close(struct conn *c);
 /*

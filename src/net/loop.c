@@ -21,6 +21,8 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 
+#include "net/tls.h"
+
 #define ALARM_NONE INT64_MAX
 
 static void alarm_fired(evutil_socket_t fd, short what, void *arg);
@@ -103,6 +105,7 @@ void loop_free(struct loop *l)
 		return;
 	if (l->base)
 		loop_run_deferred(l);
+	tls_loop_free(l->tls);
 	if (l->dns)
 		evdns_base_free(l->dns, 0);
 	if (l->alarm)

@@ -23,6 +23,7 @@ struct proc;
 struct event;
 struct event_base;
 struct evdns_base;
+struct tls_loop;
 
 /*
  * Bytes of one read. Measured: with 32 or 64 KiB a relay of 16 KiB messages
@@ -73,6 +74,7 @@ struct loop {
 	struct cork cork;
 	bool corked; /* a read is under way */
 
+	struct tls_loop *tls; /* made at the first TLS connection, see tls.c */
 	LIST_HEAD(, proc) procs; /* the children of this loop, see proc.c */
 
 	/* Bytes waiting in all queues, over all loops of the daemon. */

@@ -397,6 +397,7 @@ void admission_leave(struct shared *s, struct client *c)
 		atomic_fetch_sub_explicit(
 			&s->connections, 1, memory_order_relaxed);
 	free(c->subject);
+	free(c->certificate);
 	free(c->token);
 	conf_unref(c->conf);
 	*c = (struct client){ .id = c->id };

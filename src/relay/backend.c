@@ -6,7 +6,9 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/dial.h"
+#include "net/tls.h"
 #include "relay/client.h"
+#include "relay/credentials.h"
 #include "relay/end.h"
 #include "relay/request.h"
 #include "relay/worker.h"
@@ -135,4 +137,38 @@ enum reason backend_dial_reason(enum dial_result result)
 		return REASON_BACKEND_TIMEOUT;
 	}
 	return REASON_INTERNAL;
+}
+
+int backend_tls_host(const struct backend_params *p, char **host)
+{
+	const struct conf_backend *to = &p->client->route->to;
+
+	*host = to->tls ? expand(to->host, p->captures) : NULL;
+	return to->tls && !*host ? -1 : 0;
+}
+
+int backend_start_tls(
+	const struct backend_params *p, struct conn *c, const char *host)
+{
+	if (!host)
+		return 0;
+	return tls_connect(c,
+		credentials_of_route(p->worker->credentials, p->client->route),
+		host);
+}
+
+enum reason backend_tls_reason(const struct conn *c)
+{
+	switch (tls_cause(c)) {
+	case TLS_NOTHING:
+		return REASON_NONE;
+	case TLS_CERTIFICATE:
+		return REASON_BACKEND_CERTIFICATE;
+	case TLS_PLAIN_HTTP:
+	case TLS_REFUSED:
+	case TLS_TRUNCATED:
+	case TLS_PROTOCOL:
+		return REASON_BACKEND_TLS;
+	}
+	return REASON_BACKEND_TLS;
 }

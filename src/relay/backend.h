@@ -95,4 +95,16 @@ MUST_CHECK char *backend_query(const struct backend_params *p);
 /* The reason that a dial's failure is. */
 enum reason backend_dial_reason(enum dial_result result);
 
+/*
+ * The host as it is dialled, when the route's backend speaks TLS: for
+ * backend_start_tls. -1 without memory; *host is NULL where there is no TLS.
+ */
+MUST_CHECK int backend_tls_host(const struct backend_params *p, char **host);
+/* TLS on the connection, where host is not NULL. -1: no memory. */
+struct conn;
+MUST_CHECK int backend_start_tls(
+	const struct backend_params *p, struct conn *c, const char *host);
+/* The reason that a failure of it is; NONE: it was not TLS that failed. */
+enum reason backend_tls_reason(const struct conn *c);
+
 #endif

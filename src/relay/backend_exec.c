@@ -176,7 +176,7 @@ static struct str inherited(const char *name, const char *otherwise)
 	return str_of(value && *value ? value : otherwise);
 }
 
-#define ENV_FIXED 11
+#define ENV_FIXED 12
 
 static char **make_env(const struct backend_params *p, struct str query)
 {
@@ -197,6 +197,7 @@ static char **make_env(const struct backend_params *p, struct str query)
 		{ "WSRELAY_PATH", p->request->path },
 		{ "WSRELAY_QUERY", query },
 		{ "WSRELAY_SUBJECT", str_of(c->subject) },
+		{ "WSRELAY_CLIENT_CERT", str_of(c->certificate) },
 		{ "WSRELAY_PERM", str_of(perm_text(c->perm)) },
 		{ "REMOTE_ADDR", str_of(addr_format_ip(&c->peer, peer)) },
 	};

@@ -1,13 +1,15 @@
-/* tcp://host:port and unix:///path: bytes with a framing; and echo:. */
+/* tcp://host:port, tls:// and unix:/path: bytes with a framing; and echo:. */
 #include "relay/backend.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "codec/forwarded.h"
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/dial.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "relay/backend_limits.h"
 #include "relay/client.h"
 #include "relay/stream_end.h"
@@ -16,33 +18,33 @@
 struct socket_attempt {
 	struct attempt attempt;
 	struct backend_params params;
-	struct dial *dial;
+	struct dial *dial; /* until it is done */
+	struct conn *conn; /* after it, while its TLS handshake lasts */
+	struct timer deadline;
+	char *tls_host;     /* NULL: without TLS */
+	int64_t started_ms; /* connect_timeout is for dial and handshake */
+	bool over;          /* done was called, or it was cancelled */
 };
 
-/* Until the end takes it, nobody reads the connection. */
-static void unowned_input(struct conn *c, uint8_t *p, size_t n)
+static void attempt_free(struct socket_attempt *a)
 {
-	(void)c;
-	(void)p;
-	(void)n;
+	timer_fini(a->params.worker->loop, &a->deadline);
+	free(a->tls_host);
+	free(a);
 }
 
-static void unowned_ended(struct conn *c, int error)
+static void attempt_failed(
+	struct socket_attempt *a, enum reason reason, const char *detail)
 {
-	(void)error;
-	conn_close(c);
+	a->over = true;
+	timer_clear(a->params.worker->loop, &a->deadline);
+	a->params.done(a->params.owner,
+		&(struct backend_result){ .reason = reason, .detail = detail });
+	if (a->conn)
+		conn_close(a->conn); /* attempt_free follows */
+	else
+		attempt_free(a);
 }
-
-static void unowned_closed(struct conn *c)
-{
-	(void)c;
-}
-
-static const struct conn_cb unowned = {
-	.input = unowned_input,
-	.ended = unowned_ended,
-	.closed = unowned_closed,
-};
 
 /* The first bytes a backend sees: who the client is. */
 static void send_proxy(
@@ -59,44 +61,136 @@ static void send_proxy(
 		conn_write(c, head, n);
 }
 
+/* The connection is good: it becomes the end. */
+static void opened(struct socket_attempt *a)
+{
+	struct backend_params p = a->params;
+	struct backend_result r = { .end = stream_end_new(p.worker, a->conn,
+					    p.client->route) };
+
+	if (!r.end) {
+		attempt_failed(a, REASON_INTERNAL, "no memory");
+		return;
+	}
+	attempt_free(a);
+	p.done(p.owner, &r);
+}
+
+/* --- while its TLS handshake lasts -----------------------------------------------*/
+
+static void opening_input(struct conn *c, uint8_t *p, size_t n)
+{
+	(void)c; /* it is not read yet */
+	(void)p;
+	(void)n;
+}
+
+static void opening_ready(struct conn *c)
+{
+	struct socket_attempt *a = c->owner;
+
+	if (!a->over)
+		opened(a);
+}
+
+static void opening_ended(struct conn *c, int error)
+{
+	struct socket_attempt *a = c->owner;
+	enum reason reason = backend_tls_reason(c);
+	char text[TLS_TEXT];
+
+	if (a->over)
+		conn_close(c);
+	else if (reason != REASON_NONE)
+		attempt_failed(a, reason, tls_failure(c, text));
+	else
+		attempt_failed(a, REASON_BACKEND_TLS,
+			error ? strerror(error) : "it closed in the handshake");
+}
+
+static void opening_closed(struct conn *c)
+{
+	attempt_free(c->owner);
+}
+
+static const struct conn_cb opening_cb = {
+	.input = opening_input,
+	.ended = opening_ended,
+	.closed = opening_closed,
+	.ready = opening_ready,
+};
+
+static void opening_deadline(struct timer *t)
+{
+	struct socket_attempt *a = CONTAINER_OF(
+		t, struct socket_attempt, deadline);
+
+	attempt_failed(a, REASON_BACKEND_TIMEOUT, "the TLS handshake");
+}
+
+static void start_tls(struct socket_attempt *a)
+{
+	const struct backend_params *p = &a->params;
+
+	/* A PROXY head that a new socket does not take at once is a wonder. */
+	if (a->conn->queued > 0 ||
+		backend_start_tls(p, a->conn, a->tls_host) < 0) {
+		attempt_failed(a, REASON_INTERNAL, "no memory");
+		return;
+	}
+	timer_set(p->worker->loop, &a->deadline,
+		a->started_ms + p->client->route->connect_timeout);
+}
+
+/* --- opening ------------------------------------------------------------------------*/
+
 static void dialled(void *owner, enum dial_result result, int fd,
 	const struct addr *to, const char *text)
 {
 	struct socket_attempt *a = owner;
-	struct backend_params p = a->params;
-	struct backend_result r = { .reason = backend_dial_reason(result),
-		.detail = text };
-	struct conn *c;
+	struct backend_params *p = &a->params;
 
 	(void)to;
-	free(a);
-	if (fd >= 0) {
-		conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
-		c = conn_new(p.worker->loop, fd, fd, &unowned, NULL);
-		r.end = c ? stream_end_new(p.worker, c, p.client->route) : NULL;
-		if (r.end)
-			send_proxy(p.client, p.client_fd, c);
-		else if (c)
-			conn_close(c);
-		if (!r.end)
-			r.reason = REASON_INTERNAL;
+	a->dial = NULL;
+	if (fd < 0) {
+		attempt_failed(a, backend_dial_reason(result), text);
+		return;
 	}
-	p.done(p.owner, &r);
+	conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
+	a->conn = conn_new(p->worker->loop, fd, fd, &opening_cb, a);
+	if (!a->conn) {
+		attempt_failed(a, REASON_INTERNAL, "no memory");
+		return;
+	}
+	send_proxy(p->client, p->client_fd, a->conn);
+	if (a->tls_host)
+		start_tls(a);
+	else
+		opened(a);
 }
 
 static struct attempt *socket_open(const struct backend_params *p)
 {
 	struct socket_attempt *a = calloc(1, sizeof(*a));
+	struct loop *l = p->worker->loop;
 
 	if (!a)
 		return NULL;
 	a->params = *p;
-	a->dial = backend_dial(p, dialled, a);
-	if (!a->dial) {
+	a->started_ms = loop_now(l);
+	if (timer_init(l, &a->deadline, opening_deadline) < 0) {
 		free(a);
 		return NULL;
 	}
+	if (backend_tls_host(p, &a->tls_host) < 0)
+		goto fail;
+	a->dial = backend_dial(p, dialled, a);
+	if (!a->dial)
+		goto fail;
 	return &a->attempt;
+fail:
+	attempt_free(a);
+	return NULL;
 }
 
 static void socket_cancel(struct attempt *attempt)
@@ -104,8 +198,14 @@ static void socket_cancel(struct attempt *attempt)
 	struct socket_attempt *a = CONTAINER_OF(
 		attempt, struct socket_attempt, attempt);
 
+	a->over = true;
+	timer_clear(a->params.worker->loop, &a->deadline);
+	if (a->conn) {
+		conn_close(a->conn); /* opening_closed follows */
+		return;
+	}
 	dial_cancel(a->dial);
-	free(a);
+	attempt_free(a);
 }
 
 const struct backend_kind backend_socket = {

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/dial.h"
+#include "net/tls.h"
 #include "relay/auth.h"
 #include "relay/backend_limits.h"
 #include "relay/client.h"
@@ -33,6 +34,7 @@ struct ws_attempt {
 	struct conn *conn; /* after it */
 	struct timer deadline;
 	struct buf request;
+	char *tls_host;    /* NULL: without TLS */
 	struct buf offers; /* the subprotocols we offer: "a, b" */
 	struct buf in;     /* of the response */
 	size_t scanned;
@@ -46,6 +48,7 @@ struct ws_attempt {
 static void attempt_free(struct ws_attempt *a)
 {
 	timer_fini(a->params.worker->loop, &a->deadline);
+	free(a->tls_host);
 	buf_free(&a->request);
 	buf_free(&a->offers);
 	buf_free(&a->in);
@@ -120,7 +123,7 @@ static int add_host(struct buf *out, const struct backend_params *p)
 		   0) {
 		goto out;
 	}
-	if (strcmp(r->to.port, "80") != 0 &&
+	if (strcmp(r->to.port, r->to.tls ? "443" : "80") != 0 &&
 		(buf_add_str(&host, STR(":")) < 0 ||
 			template_expand(
 				&host, str_of(r->to.port), p->captures) < 0))
@@ -170,7 +173,9 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 		add_field(out, "X-Wsrelay-Route",
 			str_of(c->route->section.name)) < 0)
 		return -1;
-	return add_field(out, "X-Wsrelay-Subject", str_of(c->subject));
+	if (add_field(out, "X-Wsrelay-Subject", str_of(c->subject)) < 0)
+		return -1;
+	return add_field(out, "X-Wsrelay-Client-Cert", str_of(c->certificate));
 }
 
 static int make_request(struct ws_attempt *a, const struct backend_params *p)
@@ -331,8 +336,13 @@ static void ws_ended(struct conn *c, int error)
 {
 	struct ws_attempt *a = c->owner;
 
+	enum reason reason = backend_tls_reason(c);
+	char text[TLS_TEXT];
+
 	if (a->over)
 		conn_close(c);
+	else if (reason != REASON_NONE && a->head_n == 0)
+		attempt_failed(a, reason, tls_failure(c, text));
 	else if (a->head_n > 0)
 		refused(a);
 	else
@@ -379,7 +389,8 @@ static void dialled(void *owner, enum dial_result result, int fd,
 	}
 	conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
 	a->conn = conn_new(l, fd, fd, &ws_cb, a);
-	if (!a->conn) {
+	if (!a->conn ||
+		backend_start_tls(&a->params, a->conn, a->tls_host) < 0) {
 		attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
@@ -402,7 +413,7 @@ static struct attempt *ws_open(const struct backend_params *p)
 		free(a);
 		return NULL;
 	}
-	if (make_request(a, p) < 0)
+	if (make_request(a, p) < 0 || backend_tls_host(p, &a->tls_host) < 0)
 		goto fail;
 	a->dial = backend_dial(p, dialled, a);
 	if (!a->dial)

@@ -23,6 +23,7 @@ struct client {
 	const struct conf_listen *listen;
 	const struct conf_route *route; /* NULL before one is chosen */
 	char *subject;                  /* of the token; NULL = none */
+	char *certificate; /* its subject, verified; NULL = none */
 	int64_t expire_at;              /* Unix ms, JWT_NEVER = does not */
 	struct addr peer;               /* the client; differs behind a proxy */
 	uint8_t perm;                   /* enum jwt_perm */

@@ -19,7 +19,10 @@
 #include "conf/conf.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include "relay/admission.h"
+#include "relay/credentials.h"
+#include "relay/daemon_private.h"
 #include "relay/hub.h"
 #include "relay/pair.h"
 #include "relay/service.h"
@@ -27,34 +30,9 @@
 
 #define IDLE_POLL_MS 10
 #define STATUS_MS    5000
+#define DAY_MS       (24 * 3600 * 1000)
 /* Descriptors beside those of connections: listeners, logs, epoll, ... */
 #define SPARE_FDS 64
-
-struct bound { /* one listening socket */
-	struct daemon *daemon;
-	const struct conf_listen *listen;
-	const struct conf_address *address;
-	/* What a socket that was handed over is bound to. */
-	struct conf_address passed;
-	int fd; /* until the listener takes it */
-	struct listener *listener;
-};
-
-struct daemon {
-	struct shared shared;
-	struct conf *conf;
-	struct loop *loop; /* the main thread's */
-	struct worker **workers;
-	size_t workers_n;
-	struct bound *bound;
-	size_t bound_n;
-	struct event *signals[3];
-	struct timer drain, watchdog, status;
-	int64_t drain_until;
-	int64_t watchdog_ms;
-	size_t status_n; /* connections, as last told */
-	bool stopping;
-};
 
 /* --- configuration ----------------------------------------------------------------*/
 
@@ -148,195 +126,6 @@ out:
 	return status;
 }
 
-/* --- listening -----------------------------------------------------------------------*/
-
-/*
- * WebSockets live long: what counts is how many a worker has, not whose turn
- * it is.
- */
-static struct worker *least_loaded(const struct daemon *d)
-{
-	struct worker *best = d->workers[0];
-	size_t least = SIZE_MAX;
-
-	for (size_t i = 0; i < d->workers_n; i++) {
-		size_t n = atomic_load_explicit(
-			&d->workers[i]->connections, memory_order_relaxed);
-
-		if (n < least) {
-			least = n;
-			best = d->workers[i];
-		}
-	}
-	return best;
-}
-
-static void accepted(void *owner, int fd, const struct addr *peer)
-{
-	struct bound *b = owner;
-
-	struct daemon *d = b->daemon;
-
-	if (d->workers_n == 1)
-		worker_accepted(d->workers[0], fd, peer, b->listen, b->address);
-	else
-		worker_post_accepted(
-			least_loaded(d), fd, peer, b->listen, b->address);
-}
-
-static void accept_paused(void *owner, int error)
-{
-	struct bound *b = owner;
-
-	LOG(LOG_ERROR, "accept-paused",
-		F_STR("listen", b->listen->section.name),
-		F_STR("detail", strerror(error)));
-}
-
-static const struct listener_cb listener_cb = {
-	.accepted = accepted,
-	.paused = accept_paused,
-};
-
-static int bind_address(const struct conf_address *a, struct service_fds *fds)
-{
-	int fd;
-
-	switch (a->kind) {
-	case LISTEN_TCP:
-		return listener_bind_tcp(&a->addr);
-	case LISTEN_UNIX:
-		return listener_bind_unix(a->path);
-	case LISTEN_FD:
-		fd = service_take_fd(fds, a->path);
-		if (fd < 0)
-			errno = ENOENT;
-		else if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
-			 fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-			return -1;
-		return fd;
-	}
-	return -1;
-}
-
-/* Binds every address; complains about all that fail, not only the first. */
-static int bind_all(struct daemon *d, const struct conf *conf)
-{
-	struct service_fds fds;
-	size_t n = 0;
-	int result = 0;
-
-	for (size_t i = 0; i < conf->listens_n; i++)
-		n += conf->listens[i].address.n;
-	d->bound = calloc(n ? n : 1, sizeof(*d->bound));
-	if (!d->bound || service_listen_fds(&fds) < 0)
-		return -1;
-	for (size_t i = 0; i < conf->listens_n; i++) {
-		const struct conf_listen *l = &conf->listens[i];
-
-		for (size_t k = 0; k < l->address.n; k++) {
-			struct bound *b = &d->bound[d->bound_n++];
-
-			b->daemon = d;
-			b->address = &l->address.v[k];
-			b->fd = bind_address(&l->address.v[k], &fds);
-			if (b->fd >= 0)
-				continue;
-			fprintf(stderr,
-				"%s:%d: [listen %s] address: cannot listen on "
-				"%s: %s\n",
-				l->section.file, l->section.line,
-				l->section.name, l->address.v[k].text,
-				l->address.v[k].kind == LISTEN_FD
-					? "no socket of this name was handed "
-					  "over"
-					: strerror(errno));
-			result = -1;
-		}
-	}
-	service_fds_free(&fds);
-	return result;
-}
-
-/*
- * Gives the bound sockets to the configuration that stays: it was read from
- * the same files, so sections and addresses have the same order.
- */
-static int assign_listens(struct daemon *d)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < d->conf->listens_n; i++)
-		for (size_t k = 0; k < d->conf->listens[i].address.n; k++) {
-			if (n == d->bound_n)
-				return -1;
-			d->bound[n].listen = &d->conf->listens[i];
-			d->bound[n++].address =
-				&d->conf->listens[i].address.v[k];
-		}
-	return n == d->bound_n ? 0 : -1;
-}
-
-/*
- * Which Hosts it answers by default depends on where it listens, and for a
- * socket that was handed over only the socket knows.
- */
-static void know_passed(struct bound *b, const struct addr *local)
-{
-	bool tcp = local->family == ADDR_IPV4 || local->family == ADDR_IPV6;
-
-	b->passed = *b->address;
-	b->passed.addr = *local;
-	b->passed.kind = tcp ? LISTEN_TCP : LISTEN_UNIX;
-	b->address = &b->passed;
-}
-
-static int listen_all(struct daemon *d)
-{
-	for (size_t i = 0; i < d->bound_n; i++) {
-		struct bound *b = &d->bound[i];
-		struct addr local;
-		char text[ADDR_TEXT];
-
-		listener_address(b->fd, &local);
-		if (b->address->kind == LISTEN_FD)
-			know_passed(b, &local);
-		b->listener = listener_new(d->loop, b->fd, &listener_cb, b);
-		b->fd = -1; /* taken */
-		if (!b->listener)
-			return -1;
-		LOG(LOG_INFO, "listen",
-			F_STR("listen", b->listen->section.name),
-			F_STR("address",
-				local.family == ADDR_IPV4 ||
-						local.family == ADDR_IPV6
-					? addr_format(&local, text)
-					: b->address->text));
-	}
-	return 0;
-}
-
-static void close_listeners(struct daemon *d)
-{
-	for (size_t i = 0; i < d->bound_n; i++) {
-		struct bound *b = &d->bound[i];
-		bool open = b->listener || b->fd >= 0;
-
-		listener_free(b->listener);
-		b->listener = NULL;
-		if (b->fd >= 0)
-			close(b->fd);
-		b->fd = -1;
-		/*
-		 * Only once: the next daemon's may stand there by now. A socket
-		 * that was handed over belongs to who opened it.
-		 */
-		if (open && b->address && b->address != &b->passed &&
-			b->address->kind == LISTEN_UNIX)
-			(void)unlink(b->address->path);
-	}
-}
-
 /* --- the end --------------------------------------------------------------------------*/
 
 static size_t connections(const struct daemon *d)
@@ -360,12 +149,10 @@ static void drain_timer(struct timer *t)
 		timer_set(d->loop, &d->drain, now + IDLE_POLL_MS);
 }
 
-static void stop_signal(evutil_socket_t sig, short what, void *arg)
+static void stop(struct daemon *d, int sig)
 {
-	struct daemon *d = arg;
 	struct loop *l = d->loop;
 
-	(void)what;
 	if (d->stopping) {
 		LOG(LOG_WARN, "stop-now", F_INT("signal", sig));
 		loop_stop(l);
@@ -375,11 +162,20 @@ static void stop_signal(evutil_socket_t sig, short what, void *arg)
 	LOG(LOG_INFO, "stopping", F_INT("signal", sig),
 		F_INT("connections", connections(d)));
 	service_notify("STOPPING=1");
-	close_listeners(d);
+	daemon_close_listeners(d);
 	for (size_t i = 0; i < d->workers_n; i++)
 		worker_post_drain(d->workers[i]);
 	d->drain_until = loop_now(l) + d->conf->server.drain_timeout;
 	timer_set(l, &d->drain, loop_now(l));
+}
+
+/* A terminal that is closed means the same as a manager that says stop. */
+static void caught(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)what;
+	stop(d, (int)sig);
 }
 
 /* After the workers' end: their counters are quiet. */
@@ -497,14 +293,24 @@ static int start_log(const struct conf_server *s)
 	return 0;
 }
 
+static void certificates_timer(struct timer *t)
+{
+	struct daemon *d = CONTAINER_OF(t, struct daemon, certificates);
+
+	daemon_check_certificates(d);
+	timer_set(d->loop, t, loop_now(d->loop) + DAY_MS);
+}
+
 static int start_timers(struct daemon *d)
 {
 	struct loop *l = d->loop;
 
 	if (timer_init(l, &d->drain, drain_timer) < 0 ||
 		timer_init(l, &d->watchdog, watchdog_timer) < 0 ||
-		timer_init(l, &d->status, status_timer) < 0)
+		timer_init(l, &d->status, status_timer) < 0 ||
+		timer_init(l, &d->certificates, certificates_timer) < 0)
 		return -1;
+	certificates_timer(&d->certificates);
 	d->watchdog_ms = service_watchdog_ms();
 	if (d->watchdog_ms > 0)
 		timer_set(l, &d->watchdog, loop_now(l));
@@ -512,14 +318,13 @@ static int start_timers(struct daemon *d)
 	return 0;
 }
 
-/* A terminal that is closed means the same as a manager that says stop. */
 static int catch_signals(struct daemon *d)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		d->signals[i] = evsignal_new(
-			d->loop->base, numbers[i], stop_signal, d);
+			d->loop->base, numbers[i], caught, d);
 		if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
 			return -1;
 	}
@@ -569,6 +374,30 @@ static int start_workers(struct daemon *d)
 	return 0;
 }
 
+static void tickets_free(struct tls_tickets **v, size_t n)
+{
+	for (size_t i = 0; v && i < n; i++)
+		tls_tickets_free(v[i]);
+	free(v);
+}
+
+/* NULL: no memory. */
+static struct tls_tickets **tickets_new(const struct conf *conf)
+{
+	struct tls_tickets **v = calloc(conf->listens_n + 1, sizeof(*v));
+
+	for (size_t i = 0; v && i < conf->listens_n; i++) {
+		if (conf->listens[i].use_certificates.n == 0)
+			continue;
+		v[i] = tls_tickets_new(CREDENTIALS_TICKET_S);
+		if (!v[i]) {
+			tickets_free(v, i);
+			return NULL;
+		}
+	}
+	return v;
+}
+
 static int start(struct daemon *d)
 {
 	struct timespec now;
@@ -579,16 +408,19 @@ static int start(struct daemon *d)
 	/* Microseconds since 1970: no two starts ever meet. */
 	atomic_init(&d->shared.next_id,
 		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	d->shared.tickets = tickets_new(d->conf);
+	if (!d->shared.tickets)
+		return -1;
 	d->shared.admission = admission_new(d->conf);
 	d->shared.hubs = hubs_new();
 	if (!d->shared.admission || !d->shared.hubs)
 		return -1;
-	if (loop_use_threads() < 0)
+	if (loop_use_threads() < 0 || tls_init() < 0)
 		return -1;
 	d->loop = loop_new(&d->shared.queued);
 	if (!d->loop || catch_signals(d) < 0 || start_workers(d) < 0)
 		return -1;
-	return start_timers(d) < 0 || listen_all(d) < 0 ? -1 : 0;
+	return start_timers(d) < 0 || daemon_listen(d) < 0 ? -1 : 0;
 }
 
 /*
@@ -605,7 +437,7 @@ static void block_signals(void)
 
 static void daemon_free(struct daemon *d)
 {
-	close_listeners(d);
+	daemon_close_listeners(d);
 	block_signals();
 	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
 		if (d->signals[i])
@@ -620,6 +452,8 @@ static void daemon_free(struct daemon *d)
 	free(d->workers);
 	loop_free(d->loop);
 	admission_free(d->shared.admission);
+	if (d->conf)
+		tickets_free(d->shared.tickets, d->conf->listens_n);
 	conf_unref(d->conf);
 	free(d->bound);
 }
@@ -633,17 +467,18 @@ static int prepare(struct daemon *d, const struct daemon_source *source)
 
 	if (!first)
 		return -1;
-	if (bind_all(d, first) < 0 || drop_privileges(first->server.user) < 0)
+	if (daemon_bind(d, first) < 0 ||
+		drop_privileges(first->server.user) < 0)
 		goto out;
 	d->conf = source->load(source->data, &errors);
 	if (!d->conf) {
 		print_errors(&errors);
 		goto out;
 	}
-	result = assign_listens(d);
+	result = daemon_assign_listens(d, d->conf);
 out:
 	if (result < 0)
-		close_listeners(d); /* their addresses are first's */
+		daemon_close_listeners(d); /* their addresses are first's */
 	buf_free(&errors); /* its warnings were printed by the first load */
 	conf_unref(first);
 	return result;

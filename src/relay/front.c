@@ -22,11 +22,13 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "net/tls.h"
 #include "relay/admission.h"
 #include "relay/auth.h"
 #include "relay/backend.h"
 #include "relay/backend_hub.h"
 #include "relay/client.h"
+#include "relay/credentials.h"
 #include "relay/front_answer.h"
 #include "relay/front_private.h"
 #include "relay/gate.h"
@@ -41,6 +43,8 @@
 
 #define KEEPALIVE_S     60
 #define REFUSALS_LOGGED 20 /* per second and worker */
+/* The first byte of TLS (RFC 8446 section 5.1). */
+#define TLS_HANDSHAKE_RECORD 22
 
 static void front_process(struct front *f);
 static void give_way(struct front *f);
@@ -131,6 +135,33 @@ static void front_leave(struct front *f)
 	conn_finish(f->conn, FRONT_LINGER_MS);
 }
 
+/* Handshakes that fail are told apart; so is who does not even try. */
+static void front_tls_failed(struct front *f)
+{
+	char text[TLS_TEXT];
+	enum tls_cause cause = tls_cause(f->conn);
+
+	if (cause == TLS_PLAIN_HTTP) {
+		tls_fall_back(f->conn);
+		front_refuse(f, NULL, REASON_TLS_MISSING, NULL);
+		return;
+	}
+	front_log_refusal(f,
+		cause == TLS_CERTIFICATE ? REASON_TLS_CERTIFICATE
+					 : REASON_TLS_HANDSHAKE,
+		tls_failure(f->conn, text));
+	front_leave(f); /* an alert may be on its way */
+}
+
+/* The handshake is done: who is it? */
+static void front_ready(struct conn *c)
+{
+	struct front *f = c->owner;
+
+	if (tls_peer_subject(c, &f->client.certificate) < 0)
+		front_refuse(f, NULL, REASON_INTERNAL, "no memory");
+}
+
 static void front_ended(struct conn *c, int error)
 {
 	struct front *f = c->owner;
@@ -141,6 +172,9 @@ static void front_ended(struct conn *c, int error)
 		front_log_refusal(f,
 			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
 			"while the backend was being opened");
+	} else if (c->opening && tls_cause(c) != TLS_NOTHING) {
+		front_tls_failed(f);
+		return;
 	}
 	if (f->state == FRONT_ANSWER && !error)
 		return; /* a half-closed client still gets its answer */
@@ -151,6 +185,11 @@ static void front_timer(struct timer *t)
 {
 	struct front *f = CONTAINER_OF(t, struct front, timer);
 
+	if (f->conn->opening) {
+		front_log_refusal(f, REASON_TLS_TIMEOUT, NULL);
+		conn_close(f->conn);
+		return;
+	}
 	if (f->state == FRONT_ANSWER) {
 		front_answer_check(f);
 		return;
@@ -195,6 +234,7 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 		F_STR("listen", f->client.listen->section.name),
 		F_STR("route", route ? route->section.name : NULL),
 		F_STR("subject", f->client.subject),
+		F_STR("certificate", f->client.certificate),
 		F_STR("peer", addr_format(&f->client.peer, peer)),
 		F_STR("path", f->upgrade.path),
 		F_STR("reason", reason_get(reason)->word),
@@ -365,8 +405,11 @@ static void log_open(const struct front *f)
 		F_STR("listen", f->client.listen->section.name),
 		F_STR("route", f->client.route->section.name),
 		F_STR("subject", f->client.subject),
+		F_STR("certificate", f->client.certificate),
 		F_STR("peer", addr_format(&f->client.peer, peer)),
 		F_STR("path", f->upgrade.path),
+		F_STR("tls", tls_version(f->conn)),
+		F_STR("suite", tls_suite(f->conn)),
 		F_INT("open_ms", loop_now(f->worker->loop) - f->opening_ms));
 }
 
@@ -627,8 +670,12 @@ static void take_request(struct front *f, size_t n)
 		return;
 	}
 	timer_clear(f->worker->loop, &f->timer);
-	reason = request_parse(&r, (const char *)bytes.p, n, f->client.listen,
-		f->address, &f->socket_peer, &why);
+	reason = request_parse(&r, (const char *)bytes.p, n,
+		&(struct request_source){ .listen = f->client.listen,
+			.address = f->address,
+			.peer = &f->socket_peer,
+			.secure = tls_is_on(f->conn) },
+		&why);
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
 	dispatch(f, &r, reason, why);
@@ -643,11 +690,15 @@ static void front_process(struct front *f)
 
 	if (f->head.n == 0)
 		return;
+	if (f->head.p[0] == TLS_HANDSHAKE_RECORD && !f->served) {
+		/* It would not understand a word. */
+		front_log_refusal(f, REASON_TLS_UNEXPECTED, NULL);
+		conn_close(f->conn);
+		return;
+	}
 	n = http_find_end((const char *)f->head.p, f->head.n, &f->scanned);
 	if (n < 0)
-		front_refuse(f, NULL, REASON_BAD_REQUEST,
-			f->head.p[0] == 0x16 ? "TLS on a plain port"
-					     : "not an HTTP head");
+		front_refuse(f, NULL, REASON_BAD_REQUEST, "not an HTTP head");
 	else if ((size_t)n > max || (n == 0 && f->head.n > max))
 		front_refuse(f, NULL, REASON_HEAD_SIZE, NULL);
 	else if (n > 0)
@@ -712,11 +763,22 @@ static void front_drained(struct conn *c)
 	front_answer_more(c->owner);
 }
 
+/* -1: no memory. */
+static int start_tls(struct front *f)
+{
+	struct worker *w = f->worker;
+	struct tls_context *x = credentials_of_listen(
+		w->credentials, f->client.conf, f->client.listen);
+
+	return x ? tls_accept(f->conn, x) : 0;
+}
+
 static const struct conn_cb front_cb = {
 	.input = front_input,
 	.drained = front_drained,
 	.ended = front_ended,
 	.closed = front_closed,
+	.ready = front_ready,
 };
 
 void front_drain(struct front *f)
@@ -770,6 +832,11 @@ int front_new(struct worker *w, int fd, const struct addr *peer,
 		w->shared, &f->client, loop_now(w->loop));
 	if (f->client.flood) {
 		front_log_refusal(f, REASON_LIMIT_RATE, "without an answer");
+		conn_close(f->conn);
+		return 0;
+	}
+	if (start_tls(f) < 0) {
+		front_log_refusal(f, REASON_INTERNAL, "no memory");
 		conn_close(f->conn);
 		return 0;
 	}

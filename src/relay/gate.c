@@ -1,6 +1,7 @@
 #include "relay/gate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "codec/origin.h"
@@ -68,6 +69,17 @@ static bool origin_allowed(
 	return false;
 }
 
+/* The subject is written as in the logs. Only a verified one is there. */
+static bool subject_listed(const struct conf_strings *list, const char *subject)
+{
+	if (list->n == 0)
+		return true;
+	for (size_t i = 0; subject && i < list->n; i++)
+		if (strcmp(list->v[i], subject) == 0)
+			return true;
+	return false;
+}
+
 /* Who made the request before, on the same connection, says nothing. */
 static void forget_visitor(struct client *c)
 {
@@ -87,6 +99,8 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 	forget_visitor(c);
 	if (!conf_admits(&route->allow, &route->deny, &c->peer))
 		return REASON_ADDRESS;
+	if (!subject_listed(&route->client_subjects, c->certificate))
+		return REASON_CLIENT_SUBJECT;
 	reason = admission_enter_route(s, c);
 	if (reason != REASON_NONE)
 		return reason;

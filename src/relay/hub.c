@@ -135,7 +135,7 @@ static struct hub *find(const struct hubs *d, const struct conf_route *route,
 
 	*n = 0;
 	TAILQ_FOREACH (h, &d->list, listed_next) {
-		if (h->route != route)
+		if (h->route->index != route->index)
 			continue;
 		++*n;
 		if (str_eq(str_of(h->path), path))

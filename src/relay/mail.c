@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/message.h"
+#include "conf/conf.h"
 #include "relay/hub.h"
 
 struct mail *mail_new(enum mail_kind kind, size_t n)
@@ -24,6 +25,7 @@ void mail_free(struct mail *m)
 	if (m->kind == MAIL_HUB_JOINED || m->kind == MAIL_HUB_MESSAGES)
 		for (size_t i = 0; i < m->n; i++)
 			message_unref(m->v[i]);
+	conf_unref(m->conf);
 	if (m->hub)
 		hub_unref(m->hub);
 	free(m->text);

@@ -13,6 +13,7 @@
 #include "base/addr.h"
 #include "base/reason.h"
 
+struct conf;
 struct conf_address;
 struct conf_listen;
 struct hub;
@@ -24,6 +25,7 @@ enum mail_kind {
 	/* from the main thread */
 	MAIL_ACCEPTED, /* fd, peer, listen, address */
 	MAIL_KEEP,     /* hubs with trunk = always */
+	MAIL_CONF,     /* conf */
 	MAIL_DRAIN,
 	/* to a hub's home: hub, from */
 	MAIL_HUB_JOIN,  /* id, perm, subject (owned) */
@@ -49,6 +51,7 @@ struct mail {
 	enum reason reason;
 	int fd;
 	struct addr peer;
+	struct conf *conf; /* a reference */
 	const struct conf_listen *listen;
 	const struct conf_address *address;
 	struct hub *hub; /* a reference */

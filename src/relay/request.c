@@ -91,13 +91,12 @@ static enum reason check_host(struct request *r,
 }
 
 enum reason request_parse(struct request *r, const char *p, size_t n,
-	const struct conf_listen *listen, const struct conf_address *address,
-	const struct addr *socket_peer, const char **why)
+	const struct request_source *from, const char **why)
 {
 	enum reason reason;
 	int status;
 
-	*r = (struct request){ .peer = *socket_peer };
+	*r = (struct request){ .peer = *from->peer, .secure = from->secure };
 	*why = NULL;
 	status = http_parse_request(&r->head, p, n, why);
 	if (status)
@@ -107,7 +106,7 @@ enum reason request_parse(struct request *r, const char *p, size_t n,
 	reason = parse_target(r, why);
 	if (reason != REASON_NONE)
 		return reason;
-	read_forwarded(r, listen, socket_peer);
+	read_forwarded(r, from->listen, from->peer);
 	if (!str_eq(r->head.method, STR("GET")) &&
 		!str_eq(r->head.method, STR("HEAD")))
 		return REASON_METHOD;
@@ -123,7 +122,7 @@ enum reason request_parse(struct request *r, const char *p, size_t n,
 		*why = "more than one Origin";
 		return REASON_BAD_REQUEST;
 	}
-	return check_host(r, listen, address, why);
+	return check_host(r, from->listen, from->address, why);
 }
 
 bool request_can_upgrade(const struct request *r)

@@ -18,6 +18,14 @@
 struct conf_address;
 struct conf_listen;
 
+/* Where a request came from. */
+struct request_source {
+	const struct conf_listen *listen;
+	const struct conf_address *address;
+	const struct addr *peer; /* of the socket */
+	bool secure;             /* over TLS */
+};
+
 struct request {
 	struct http_head head;
 	struct str path;  /* normalised; the request's own memory */
@@ -36,14 +44,12 @@ struct request {
 };
 
 /*
- * Understands a complete head of n bytes that came from socket_peer over a
- * listener. REASON_NONE, or why it is refused, and *why in words. Fields up
+ * Understands a complete head of n bytes that came from there. REASON_NONE, or why it is refused, and *why in words. Fields up
  * to the fault are filled in, as far as a refusal needs them. Checks grammar,
  * method, Host and the upgrade; not routes, addresses or tokens.
  */
 MUST_CHECK enum reason request_parse(struct request *r, const char *p, size_t n,
-	const struct conf_listen *listen, const struct conf_address *address,
-	const struct addr *socket_peer, const char **why);
+	const struct request_source *from, const char **why);
 void request_free(struct request *r);
 /* Whether the upgrade may be finished to be refused with a close frame. */
 bool request_can_upgrade(const struct request *r);

@@ -4,12 +4,22 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <time.h>
 
 #include <systemd/sd-daemon.h>
 
 void service_notify(const char *state)
 {
 	(void)sd_notify(0, state); /* without a manager it does nothing */
+}
+
+void service_notify_reloading(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+		(long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
 }
 
 int64_t service_watchdog_ms(void)

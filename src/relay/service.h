@@ -12,6 +12,8 @@
 
 /* "READY=1", "STOPPING=1", "STATUS=..."; nothing without a manager. */
 void service_notify(const char *state);
+/* "RELOADING=1" with the time that the manager wants beside it. */
+void service_notify_reloading(void);
 /* How often to say "WATCHDOG=1", in ms: half of what is asked; 0 = never. */
 int64_t service_watchdog_ms(void);
 /* Whether standard error goes to the journal. */

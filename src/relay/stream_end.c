@@ -21,6 +21,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/proc.h"
+#include "net/tls.h"
 #include "relay/relay.h"
 #include "relay/worker.h"
 
@@ -203,7 +204,10 @@ static void stream_end_ended(struct conn *c, int error)
 	}
 	if (!e->is_proc) {
 		struct ending reset = { .reason = REASON_BACKEND_RESET,
-			.detail = strerror(error) };
+			.detail = tls_cause_text(c) };
+
+		if (!reset.detail)
+			reset.detail = strerror(error);
 
 		if (error)
 			relay_ended(&e->end, &reset);

@@ -16,6 +16,7 @@
 #include "net/proc.h"
 #include "relay/backend_hub.h"
 #include "relay/client.h"
+#include "relay/credentials.h"
 #include "relay/front.h"
 #include "relay/front_private.h"
 #include "relay/hub.h"
@@ -156,6 +157,43 @@ void worker_left(struct worker *w)
 	atomic_fetch_sub_explicit(&w->connections, 1, memory_order_relaxed);
 }
 
+/* --- configuration ------------------------------------------------------------------*/
+
+/* -1 with a line in the log: what there was stays. */
+static int take_conf(struct worker *w, struct conf *conf)
+{
+	char text[TLS_TEXT];
+	struct credentials *x = credentials_new(conf, w->shared->tickets, text);
+
+	if (!x) {
+		LOG(LOG_ERROR, "credentials",
+			F_STR("detail", text[0] ? text : "no memory"));
+		return -1;
+	}
+	credentials_free(w->credentials);
+	w->credentials = x;
+	conf_unref(w->conf);
+	w->conf = conf_ref(conf);
+	return 0;
+}
+
+/*
+ * Whom a listener believes may be another now: a ticket of before, which
+ * stands for a certificate, is worth nothing then.
+ */
+static void renew_tickets(struct worker *w)
+{
+	for (size_t i = 0; i < w->conf->listens_n; i++)
+		if (w->conf->listens[i].tls_client != CONF_TLS_CLIENT_NONE)
+			tls_tickets_renew(w->shared->tickets[i]);
+}
+
+void worker_set_conf(struct worker *w, struct conf *conf)
+{
+	if (take_conf(w, conf) == 0)
+		renew_tickets(w);
+}
+
 /* --- the mailbox ---------------------------------------------------------------------*/
 
 void worker_post(struct worker *w, struct mail *m)
@@ -195,6 +233,16 @@ int worker_post_keep(struct worker *w)
 		return -1;
 	worker_post(w, m);
 	return 0;
+}
+
+void worker_post_conf(struct worker *w, struct conf *conf)
+{
+	struct mail *m = mail_new(MAIL_CONF, 0);
+
+	if (!m)
+		return;
+	m->conf = conf_ref(conf);
+	worker_post(w, m);
 }
 
 void worker_post_drain(struct worker *w)
@@ -243,6 +291,9 @@ static void read_one(struct worker *w, struct mail *m)
 			LOG(LOG_ERROR, "hub-keep",
 				F_STR("detail", "no memory for trunk = "
 						"always"));
+		break;
+	case MAIL_CONF:
+		worker_set_conf(w, m->conf);
 		break;
 	case MAIL_DRAIN:
 		worker_drain(w);
@@ -370,8 +421,11 @@ struct worker *worker_new(
 		free(w);
 		return NULL;
 	}
+	if (take_conf(w, conf) < 0) {
+		worker_free(w);
+		return NULL;
+	}
 	loop_on_wake(w->loop, read_mail, w);
-	w->conf = conf_ref(conf);
 	worker_tick(&w->tick);
 	return w;
 }
@@ -409,6 +463,7 @@ void worker_free(struct worker *w)
 	if (!w->borrowed_loop)
 		loop_free(w->loop);
 	pthread_mutex_destroy(&w->mail_lock);
+	credentials_free(w->credentials);
 	conf_unref(w->conf);
 	free(w);
 }

@@ -22,6 +22,7 @@ struct admission;
 struct conf;
 struct conf_address;
 struct conf_listen;
+struct credentials;
 struct front;
 struct hub;
 struct hub_attempt;
@@ -30,6 +31,7 @@ struct keeper;
 struct mail;
 struct pair;
 struct shard;
+struct tls_tickets;
 
 /* One writer, the worker; readers elsewhere read relaxed. */
 struct counters {
@@ -42,6 +44,7 @@ struct counters {
 struct shared {
 	struct admission *admission;
 	struct hubs *hubs;       /* the directory, see hub.h */
+	struct tls_tickets **tickets; /* by place in conf->listens */
 	struct worker **workers; /* fixed once they run */
 	size_t workers_n;
 	atomic_size_t queued;      /* bytes in all queues */
@@ -66,6 +69,7 @@ struct worker {
 	bool borrowed_loop; /* the main thread's */
 	struct shared *shared;
 	struct conf *conf; /* a reference; what new connections get */
+	struct credentials *credentials; /* made of it */
 	TAILQ_HEAD(fronts, front) fronts; /* oldest request first */
 	TAILQ_HEAD(, pair) pairs;
 	TAILQ_HEAD(, hub) hubs;          /* those at home here */
@@ -104,12 +108,20 @@ void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
 void worker_post(struct worker *w, struct mail *m);
 /* Any thread: the hubs that are always there are opened (hub.h: hubs_keep). */
 MUST_CHECK int worker_post_keep(struct worker *w);
+/*
+ * Any thread: from now on new connections get this configuration, which has
+ * the same settings as the one before: only what was read from files may be
+ * new.
+ */
+void worker_post_conf(struct worker *w, struct conf *conf);
 /* Any thread: worker_drain. */
 void worker_post_drain(struct worker *w);
 
 /* Takes an accepted socket. */
 void worker_accepted(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address);
+/* The worker's thread: what worker_post_conf asks for. */
+void worker_set_conf(struct worker *w, struct conf *conf);
 /* Ends every connection; those that wait for their request at once. */
 void worker_drain(struct worker *w);
 /* Cuts off whatever still lives. The loop must not be running. */

@@ -15,6 +15,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "net/tls.h"
 #include "relay/relay.h"
 #include "relay/worker.h"
 
@@ -128,12 +129,11 @@ static void ws_end_ended(struct conn *c, int error)
 {
 	struct ws_end *e = c->owner;
 	bool client = e->end.side == END_CLIENT;
-	struct ending why = {
-		.reason = error ? (client ? REASON_CLIENT_RESET
-					  : REASON_BACKEND_RESET)
-				: (client ? REASON_CLIENT_GONE
-					  : REASON_BACKEND_RESET)
-	};
+	struct ending why = { .reason = error ? (client ? REASON_CLIENT_RESET
+							: REASON_BACKEND_RESET)
+					      : (client ? REASON_CLIENT_GONE
+							: REASON_BACKEND_RESET),
+		.detail = tls_cause_text(c) };
 
 	e->ended = true;
 	if (e->state == WS_OPEN)

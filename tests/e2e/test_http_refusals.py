@@ -172,8 +172,6 @@ REQUESTS = [
     ("many fields", 431, "head-size",
      upgrade("/echo", lines=["a:"] * 150)),
     ("not HTTP", 400, "bad-request", b"\0\1\2\3\4\5\6\7\n\n"),
-    ("TLS on a plain port", 400, "bad-request",
-     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200))),
 ]
 
 

@@ -238,7 +238,7 @@ def some_events(r):
     assert ask(r, upgrade("/echo")).echo
     ask(r, upgrade("/nowhere?%22=\\"))
     ask(r, upgrade("/%22%0A%C3%A6", Origin="http://\"\\\x7f"))
-    ask(r, b"\x16\x03\x01 nonsense\n")
+    ask(r, b"\x15\x03\x01 nonsense\n")
     ask(r, head("/echo"))
 
 

@@ -1,0 +1,779 @@
+/*
+ * The transport that seals and opens records:
+ *
+ *   recv: socket -> end of the scratch buffer -> mbedTLS -> its beginning
+ *   send: iovecs -> 16 KiB a record -> mbedTLS -> loop's sealed bytes
+ *         -> one write; what the socket refuses is held by the connection
+ *
+ * mbedTLS is never told that the socket is full: it would want the same call
+ * again. At most a batch is held for a peer that does not read, and nothing
+ * more is sealed until it has left.
+ *
+ * Handshakes stand in a line: a turn of the loop does one step of one of
+ * them, after everything that is established, for a step may take two
+ * milliseconds.
+ */
+#include "net/tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <mbedtls/error.h>
+
+#include "base/buf.h"
+#include "net/conn.h"
+#include "net/tls_private.h"
+
+#define RECORD_TEXT 16384 /* RFC 8446 section 5.1 */
+/* Records of a batch, with what sealing adds to each. */
+#define BATCH (4 * (RECORD_TEXT + 256))
+/* Records are read behind so much room, in which the first is opened. */
+#define OPEN_ROOM (RECORD_TEXT + 1024)
+/* Held bytes beyond this are alerts that somebody provokes. */
+#define HELD_MAX (2 * BATCH)
+#define SWEEP_MS 1000
+/* At the start of mbedTLS's buffers lie counters that must stay. */
+#define BUFFER_HEAD 64
+
+struct tls {
+	mbedtls_ssl_context ssl;
+	struct conn *conn;
+	struct tls_context *context;
+	char *host; /* an address to compare a certificate with, or NULL */
+	/* Sealed bytes that the socket refused. */
+	struct buf held;
+	TAILQ_ENTRY(tls) line; /* while conn->waiting */
+	TAILQ_ENTRY(tls) warm_next;
+	uint32_t flags; /* of a certificate that was refused */
+	int error;      /* mbedTLS's, of what failed */
+	int io_error;   /* the socket's, errno */
+	uint8_t cause;  /* enum tls_cause */
+	bool turn;      /* it is first in the line */
+	bool begun;     /* a byte of the handshake was read */
+	bool warm;      /* in the loop's list */
+	bool active;    /* since the last sweep */
+	bool closed;    /* the peer's close_notify came */
+	bool close_sent;
+};
+
+/* What one loop has for all its TLS connections. */
+struct tls_loop {
+	struct loop *loop;
+	TAILQ_HEAD(, tls) line;
+	struct deferred turn;
+	TAILQ_HEAD(, tls) warm; /* whose buffers have pages in use */
+	struct timer sweep;
+	/* Of the recv under way: records not yet looked at. */
+	const uint8_t *in;
+	size_t in_n;
+	size_t sealed_n;
+	uint8_t sealed[BATCH];
+	uint8_t gather[RECORD_TEXT];
+};
+
+static struct tls_loop *of_loop(const struct tls *t)
+{
+	return t->conn->loop->tls;
+}
+
+/* --- memory: idle connections give the pages of their buffers back --------------------*/
+
+static void drop_pages(unsigned char *buffer)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = (uintptr_t)buffer + BUFFER_HEAD;
+	uintptr_t to = (uintptr_t)buffer + RECORD_TEXT;
+
+	from = (from + page - 1) / page * page;
+	to = to / page * page;
+	if (from < to)
+		(void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+static void cool(struct tls *t)
+{
+	t->warm = false;
+	TAILQ_REMOVE(&of_loop(t)->warm, t, warm_next);
+}
+
+static void sweep(struct timer *timer)
+{
+	struct tls_loop *l = CONTAINER_OF(timer, struct tls_loop, sweep);
+	struct tls *t, *next;
+
+	for (t = TAILQ_FIRST(&l->warm); t; t = next) {
+		next = TAILQ_NEXT(t, warm_next);
+		if (!t->active && tls_compat_idle(&t->ssl)) {
+			drop_pages(tls_compat_in(&t->ssl));
+			drop_pages(tls_compat_out(&t->ssl));
+			cool(t);
+		}
+		t->active = false;
+	}
+	if (!TAILQ_EMPTY(&l->warm))
+		timer_set(l->loop, timer, loop_now(l->loop) + SWEEP_MS);
+}
+
+static void note_activity(struct tls *t)
+{
+	struct tls_loop *l = of_loop(t);
+
+	t->active = true;
+	if (t->warm || t->conn->opening)
+		return;
+	if (TAILQ_EMPTY(&l->warm))
+		timer_set(l->loop, &l->sweep, loop_now(l->loop) + SWEEP_MS);
+	t->warm = true;
+	TAILQ_INSERT_TAIL(&l->warm, t, warm_next);
+}
+
+/* --- failing ---------------------------------------------------------------------------*/
+
+static enum tls_cause cause_of(const struct tls *t, int error)
+{
+	switch (error) {
+	case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
+	case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
+		return TLS_CERTIFICATE;
+	case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+		return TLS_REFUSED;
+	default:
+		return t->flags ? TLS_CERTIFICATE : TLS_PROTOCOL;
+	}
+}
+
+/* Nothing goes on. Returns -1 with errno for the connection. */
+static int fail(struct tls *t, int error)
+{
+	if (t->cause == TLS_NOTHING) {
+		uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
+
+		t->error = error;
+		if (flags != UINT32_MAX &&
+			error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+			t->flags = flags;
+		t->cause = (uint8_t)cause_of(t, error);
+	}
+	errno = EPROTO;
+	return -1;
+}
+
+static int fail_with(struct tls *t, enum tls_cause cause)
+{
+	t->cause = (uint8_t)cause;
+	errno = EPROTO;
+	return -1;
+}
+
+enum tls_cause tls_cause(const struct conn *c)
+{
+	return c->tls ? (enum tls_cause)c->tls->cause : TLS_NOTHING;
+}
+
+static const char *certificate_fault(const struct tls *t)
+{
+	static const struct {
+		uint32_t flag;
+		const char *text;
+	} faults[] = {
+		{ MBEDTLS_X509_BADCERT_MISSING, "it sent no certificate" },
+		{ MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired" },
+		{ MBEDTLS_X509_BADCERT_FUTURE,
+			"its certificate is not valid yet" },
+		{ MBEDTLS_X509_BADCERT_REVOKED, "its certificate is revoked" },
+		{ MBEDTLS_X509_BADCERT_CN_MISMATCH,
+			"its certificate is for another host" },
+		{ MBEDTLS_X509_BADCERT_NOT_TRUSTED,
+			"its certificate is not signed by a known authority" },
+		{ MBEDTLS_X509_BADCERT_BAD_MD,
+			"its certificate is signed with a weak hash" },
+		{ MBEDTLS_X509_BADCERT_BAD_PK,
+			"its certificate is signed with an unknown kind of "
+			"key" },
+		{ MBEDTLS_X509_BADCERT_BAD_KEY,
+			"its certificate has a key that is too short or of "
+			"an unknown kind" },
+		{ MBEDTLS_X509_BADCERT_KEY_USAGE,
+			"its certificate is not meant for this use" },
+		{ MBEDTLS_X509_BADCERT_EXT_KEY_USAGE,
+			"its certificate is not meant for this use" },
+		{ MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
+			"its certificate is not meant for this use" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		if (t->flags & faults[i].flag)
+			return faults[i].text;
+	return t->flags ? "its certificate is not valid"
+			: "it sent no certificate";
+}
+
+const char *tls_cause_text(const struct conn *c)
+{
+	switch (tls_cause(c)) {
+	case TLS_NOTHING:
+		return NULL;
+	case TLS_PLAIN_HTTP:
+		return "HTTP without TLS";
+	case TLS_CERTIFICATE:
+		return certificate_fault(c->tls);
+	case TLS_REFUSED:
+		return "a TLS alert came";
+	case TLS_TRUNCATED:
+		return "the TLS stream ended without close_notify";
+	case TLS_PROTOCOL:
+		return "TLS failed";
+	}
+	return NULL;
+}
+
+const char *tls_failure(const struct conn *c, char text[TLS_TEXT])
+{
+	const struct tls *t = c->tls;
+	char why[TLS_TEXT - 16];
+
+	if (tls_cause(c) != TLS_REFUSED && tls_cause(c) != TLS_PROTOCOL)
+		return tls_cause_text(c);
+	mbedtls_strerror(t->error, why, sizeof(why));
+	snprintf(text, TLS_TEXT, "%s (-0x%04x)", why, (unsigned)-t->error);
+	return text;
+}
+
+/* --- to the socket ----------------------------------------------------------------------*/
+
+static void count_queued(const struct tls *t, size_t more, size_t less)
+{
+	atomic_size_t *queued = t->conn->loop->queued;
+
+	atomic_fetch_add_explicit(queued, more, memory_order_relaxed);
+	atomic_fetch_sub_explicit(queued, less, memory_order_relaxed);
+}
+
+static int hold(struct tls *t, const uint8_t *p, size_t n)
+{
+	if (buf_add(&t->held, p, n, HELD_MAX) < 0) {
+		t->io_error = ENOBUFS;
+		return -1;
+	}
+	count_queued(t, n, 0);
+	t->conn->held = true;
+	return 0;
+}
+
+/* -1: the socket is broken. What it does not take is held. */
+static int push(struct tls *t)
+{
+	struct tls_loop *l = of_loop(t);
+	size_t n = l->sealed_n;
+	ssize_t sent = 0;
+
+	l->sealed_n = 0;
+	if (n == 0 || t->io_error)
+		return t->io_error ? -1 : 0;
+	if (!t->conn->held) {
+		sent = send(t->conn->fd, l->sealed, n, MSG_NOSIGNAL);
+		if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK &&
+			errno != EINTR) {
+			t->io_error = errno;
+			return -1;
+		}
+		if (sent < 0)
+			sent = 0;
+	}
+	return (size_t)sent == n ? 0
+				 : hold(t, l->sealed + sent, n - (size_t)sent);
+}
+
+/* What was held goes first. -1: the socket is broken. */
+static int push_held(struct tls *t)
+{
+	ssize_t sent;
+
+	if (!t->conn->held)
+		return 0;
+	sent = send(t->conn->fd, t->held.p, t->held.n, MSG_NOSIGNAL);
+	if (sent < 0) {
+		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+			return 0;
+		t->io_error = errno;
+		return -1;
+	}
+	count_queued(t, 0, (size_t)sent);
+	buf_drop(&t->held, (size_t)sent);
+	if (t->held.n == 0) {
+		buf_free(&t->held);
+		t->conn->held = false;
+	}
+	return 0;
+}
+
+/* mbedTLS gives a record, or a part of a flight. */
+static int bio_send(void *arg, const unsigned char *p, size_t n)
+{
+	struct tls *t = arg;
+	struct tls_loop *l = of_loop(t);
+
+	if (n > sizeof(l->sealed) - l->sealed_n && push(t) < 0)
+		return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+	if (n > sizeof(l->sealed))
+		n = sizeof(l->sealed);
+	memcpy(l->sealed + l->sealed_n, p, n);
+	l->sealed_n += n;
+	return (int)n;
+}
+
+/*
+ * Fills one record's text from the parts, from *at of the first. Where it lies
+ * in one run it is not copied.
+ */
+static const uint8_t *gather(struct tls_loop *l, const struct iovec **v,
+	int *parts, size_t *at, size_t *n)
+{
+	size_t have = 0;
+
+	if (*parts == 1 || (*v)->iov_len - *at >= RECORD_TEXT) {
+		const uint8_t *p = (const uint8_t *)(*v)->iov_base + *at;
+
+		*n = (*v)->iov_len - *at;
+		if (*n > RECORD_TEXT)
+			*n = RECORD_TEXT;
+		return p;
+	}
+	for (int i = 0; i < *parts && have < RECORD_TEXT; i++) {
+		size_t skip = i == 0 ? *at : 0;
+		size_t part = (*v)[i].iov_len - skip;
+
+		if (part > RECORD_TEXT - have)
+			part = RECORD_TEXT - have;
+		memcpy(l->gather + have,
+			(const uint8_t *)(*v)[i].iov_base + skip, part);
+		have += part;
+	}
+	*n = have;
+	return l->gather;
+}
+
+static void advance(const struct iovec **v, int *parts, size_t *at, size_t n)
+{
+	*at += n;
+	while (*parts > 0 && *at >= (*v)->iov_len) {
+		*at -= (*v)->iov_len;
+		(*v)++;
+		(*parts)--;
+	}
+}
+
+static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
+{
+	struct tls *t = c->tls;
+	struct tls_loop *l = of_loop(t);
+	size_t at = 0, taken = 0, n;
+
+	if (t->io_error || push_held(t) < 0) {
+		errno = t->io_error;
+		return -1;
+	}
+	if (t->cause != TLS_NOTHING) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (c->opening || c->held) {
+		errno = EAGAIN;
+		return -1;
+	}
+	note_activity(t);
+	advance(&v, &parts, &at, 0);
+	while (parts > 0 && !c->held) {
+		const uint8_t *p = gather(l, &v, &parts, &at, &n);
+		int sealed = mbedtls_ssl_write(&t->ssl, p, n);
+
+		if (sealed < 0) {
+			(void)push(t); /* the loop's bytes are another's next */
+			return fail(t, sealed);
+		}
+		taken += (size_t)sealed;
+		advance(&v, &parts, &at, (size_t)sealed);
+		if ((parts == 0 || l->sealed_n > BATCH - RECORD_TEXT - 256) &&
+			push(t) < 0) {
+			errno = t->io_error;
+			return -1;
+		}
+	}
+	return (ssize_t)taken;
+}
+
+static int tls_shut(struct conn *c)
+{
+	struct tls *t = c->tls;
+
+	if (!t->close_sent && !c->opening && t->cause == TLS_NOTHING) {
+		t->close_sent = true;
+		(void)mbedtls_ssl_close_notify(&t->ssl);
+		(void)push(t);
+	}
+	if (!t->io_error && push_held(t) == 0 && c->held) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return shutdown(c->fd, SHUT_WR);
+}
+
+/* --- from the socket ----------------------------------------------------------------------*/
+
+/* During the handshake: not a byte more than wanted, the rest is not ours. */
+static int handshake_recv(struct tls *t, unsigned char *p, size_t n)
+{
+	ssize_t got = recv(t->conn->fd, p, n, 0);
+
+	if (got < 0) {
+		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+			return MBEDTLS_ERR_SSL_WANT_READ;
+		t->io_error = errno;
+		return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+	}
+	if (got == 0)
+		return 0;
+	if (!t->begun && t->context->server && p[0] >= 'A' && p[0] <= 'Z') {
+		t->cause = TLS_PLAIN_HTTP;
+		return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+	}
+	t->begun = true;
+	return (int)got;
+}
+
+static int bio_recv(void *arg, unsigned char *p, size_t n)
+{
+	struct tls *t = arg;
+	struct tls_loop *l = of_loop(t);
+
+	if (t->conn->opening)
+		return handshake_recv(t, p, n);
+	if (l->in_n == 0)
+		return MBEDTLS_ERR_SSL_WANT_READ;
+	if (n > l->in_n)
+		n = l->in_n;
+	memcpy(p, l->in, n);
+	l->in += n;
+	l->in_n -= n;
+	return (int)n;
+}
+
+static ssize_t would_block(void)
+{
+	errno = EAGAIN;
+	return -1;
+}
+
+/* An optional certificate that is sent must be good, too. */
+static int check_optional(struct tls *t)
+{
+	uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
+
+	if (t->context->ask != TLS_ASK_OPTIONAL ||
+		!mbedtls_ssl_get_peer_cert(&t->ssl) || flags == 0)
+		return 0;
+	t->flags = flags;
+	return fail_with(t, TLS_CERTIFICATE);
+}
+
+static ssize_t handshake(struct tls *t)
+{
+	struct conn *c = t->conn;
+	int error = mbedtls_ssl_handshake(&t->ssl);
+
+	(void)push(t);
+	if (t->io_error) {
+		errno = t->io_error;
+		return -1;
+	}
+	if (error == MBEDTLS_ERR_SSL_WANT_READ)
+		return would_block();
+	if (error == MBEDTLS_ERR_SSL_CONN_EOF)
+		return 0;
+	if (error)
+		return fail(t, error);
+	if (check_optional(t) < 0)
+		return -1;
+	c->opening = false;
+	note_activity(t);
+	return would_block(); /* what lies behind it is read when it is wanted */
+}
+
+static void take_turn(struct deferred *d)
+{
+	struct tls_loop *l = CONTAINER_OF(d, struct tls_loop, turn);
+	struct tls *t = TAILQ_FIRST(&l->line);
+
+	if (!t)
+		return;
+	TAILQ_REMOVE(&l->line, t, line);
+	t->conn->waiting = false;
+	t->turn = true;
+	if (t->conn->state != CONN_CLOSED)
+		conn_read(t->conn);
+	if (!TAILQ_EMPTY(&l->line))
+		loop_defer_next(l->loop, &l->turn, take_turn);
+}
+
+static void stand_in_line(struct tls *t)
+{
+	struct tls_loop *l = of_loop(t);
+
+	if (t->conn->waiting)
+		return;
+	t->conn->waiting = true;
+	TAILQ_INSERT_TAIL(&l->line, t, line);
+	loop_defer_next(l->loop, &l->turn, take_turn);
+}
+
+/* Opens what was read, into p. */
+static ssize_t open_records(struct tls *t, uint8_t *p, size_t n)
+{
+	size_t filled = 0;
+
+	while (filled < n) {
+		int got = mbedtls_ssl_read(&t->ssl, p + filled, n - filled);
+
+		if (got > 0) {
+			filled += (size_t)got;
+			continue;
+		}
+		if (got == MBEDTLS_ERR_SSL_WANT_READ)
+			break;
+		if (got == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+			continue;
+		if (got == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
+			t->closed = true;
+		else
+			(void)fail(t, got);
+		/* What came before it counts; the end is told next. */
+		t->conn->more = filled > 0;
+		break;
+	}
+	(void)push(t); /* alerts */
+	if (filled > 0)
+		return (ssize_t)filled;
+	if (t->closed)
+		return 0;
+	if (t->cause != TLS_NOTHING) {
+		errno = EPROTO;
+		return -1;
+	}
+	return would_block(); /* a part of a record */
+}
+
+static ssize_t tls_recv(struct conn *c, void *p, size_t n)
+{
+	struct tls *t = c->tls;
+	struct tls_loop *l = of_loop(t);
+	uint8_t *records = (uint8_t *)p + OPEN_ROOM;
+	ssize_t got;
+
+	if (t->closed)
+		return 0;
+	if (t->cause != TLS_NOTHING) {
+		errno = EPROTO;
+		return -1;
+	}
+	if (c->opening) {
+		if (!t->turn) {
+			stand_in_line(t);
+			return would_block();
+		}
+		t->turn = false;
+		return handshake(t);
+	}
+	assert(n > 2 * OPEN_ROOM);
+	got = recv(c->fd, records, n - OPEN_ROOM, 0);
+	if (got < 0)
+		return -1;
+	if (got == 0)
+		return fail_with(t, TLS_TRUNCATED);
+	note_activity(t);
+	l->in = records;
+	l->in_n = (size_t)got;
+	/*
+	 * All of it is opened now, so nothing ever waits unseen by epoll: the
+	 * text of what was read fits in front of the records still to come.
+	 */
+	got = open_records(t, p, n);
+	assert(l->in_n == 0 || t->closed || t->cause != TLS_NOTHING);
+	l->in_n = 0;
+	return got;
+}
+
+/* --- life -----------------------------------------------------------------------------------*/
+
+static void tls_free(struct conn *c)
+{
+	struct tls *t = c->tls;
+	struct tls_loop *l = of_loop(t);
+
+	c->tls = NULL;
+	if (t->warm)
+		TAILQ_REMOVE(&l->warm, t, warm_next);
+	if (c->waiting)
+		TAILQ_REMOVE(&l->line, t, line);
+	c->waiting = c->opening = c->held = c->more = false;
+	atomic_fetch_sub_explicit(
+		c->loop->queued, t->held.n, memory_order_relaxed);
+	buf_free(&t->held);
+	mbedtls_ssl_free(&t->ssl);
+	tls_context_unref(t->context);
+	free(t->host);
+	free(t);
+}
+
+static const struct transport transport_tls = {
+	.recv = tls_recv,
+	.send = tls_send,
+	.shut = tls_shut,
+	.free = tls_free,
+};
+
+void tls_fall_back(struct conn *c)
+{
+	tls_free(c);
+	c->transport = &transport_socket;
+	c->read_ended = false; /* the rest of what it said is dropped */
+}
+
+static struct tls_loop *loop_tls(struct loop *l)
+{
+	struct tls_loop *t = l->tls;
+
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t));
+	if (!t || timer_init(l, &t->sweep, sweep) < 0) {
+		free(t);
+		return NULL;
+	}
+	t->loop = l;
+	TAILQ_INIT(&t->line);
+	TAILQ_INIT(&t->warm);
+	l->tls = t;
+	return t;
+}
+
+void tls_loop_free(struct tls_loop *t)
+{
+	if (!t)
+		return;
+	loop_undefer(t->loop, &t->turn);
+	timer_fini(t->loop, &t->sweep);
+	free(t);
+}
+
+static struct tls *tls_new(struct conn *c, struct tls_context *x)
+{
+	struct tls *t;
+
+	assert(!c->tls && c->queued == 0);
+	if (!loop_tls(c->loop))
+		return NULL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	mbedtls_ssl_init(&t->ssl);
+	if (mbedtls_ssl_setup(&t->ssl, &x->config) != 0) {
+		mbedtls_ssl_free(&t->ssl);
+		free(t);
+		return NULL;
+	}
+	mbedtls_ssl_set_bio(&t->ssl, t, bio_send, bio_recv, NULL);
+	t->conn = c;
+	t->context = tls_context_ref(x);
+	c->tls = t;
+	c->transport = &transport_tls;
+	c->opening = true;
+	return t;
+}
+
+int tls_accept(struct conn *c, struct tls_context *x)
+{
+	if (!tls_new(c, x))
+		return -1;
+	conn_set_reading(c, c->reading);
+	return 0;
+}
+
+/* mbedTLS 2.28 knows no addresses in certificates, so they are ours. */
+static int verify_address(
+	void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+	const struct tls *t = arg;
+
+	if (depth == 0 && !tls_is_for_host(crt, t->host, strlen(t->host)))
+		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+	return 0;
+}
+
+static int set_host(struct tls *t, const char *host)
+{
+	if (!tls_is_address(host)) /* SNI is for names only */
+		return mbedtls_ssl_set_hostname(&t->ssl, host) == 0 ? 0 : -1;
+	t->host = strdup(host);
+	if (!t->host)
+		return -1;
+	mbedtls_ssl_set_verify(&t->ssl, verify_address, t);
+	return mbedtls_ssl_set_hostname(&t->ssl, NULL) == 0 ? 0 : -1;
+}
+
+int tls_connect(struct conn *c, struct tls_context *x, const char *host)
+{
+	struct tls *t = tls_new(c, x);
+
+	if (!t)
+		return -1;
+	if (set_host(t, host) < 0) {
+		tls_free(c);
+		c->transport = &transport_socket;
+		return -1;
+	}
+	stand_in_line(t); /* ours is the first word */
+	conn_set_reading(c, c->reading);
+	return 0;
+}
+
+/* --- what is known ------------------------------------------------------------------------*/
+
+bool tls_is_on(const struct conn *c)
+{
+	return c->tls != NULL;
+}
+
+int tls_peer_subject(const struct conn *c, char **subject)
+{
+	const mbedtls_x509_crt *crt;
+	char text[1024];
+
+	*subject = NULL;
+	if (!c->tls || c->opening || c->tls->context->ask == TLS_ASK_NONE)
+		return 0;
+	crt = mbedtls_ssl_get_peer_cert(&c->tls->ssl);
+	if (!crt || mbedtls_ssl_get_verify_result(&c->tls->ssl) != 0)
+		return 0;
+	if (mbedtls_x509_dn_gets(text, sizeof(text), &crt->subject) < 0)
+		return 0;
+	*subject = strdup(text);
+	return *subject ? 0 : -1;
+}
+
+const char *tls_version(const struct conn *c)
+{
+	return c->tls && !c->opening ? mbedtls_ssl_get_version(&c->tls->ssl)
+				     : NULL;
+}
+
+const char *tls_suite(const struct conn *c)
+{
+	return c->tls && !c->opening ? mbedtls_ssl_get_ciphersuite(&c->tls->ssl)
+				     : NULL;
+}

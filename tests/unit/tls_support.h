@@ -1,0 +1,65 @@
+/*
+ * tls_support.h: a certificate and its key for tests, made on the spot.
+ */
+#ifndef TESTS_TLS_SUPPORT_H
+#define TESTS_TLS_SUPPORT_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbedtls/version.h>
+
+#include <mbedtls/bignum.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/x509_crt.h>
+
+#include "net/tls.h"
+#include "net/tls_private.h"
+
+struct tls_made {
+	unsigned char chain[4096], key[4096];
+	struct tls_identity identity;
+};
+
+/* Signed by itself, on P-256, for a name, as "CN=localhost,O=lab". */
+static inline void tls_make(struct tls_made *m, const char *subject)
+{
+	mbedtls_x509write_cert crt;
+	mbedtls_pk_context key;
+	mbedtls_mpi serial;
+
+	mbedtls_x509write_crt_init(&crt);
+	mbedtls_pk_init(&key);
+	mbedtls_mpi_init(&serial);
+	if (mbedtls_pk_setup(
+		    &key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)) ||
+		mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
+			mbedtls_pk_ec(key), tls_random, NULL) ||
+		mbedtls_mpi_lset(&serial, 1))
+		abort();
+	mbedtls_x509write_crt_set_subject_key(&crt, &key);
+	mbedtls_x509write_crt_set_issuer_key(&crt, &key);
+	mbedtls_x509write_crt_set_version(&crt, MBEDTLS_X509_CRT_VERSION_3);
+	mbedtls_x509write_crt_set_md_alg(&crt, MBEDTLS_MD_SHA256);
+	if (mbedtls_x509write_crt_set_subject_name(&crt, subject) ||
+		mbedtls_x509write_crt_set_issuer_name(&crt, subject) ||
+		mbedtls_x509write_crt_set_serial(&crt, &serial) ||
+		mbedtls_x509write_crt_set_basic_constraints(&crt, 1, -1) ||
+		mbedtls_x509write_crt_set_validity(
+			&crt, "20200101000000", "20991231235959") ||
+		mbedtls_x509write_crt_pem(
+			&crt, m->chain, sizeof(m->chain), tls_random, NULL) ||
+		mbedtls_pk_write_key_pem(&key, m->key, sizeof(m->key)))
+		abort();
+	m->identity = (struct tls_identity){
+		.chain = { m->chain, strlen((char *)m->chain) + 1 },
+		.key = { m->key, strlen((char *)m->key) + 1 }
+	};
+	mbedtls_mpi_free(&serial);
+	mbedtls_pk_free(&key);
+	mbedtls_x509write_crt_free(&crt);
+}
+
+#endif
