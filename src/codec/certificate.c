@@ -134,32 +134,47 @@ static bool take_label(struct str *s, struct str *label)
 	return label->n > 0 && label->n <= 40;
 }
 
+/*
+ * Whether no END stands in front of the next BEGIN. A block whose BEGIN line
+ * was damaged would pass for words, and mbedTLS would take its END for that
+ * of the next block.
+ */
+static bool is_only_words(struct str s)
+{
+	const char *end = find(s, STR("-----END "));
+	const char *start = find(s, begin);
+
+	return !end || (start && start < end);
+}
+
 /* Takes the next block off *s: 1; 0: there is none; -1 and why. */
 static int next_block(struct str *s, struct block *b, char why[CERTIFICATE_WHY])
 {
 	const char *start = find(*s, begin);
 	char end[64];
-	const char *found;
+	const char *found, *next;
 	int n;
 
+	if (!is_only_words(*s))
+		return fail(why, "holds an END line without its BEGIN line, "
+				 "expected PEM");
 	if (!start)
 		return 0;
 	*s = from(*s, start + begin.n);
 	if (!take_label(s, &b->label))
-		return fail(why, "holds a -----BEGIN line that is not "
-				 "understood, expected PEM");
+		return fail(why, "holds a BEGIN line that is not understood, "
+				 "expected PEM");
 	n = snprintf(end, sizeof(end), "-----END %.*s-----", (int)b->label.n,
 		b->label.p);
 	found = find(*s, (struct str){ end, (size_t)n });
-	start = find(*s, begin) ? find(*s, begin) : s->p + s->n;
-	if (!found || found > start)
+	next = find(*s, begin);
+	if (!found || (next && next < found))
 		return fail(why,
-			"holds a %.*s without its END line, expected a whole "
-			"one",
+			"holds a %.*s without its END line, expected PEM",
 			(int)b->label.n, b->label.p);
-	b->text.p = b->label.p - begin.n;
-	b->text.n = (size_t)(found - b->text.p) + (size_t)n;
-	*s = from(*s, b->text.p + b->text.n);
+	b->text.p = start;
+	b->text.n = (size_t)(found - start) + (size_t)n;
+	*s = from(*s, start + b->text.n);
 	return 1;
 }
 
@@ -176,7 +191,7 @@ static int open_pem(
 		return fail(why, "holds DER, expected PEM (openssl converts "
 				 "it)");
 	if (!find(*s, begin))
-		return fail(why, "holds no -----BEGIN line, expected PEM");
+		return fail(why, "holds no BEGIN line, expected PEM");
 	/* mbedTLS would stop there. */
 	if (memchr(s->p, '\0', s->n))
 		return fail(why, "holds a NUL, expected PEM");

@@ -163,41 +163,50 @@ static void test_not_pem(void **state)
 		{ CHAIN, "", "is empty, expected PEM" },
 		{ KEY, "", "is empty, expected PEM" },
 		{ AUTHORITIES, "", "is empty, expected PEM" },
-		{ CHAIN, "hello\n", "holds no -----BEGIN line, expected PEM" },
+		{ CHAIN, "hello\n", "holds no BEGIN line, expected PEM" },
 		{ CHAIN, "0\x82\x01\x02",
 			"holds DER, expected PEM (openssl converts it)" },
 		{ KEY, "0\x82\x01\x02",
 			"holds DER, expected PEM (openssl converts it)" },
 		{ CHAIN, "-----BEGIN ",
-			"holds a -----BEGIN line that is not understood, "
+			"holds a BEGIN line that is not understood, "
 			"expected PEM" },
 		{ CHAIN, "-----BEGIN -----",
-			"holds a -----BEGIN line that is not understood, "
+			"holds a BEGIN line that is not understood, "
 			"expected PEM" },
 		{ CHAIN, "-----BEGIN X\nY-----",
-			"holds a -----BEGIN line that is not understood, "
+			"holds a BEGIN line that is not understood, "
 			"expected PEM" },
 		{ CHAIN,
 			"-----BEGIN 01234567890123456789012345678901234567890"
 			"-----\n",
-			"holds a -----BEGIN line that is not understood, "
+			"holds a BEGIN line that is not understood, "
 			"expected PEM" },
 		{ CHAIN, UNENDED,
-			"holds a CERTIFICATE without its END line, expected a "
-			"whole one" },
+			"holds a CERTIFICATE without its END line, expected "
+			"PEM" },
 		/* The second would be passed over without a word. */
 		{ CHAIN, PEM_LEAF UNENDED,
-			"holds a CERTIFICATE without its END line, expected a "
-			"whole one" },
+			"holds a CERTIFICATE without its END line, expected "
+			"PEM" },
 		{ CHAIN, UNENDED PEM_LEAF,
-			"holds a CERTIFICATE without its END line, expected a "
-			"whole one" },
+			"holds a CERTIFICATE without its END line, expected "
+			"PEM" },
+		{ CHAIN, PEM_LEAF "-----END CERTIFICATE-----\n",
+			"holds an END line without its BEGIN line, expected "
+			"PEM" },
+		/* A BEGIN that was damaged. */
+		{ CHAIN,
+			"---BEGIN CERTIFICATE-----\nMIIB\n"
+			"-----END CERTIFICATE-----\n" PEM_LEAF,
+			"holds an END line without its BEGIN line, expected "
+			"PEM" },
 		{ AUTHORITIES, PEM_CA UNENDED,
-			"holds a CERTIFICATE without its END line, expected a "
-			"whole one" },
+			"holds a CERTIFICATE without its END line, expected "
+			"PEM" },
 		{ KEY, "-----BEGIN PRIVATE KEY-----\nMIIB\n",
-			"holds a PRIVATE KEY without its END line, expected a "
-			"whole one" },
+			"holds a PRIVATE KEY without its END line, expected "
+			"PEM" },
 	};
 
 	(void)state;
