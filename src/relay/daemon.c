@@ -169,13 +169,29 @@ static void stop(struct daemon *d, int sig)
 	timer_set(l, &d->drain, loop_now(l));
 }
 
-/* A terminal that is closed means the same as a manager that says stop. */
+/* Whether there is a terminal that could be closed. */
+static bool has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/*
+ * SIGHUP is an order to read again; but who was started in a terminal that has
+ * been closed gets it, too, and is to stop.
+ */
 static void caught(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *d = arg;
 
 	(void)what;
-	stop(d, (int)sig);
+	if (sig == SIGHUP && !(d->had_terminal && !has_terminal()))
+		daemon_reload(d);
+	else
+		stop(d, (int)sig);
 }
 
 /* After the workers' end: their counters are quiet. */
@@ -486,7 +502,7 @@ out:
 
 int daemon_run(const struct daemon_source *source)
 {
-	struct daemon d = { 0 };
+	struct daemon d = { .source = source, .had_terminal = has_terminal() };
 	int status = 1;
 
 	signal(SIGPIPE, SIG_IGN);

@@ -1,11 +1,100 @@
-/* What is looked at again while the daemon runs. */
+/*
+ * SIGHUP: keys and certificates are read again while connections live.
+ *
+ *   files -> conf_reread: the settings in force, what files say now
+ *         -> the workers, each when it reads its mail: new connections
+ *
+ * Whatever is wrong in a file, the relay goes on with what it has.
+ */
 #include "relay/daemon_private.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "relay/daemon.h"
+#include "relay/service.h"
 
 #define DAY_MS    (24 * INT64_C(3600) * 1000)
 #define WARN_DAYS 14
+
+/* One line of the log for each complaint. */
+static void log_complaints(struct buf *errors, enum log_level level)
+{
+	struct str left = buf_str(errors);
+
+	while (left.n > 0) {
+		const char *end = memchr(left.p, '\n', left.n);
+		struct str line = { left.p,
+			end ? (size_t)(end - left.p) : left.n };
+		size_t used = line.n + (end ? 1 : 0);
+
+		LOG(level, "reload-complaint", F_VIEW("detail", line));
+		left.p += used;
+		left.n -= used;
+	}
+	buf_free(errors);
+}
+
+/* What else stands in the files by now is for the next start. */
+static void note_other_changes(const struct daemon *d)
+{
+	struct buf errors = { 0 };
+	struct conf *now = d->source->load(d->source->data, &errors);
+
+	if (!now)
+		log_complaints(&errors, LOG_WARN);
+	else if (conf_same_settings(now, d->conf) != 1)
+		LOG(LOG_WARN, "reload-settings",
+			F_STR("detail",
+				"other settings have changed, too: they are "
+				"used from the next start on"));
+	buf_free(&errors);
+	conf_unref(now);
+}
+
+static void use(struct daemon *d, struct conf *conf)
+{
+	struct conf *before = d->conf;
+
+	d->conf = conf;
+	if (d->workers_n == 1)
+		worker_set_conf(d->workers[0], conf);
+	else
+		for (size_t i = 0; i < d->workers_n; i++)
+			worker_post_conf(d->workers[i], conf);
+	/* What is accepted from now on is read behind that mail. */
+	if (daemon_assign_listens(d, conf) < 0)
+		abort(); /* the same settings have the same sections */
+	conf_unref(before);
+}
+
+void daemon_reload(struct daemon *d)
+{
+	struct buf errors = { 0 };
+	struct conf *conf;
+
+	if (d->stopping)
+		return;
+	service_notify_reloading();
+	conf = conf_reread(d->conf, &errors);
+	if (conf) {
+		use(d, conf);
+		LOG(LOG_INFO, "reload",
+			F_STR("detail",
+				"keys and certificates have been read again"));
+		note_other_changes(d);
+		daemon_check_certificates(d);
+	} else {
+		LOG(LOG_ERROR, "reload-failed",
+			F_STR("detail",
+				"keys and certificates stay as they were"));
+		log_complaints(&errors, LOG_ERROR);
+	}
+	buf_free(&errors);
+	service_notify("READY=1");
+}
 
 void daemon_check_certificates(struct daemon *d)
 {
