@@ -154,6 +154,9 @@ int client_send(struct client *c)
 	if (c->link.state == LINK_CONNECTING)
 		return link_advance(&c->link);
 	c->link.want_write = false;
+	rc = link_flush(&c->link);
+	if (rc <= 0)
+		return rc;
 	if (c->link.control_len > 0 && c->sent_off > 0) {
 		rc = client_send_data(c); /* ends the frame under way */
 		if (rc <= 0)

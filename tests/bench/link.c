@@ -1,4 +1,10 @@
+/*
+ *   socket <- (TLS <- stash) <- link_send
+ *   socket -> (TLS) -> scratch -> frames -> link_cb
+ */
 #include "link.h"
+
+#include "tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -89,10 +95,16 @@ void link_init(struct link *l, const struct link_params *p, unsigned id,
 void link_fini(struct link *l)
 {
 	link_abort(l);
+	tls_session_free(l->session);
+	free(l->stash);
+	l->session = NULL;
+	l->stash = NULL;
 }
 
 void link_abort(struct link *l)
 {
+	tls_free(l->tls);
+	l->tls = NULL;
 	if (l->fd >= 0)
 		close(l->fd);
 	l->fd = -1;
@@ -107,7 +119,10 @@ static void link_reset(struct link *l)
 	l->rest_len = 0;
 	l->in_frame = false;
 	l->in_message = false;
+	l->connected = false;
 	l->requested = false;
+	l->resumed = false;
+	l->stash_len = 0;
 	l->close_seen = false;
 	l->want_write = true;
 }
@@ -140,10 +155,67 @@ int link_connect(struct link *l)
 	return 0;
 }
 
+/*
+ * OpenSSL wants the bytes again that it could not send. Not every owner of a
+ * link can have them again, so they are kept here.
+ */
+static int stash_keep(struct link *l, const void *p, size_t n)
+{
+	if (l->stash == NULL)
+		l->stash = malloc(TLS_RECORD);
+	if (l->stash == NULL)
+		return link_fail(l, "no memory");
+	memcpy(l->stash, p, n);
+	l->stash_len = n;
+	l->want_write = true;
+	return 0;
+}
+
+int link_flush(struct link *l)
+{
+	ssize_t n;
+
+	if (l->stash_len == 0)
+		return 1;
+	n = tls_write(l->tls, l->stash, l->stash_len);
+	if (n == TLS_WANT_WRITE) {
+		l->want_write = true;
+		return 0;
+	}
+	if (n < 0)
+		return link_fail(l, "send: %s", tls_error());
+	l->stash_len = 0;
+	return 1;
+}
+
+static ssize_t link_send_tls(struct link *l, const uint8_t *p, size_t n)
+{
+	size_t taken = 0, part;
+	ssize_t rc = link_flush(l);
+
+	if (rc <= 0)
+		return rc;
+	while (taken < n && l->stash_len == 0) {
+		part = n - taken < TLS_RECORD ? n - taken : TLS_RECORD;
+		rc = tls_write(l->tls, p + taken, part);
+		if (rc == TLS_WANT_WRITE)
+			rc = stash_keep(l, p + taken, part);
+		else if (rc < 0)
+			return link_fail(l, "send: %s", tls_error());
+		if (rc < 0)
+			return -1;
+		taken += part;
+	}
+	return (ssize_t)taken;
+}
+
 ssize_t link_send(struct link *l, const void *p, size_t n)
 {
-	ssize_t taken = send(l->fd, p, n, MSG_NOSIGNAL);
+	ssize_t taken;
 
+	if (l->tls != NULL)
+		return link_send_tls(l, p, n);
+	taken = send(l->fd, p, n, MSG_NOSIGNAL);
 	if (taken < 0 && errno != EAGAIN)
 		return link_fail(l, "send: %s", strerror(errno));
 	if (taken < (ssize_t)n)
@@ -151,11 +223,30 @@ ssize_t link_send(struct link *l, const void *p, size_t n)
 	return taken < 0 ? 0 : taken;
 }
 
-/* Reads until the socket is empty or the place is full; 0 at the end. */
+/* Until there is no more, or no room: epoll knows nothing of TLS's buffer. */
+static ssize_t link_recv_tls(struct link *l, uint8_t *p, size_t n, bool *ended)
+{
+	size_t all = 0;
+	ssize_t got = 1;
+
+	while (all < n && got > 0) {
+		got = tls_read(l->tls, p + all, n - all);
+		all += got > 0 ? (size_t)got : 0;
+	}
+	/* What came before an end is handled first: that shows again. */
+	*ended = got == 0 && all == 0;
+	if (got == -1)
+		return link_fail(l, "recv: %s", tls_error());
+	return (ssize_t)all;
+}
+
 static ssize_t link_recv(struct link *l, uint8_t *p, size_t n, bool *ended)
 {
-	ssize_t got = recv(l->fd, p, n, 0);
+	ssize_t got;
 
+	if (l->tls != NULL)
+		return link_recv_tls(l, p, n, ended);
+	got = recv(l->fd, p, n, 0);
 	*ended = got == 0;
 	if (got < 0 && errno != EAGAIN)
 		return link_fail(l, "recv: %s", strerror(errno));
@@ -194,17 +285,43 @@ static int link_request(struct link *l)
 	return 0;
 }
 
+/* 1: done, 0: under way, -1. */
+static int link_handshake(struct link *l)
+{
+	int rc;
+
+	if (l->tls == NULL)
+		l->tls = tls_new(l->params->tls, l->fd, l->session);
+	if (l->tls == NULL)
+		return link_fail(l, "tls: %s", tls_error());
+	rc = tls_handshake(l->tls);
+	if (rc == -1)
+		return link_fail(l, "handshake: %s", tls_error());
+	l->want_write = rc == TLS_WANT_WRITE;
+	if (rc != 1)
+		return 0;
+	l->resumed = tls_is_resumed(l->tls);
+	if (l->params->resume && l->session == NULL)
+		l->session = tls_session(l->tls);
+	return 1;
+}
+
 int link_advance(struct link *l)
 {
-	int error = 0;
+	int error = 0, rc = 1;
 	socklen_t size = sizeof(error);
 
 	if (l->requested)
 		return 0;
-	getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	if (error != 0)
-		return link_fail(l, "connect: %s", strerror(error));
-	return link_request(l);
+	if (!l->connected) {
+		getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+		if (error != 0)
+			return link_fail(l, "connect: %s", strerror(error));
+		l->connected = true;
+	}
+	if (l->params->tls != NULL)
+		rc = link_handshake(l);
+	return rc <= 0 ? rc : link_request(l);
 }
 
 /* Finds a field's value in a response head that ends with an empty line. */
@@ -382,7 +499,8 @@ static ssize_t link_input(struct link *l, const uint8_t *p, size_t n)
 	}
 }
 
-int link_readable(struct link *l)
+/* 1: the place was full, and there may be more. */
+static int link_read(struct link *l)
 {
 	uint8_t *in = l->params->scratch;
 	ssize_t n, used;
@@ -406,5 +524,18 @@ int link_readable(struct link *l)
 	if (l->rest_len > sizeof(l->rest))
 		return link_fail(l, "a long response head");
 	memcpy(l->rest, in + used, l->rest_len);
-	return 0;
+	return all == LINK_SCRATCH;
+}
+
+int link_readable(struct link *l)
+{
+	int rc = 1;
+
+	if (!l->requested)
+		return 0; /* link_advance reads the handshake */
+	/* What lies in TLS's buffers does not wake anybody. */
+	do
+		rc = link_read(l);
+	while (rc == 1 && l->tls != NULL);
+	return rc < 0 ? -1 : 0;
 }

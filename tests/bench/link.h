@@ -1,6 +1,6 @@
 /*
  * One WebSocket connection of a load generator, seen from its client: it
- * connects, upgrades, reads frames and answers pings. What its
+ * connects, shakes hands (TLS), upgrades, reads frames and answers pings. What its
  * data messages say is its owner's business.
  *
  *   IDLE -> link_connect -> CONNECTING -> OPEN
@@ -20,10 +20,13 @@
 #define LINK_SCRATCH (2u * 1024 * 1024)
 
 struct link;
+struct ssl_ctx_st;
+struct ssl_session_st;
+struct ssl_st;
 
 enum link_state {
 	LINK_IDLE,       /* no socket */
-	LINK_CONNECTING, /* connect() or the upgrade is under way */
+	LINK_CONNECTING, /* connect() or a handshake is under way */
 	LINK_OPEN,
 	LINK_CLOSING, /* our close frame is sent or about to be */
 	LINK_FAILED,
@@ -42,6 +45,8 @@ struct link_params {
 	const char *host;
 	uint8_t *scratch; /* LINK_SCRATCH bytes, to read into */
 	const struct link_cb *cb;
+	struct ssl_ctx_st *tls; /* NULL: no TLS; see tls.h */
+	bool resume;            /* its session, from the second time on */
 };
 
 struct link {
@@ -54,8 +59,14 @@ struct link {
 	uint64_t messages;  /* received in full; for error texts */
 	bool want_write;    /* the socket was full, or connect() runs */
 	int receive_buffer; /* of the socket; 0: the system's */
+	bool connected;     /* TCP is */
 	bool requested;     /* the upgrade is */
 	bool close_seen;
+	struct ssl_st *tls; /* NULL: no TLS, or no connection */
+	struct ssl_session_st *session;
+	bool resumed;
+	uint8_t *stash; /* a record that TLS began and the socket refused */
+	size_t stash_len;
 	/* sending */
 	uint8_t control[WIRE_HEAD_MAX + WIRE_CONTROL_MAX];
 	size_t control_len; /* a control frame that waits for its turn */
@@ -89,7 +100,10 @@ int link_advance(struct link *l);
 /* Reads what is there and handles it. An answered ping waits for its turn. */
 int link_readable(struct link *l);
 
-/* Bytes that were taken, 0: the socket is full (want_write), -1. */
+/* What TLS has begun to send. 1: all is gone, 0: it waits, -1. */
+int link_flush(struct link *l);
+
+/* Bytes that were taken; less than n: the socket is full (want_write); -1. */
 ssize_t link_send(struct link *l, const void *p, size_t n);
 
 /* The control frame that waits. 1: it is gone, 0: it still waits, -1. */

@@ -8,6 +8,9 @@
  *   -M hold      connections that idle; a line "burst" on standard input
  *                makes each send one message; they end with the input
  *
+ * Echoes and connects follow each other as fast as they come back or, with a
+ * rate (-i), leave on a fixed schedule.
+ *
  *   begin -> warm-up -> window_begin ... window_end -> last echoes -> close
  *
  * What is measured (messages, latencies, the CPU time of other processes,
@@ -17,10 +20,12 @@
 #include "client.h"
 #include "process.h"
 #include "stats.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +36,7 @@
 
 #define EVENTS     256
 #define HANDSHAKES 200 /* at a time, so that no backlog overflows */
-#define TICK_MS    100
+#define TICK_NS    100000000
 #define STALL_NS   (10 * 1000000000ull)
 #define CLOSE_NS   (3 * 1000000000ull)
 #define SAMPLES    100000
@@ -59,15 +64,20 @@ struct load {
 	unsigned clients;
 	uint64_t warm_ns, window_ns; /* -w, -d */
 	uint64_t warm_count, count;  /* with -n: messages instead of time */
+	double rate;                 /* -i: messages or connects a second */
+	const char *ca_file, *suite; /* of TLS */
 	struct process relay;
 	const uint64_t *allocations; /* mapped, see malloc_count.c */
 	struct client *all;
 	int epoll;
-	unsigned opening, open, closed, late;
+	unsigned opening, open, late;
 	uint64_t phase_ns; /* when the phase began */
 	uint64_t progress_ns;
 	uint64_t echoes; /* of all phases */
 	uint64_t connects;
+	uint64_t paced, pace_ns; /* what left by the schedule; its start */
+	unsigned paced_at;       /* whose turn it is */
+	uint64_t resumed;        /* TLS sessions, in the window */
 	struct counters before, after;
 	uint64_t begin_ns, begin_echoes, begin_connects;
 	uint64_t end_ns, end_echoes, end_connects;
@@ -101,6 +111,7 @@ static void window_begin(struct load *l)
 	l->sample_count = 0;
 	l->begin_echoes = l->echoes;
 	l->begin_connects = l->connects;
+	l->resumed = 0;
 	l->begin_ns = clock_ns();
 	counters_read(l, &l->before);
 }
@@ -205,6 +216,7 @@ static void load_follow(struct load *l, struct client *c, enum link_state was)
 		l->opening--;
 	if (was == LINK_CONNECTING && c->link.state == LINK_OPEN) {
 		l->open++;
+		l->resumed += c->link.resumed;
 		if (l->mode == MODE_CONNECT) {
 			stats_add(&l->latency, clock_ns() - c->link.opened_ns);
 			c->quota = c->echoes + 1;
@@ -216,9 +228,8 @@ static void load_follow(struct load *l, struct client *c, enum link_state was)
 	l->open--;
 	if (l->mode == MODE_CONNECT && l->phase < PHASE_DRAIN) {
 		l->connects++;
-		load_connect(l, c);
-	} else {
-		l->closed++;
+		if (l->rate == 0)
+			load_connect(l, c);
 	}
 }
 
@@ -246,6 +257,48 @@ static void load_serve(struct load *l, struct client *c, unsigned events)
 		load_watch(l, c, wanted, EPOLL_CTL_MOD);
 }
 
+static uint64_t pace_due_ns(const struct load *l)
+{
+	return l->pace_ns + (uint64_t)((double)l->paced * 1e9 / l->rate);
+}
+
+/* One more message of the client, or one more life. -1: it is busy. */
+static int pace_step(struct load *l, struct client *c)
+{
+	bool was = c->link.want_write;
+
+	if (l->mode == MODE_CONNECT) {
+		if (c->link.state != LINK_IDLE)
+			return -1;
+		load_connect(l, c);
+		return 0;
+	}
+	c->quota++;
+	load_check(l, c, client_send(c));
+	if (!l->failed)
+		load_watch(l, c, was, EPOLL_CTL_MOD);
+	return 0;
+}
+
+/* What the schedule says; a client that is still busy lets the next one go. */
+static void load_pace(struct load *l)
+{
+	unsigned busy = 0;
+
+	if (l->pace_ns == 0)
+		l->pace_ns = clock_ns();
+	while (!l->failed && busy < l->clients &&
+		(l->phase == PHASE_WARM || l->phase == PHASE_WINDOW) &&
+		clock_ns() >= pace_due_ns(l)) {
+		if (pace_step(l, &l->all[l->paced_at++ % l->clients]) < 0) {
+			busy++;
+			continue;
+		}
+		l->paced++;
+		busy = 0;
+	}
+}
+
 /* Nothing is under way. In connect mode clients close by themselves. */
 static bool load_is_quiet(const struct load *l)
 {
@@ -259,6 +312,17 @@ static bool load_is_quiet(const struct load *l)
 		if (c->link.state == LINK_OPEN &&
 			(l->mode == MODE_CONNECT || c->echoes != c->sent ||
 				c->sent_off > 0))
+			return false;
+	}
+	return true;
+}
+
+static bool load_is_over(const struct load *l)
+{
+	unsigned i;
+
+	for (i = 0; i < l->clients; i++) {
+		if (l->all[i].link.state != LINK_IDLE)
 			return false;
 	}
 	return true;
@@ -278,7 +342,7 @@ static void load_open_more(struct load *l)
 		printf("open\n");
 		fflush(stdout);
 	} else {
-		load_kick(l, UINT64_MAX);
+		load_kick(l, l->rate > 0 ? 0 : UINT64_MAX);
 	}
 }
 
@@ -325,7 +389,8 @@ static void load_turn(struct load *l)
 			load_open_more(l);
 			break;
 		}
-		for (unsigned i = 0; i < l->clients && !l->failed; i++)
+		for (unsigned i = 0;
+			i < l->clients && !l->failed && l->rate == 0; i++)
 			load_connect(l, &l->all[i]);
 		load_phase_set(l, l->failed ? PHASE_DONE : PHASE_WARM);
 		break;
@@ -350,7 +415,7 @@ static void load_turn(struct load *l)
 		break;
 	case PHASE_CLOSING:
 		load_close_more(l);
-		if (l->closed >= l->clients)
+		if (load_is_over(l))
 			l->phase = PHASE_DONE;
 		break;
 	case PHASE_DONE:
@@ -379,6 +444,19 @@ static void load_command(struct load *l)
 	load_kick(l, 1);
 }
 
+static int load_wait(struct load *l, struct epoll_event *events)
+{
+	uint64_t now = clock_ns(), due;
+	struct timespec t = { 0, TICK_NS };
+
+	if (l->rate > 0 && l->pace_ns > 0 && l->phase < PHASE_DRAIN) {
+		due = pace_due_ns(l);
+		due = due > now ? due - now : 0;
+		t.tv_nsec = due < TICK_NS ? (long)due : (long)TICK_NS;
+	}
+	return epoll_pwait2(l->epoll, events, EVENTS, &t, NULL);
+}
+
 static void load_run(struct load *l)
 {
 	struct epoll_event events[EVENTS];
@@ -390,7 +468,9 @@ static void load_run(struct load *l)
 		load_turn(l);
 		if (l->phase == PHASE_DONE)
 			break;
-		n = epoll_wait(l->epoll, events, EVENTS, TICK_MS);
+		if (l->rate > 0)
+			load_pace(l);
+		n = load_wait(l, events);
 		for (i = 0; i < n && !l->failed; i++) {
 			if (events[i].data.ptr == NULL)
 				load_command(l);
@@ -416,9 +496,11 @@ static void load_report(const struct load *l)
 	uint64_t cpu = l->after.cpu_ns - l->before.cpu_ns, i;
 
 	printf("{\"errors\":%d,\"clients\":%u,\"size\":%zu,"
-	       "\"in_flight\":%u,\"total\":%llu,\"late_closes\":%u,",
+	       "\"in_flight\":%u,\"total\":%llu,\"late_closes\":%u,"
+	       "\"resumed\":%llu,",
 		l->failed, l->clients, l->params.size, l->params.in_flight,
-		(unsigned long long)l->echoes, l->late);
+		(unsigned long long)l->echoes, l->late,
+		(unsigned long long)l->resumed);
 	printf("\"%s\":%llu,\"seconds\":%.6f,\"rate\":%.1f,"
 	       "\"cpu_seconds\":%.6f,\"cpu_us\":%.4f,",
 		l->mode == MODE_CONNECT ? "connects" : "messages",
@@ -447,7 +529,11 @@ static const char usage[] =
 	"  -n N     measured messages instead of a time, after -W N (50)\n"
 	"  -p PID   a process whose CPU time counts; may be repeated\n"
 	"  -m FILE  allocation counter of the relay (malloc_count.so)\n"
-	"  -r       the echo keeps the bytes, not the messages\n";
+	"  -r       the echo keeps the bytes, not the messages\n"
+	"  -i N     messages or connects a second, on a schedule\n"
+	"  -T FILE  TLS 1.2, trusting these certificates\n"
+	"  -S SUITE of TLS, as OpenSSL calls it\n"
+	"  -e       resume the TLS session, from the second connect on\n";
 
 static int load_allocations_map(struct load *l, const char *file)
 {
@@ -522,6 +608,18 @@ static int load_option(struct load *l, int option)
 	case 'r':
 		l->params.stream = true;
 		return 0;
+	case 'i':
+		l->rate = strtod(optarg, NULL);
+		return 0;
+	case 'T':
+		l->ca_file = optarg;
+		return 0;
+	case 'S':
+		l->suite = optarg;
+		return 0;
+	case 'e':
+		l->params.link.resume = true;
+		return 0;
 	}
 	return -1;
 }
@@ -542,6 +640,11 @@ static int load_prepare(struct load *l)
 		return -1;
 	l->params.link.scratch = l->params.scratch + LINK_SCRATCH;
 	l->params.link.cb = &client_link_cb;
+	if (l->ca_file != NULL) {
+		l->params.link.tls = tls_context(l->ca_file, l->suite);
+		if (l->params.link.tls == NULL)
+			return -1;
+	}
 	for (i = 0; i < l->clients; i++) {
 		if (client_init(&l->all[i], &l->params, i) < 0)
 			return -1;
@@ -578,12 +681,14 @@ int main(int argc, char **argv)
 		.warm_ns = 500000000,
 		.window_ns = 2000000000,
 		.warm_count = 50,
+		.suite = "ECDHE-ECDSA-AES128-GCM-SHA256",
 		.epoll = -1,
 	};
 	int option;
 
-	while ((option = getopt(argc, argv, "a:u:M:c:s:k:w:d:n:W:p:m:r")) !=
-		-1) {
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
+	while ((option = getopt(argc, argv,
+			"a:u:M:c:s:k:w:d:n:W:p:m:ri:T:S:e")) != -1) {
 		if (load_option(&l, option) < 0) {
 			fputs(usage, stderr);
 			return 2;

@@ -32,6 +32,8 @@ def argv_of(program, relay, options):
 
 def load_argv(relay, options):
     argv = argv_of('load', relay, options) + ['-u', relay.path]
+    for key, value in relay.load_options().items():
+        argv += ['-' + key, value]
     return argv + ['-r'] if relay.stream else argv
 
 

@@ -226,6 +226,10 @@ class Relay:
     def available(self):
         return True
 
+    def load_options(self):
+        """What the load generator must know besides, by its letters."""
+        return {}
+
     def argv(self, work, backends):
         raise NotImplementedError
 
@@ -288,11 +292,13 @@ class Nginx(Relay):
 
 
 class Haproxy(Relay):
+    template = HAPROXY
+
     def available(self):
         return os.path.exists('/usr/sbin/haproxy')
 
     def argv(self, work, backends):
-        file = self.configure(work, HAPROXY, backends)
+        file = self.configure(work, self.template, backends)
         return ['/usr/sbin/haproxy', '-db', '-q', '-f', file]
 
 

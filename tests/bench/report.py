@@ -124,12 +124,13 @@ def syscall_table(results, labels):
           ['relay', 'message', 'calls', 'waits', 'all of them'], rows)
 
 
-def memory_table(results, labels):
+def memory_table(results, labels, over=''):
     rows = [[labels[name], str(figure['pairs'])] + [
         '%.2f' % (figure[key] / 1024)
         for key in ('before_burst', 'after_burst', 'left_when_closed')]
         for name, figure in results.items()]
-    table('Own memory per idle pair, KiB (burst: 64 KiB on every pair)',
+    table('Own memory per idle pair%s, KiB (burst: 64 KiB on every pair)' %
+          over,
           ['relay', 'pairs', 'fresh', 'after a burst', 'all closed'], rows)
 
 
