@@ -4,7 +4,7 @@ import pytest
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
-from relay import Relay  # noqa: E402
+from relay import Relay, WSRELAYD  # noqa: E402
 
 
 # How valgrind up to 3.20 names pidfd_open(2), which exec: backends need.
@@ -52,3 +52,57 @@ def driver():
 
     with browser() as driver:
         yield driver
+
+
+@pytest.fixture
+def console(driver, run, relay):
+    """Errors of the console that a test expects; any other fails it. Ends
+    before the daemons do, which the page would complain about.
+    """
+    from browser import errors
+
+    errors(driver)          # of the test before
+    expected = []
+    yield expected
+    found = errors(driver)
+    # The page's own end must not be an error of the next test.
+    driver.get("about:blank")
+    assert [e for e in found if not any(x in e for x in expected)] == []
+
+
+@pytest.fixture
+def run():
+    """run(command, ...) starts it; it is stopped with the test."""
+    from demo import Process
+
+    started = []
+
+    def start(command, **how):
+        started.append(Process(command, **how))
+        return started[-1]
+    yield start
+    for process in started:
+        if not process.process.stdout.closed:
+            process.stop()
+
+
+@pytest.fixture
+def demo(run):
+    """demo(port) starts the demo as make run does, and returns its address."""
+    from demo import DEMO, free_port
+
+    def start(port=None):
+        port = port or free_port()
+        # Under valgrind and such the script knows no daemon with arguments.
+        process = run([DEMO / "run"], WSRELAYD=str(WSRELAYD),
+                      WSRELAY_DEMO_PORT=str(port))
+        return process, process.find(r"ready\. Open +(http://\S+)")
+    return start
+
+
+@pytest.fixture
+def telephone(driver):
+    from browser import resize
+
+    yield lambda: resize(driver, 360, 740)
+    resize(driver, 1280, 800)

@@ -9,132 +9,19 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import urllib.request
 
 import pytest
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 
-import browser
 from browser import wait_for
+from demo import AWAY, OPEN, PYTHON, demo_ini, fits, open_page
 from relay import ROOT, SANITIZERS, WSRELAYCTL, WSRELAYD, RUNNER
 from relay import PATIENCE
 from relay import wait_for as wait_until
 
-DEMO = ROOT / "scripts/demo"
-PYTHON = "/usr/bin/python3"
-OPEN = "return document.getElementById('status').dataset.state === 'open'"
-# Nothing tells a page that its server is away but this.
-AWAY = "ERR_CONNECTION_REFUSED"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-@pytest.fixture
-def console(driver, run, relay):
-    """Errors of the console that a test expects; any other fails it. Ends
-    before the daemons do, which the page would complain about.
-    """
-    browser.errors(driver)          # of the test before
-    expected = []
-    yield expected
-    found = browser.errors(driver)
-    # The page's own end must not be an error of the next test.
-    driver.get("about:blank")
-    assert [e for e in found if not any(x in e for x in expected)] == []
-
-
-class Process:
-    """A command that runs a daemon, what it says, and where it listens."""
-
-    def __init__(self, command, cwd=None, **env):
-        self.errors, self.lines = [], []
-        self.process = subprocess.Popen(
-            [str(word) for word in command], cwd=cwd, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **SANITIZERS, **env})
-        self.readers = [
-            threading.Thread(target=lines.extend, args=[stream], daemon=True)
-            for stream, lines in ((self.process.stdout, self.lines),
-                                  (self.process.stderr, self.errors))]
-        for reader in self.readers:
-            reader.start()
-
-    def find(self, pattern):
-        """Waits until it says this, and returns the first group."""
-        def there():
-            text = "".join(self.lines + self.errors)
-            found = re.search(pattern, text)
-            assert found or self.process.poll() is None, text
-            return found
-        return wait_until(there, pattern).group(1)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
-        for reader in self.readers:
-            reader.join(PATIENCE)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        text = "".join(self.errors)
-        assert self.process.returncode == 0, text
-        assert "Sanitizer" not in text and "runtime error" not in text, text
-
-
-@pytest.fixture
-def run():
-    """run(command, ...) starts it; it is stopped with the test."""
-    started = []
-
-    def start(command, **how):
-        started.append(Process(command, **how))
-        return started[-1]
-    yield start
-    for process in started:
-        if not process.process.stdout.closed:
-            process.stop()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-@pytest.fixture
-def demo(run):
-    """demo(port) starts the demo as make run does, and returns its address."""
-    def start(port=None):
-        port = port or free_port()
-        # Under valgrind and such the script knows no daemon with arguments.
-        process = run([DEMO / "run"], WSRELAYD=str(WSRELAYD),
-                      WSRELAY_DEMO_PORT=str(port))
-        return process, process.find(r"ready\. Open +(http://\S+)")
-    return start
-
-
-def demo_ini(**changed):
-    """The demo's own configuration, for the harness's key and listener."""
-    text = (DEMO / "demo.ini.in").read_text()
-    text = text[text.index("[key demo]"):]
-    for name, value in (("SECRET", "{dir}/secret"), ("DIR", str(DEMO)),
-                        ("PYTHON", PYTHON)):
-        text = text.replace("@%s@" % name, value)
-    for name, value in changed.items():
-        text, n = re.subn(r"(?m)^%s = .*$" % name, "%s = %s" % (name, value),
-                          text)
-        assert n == 1, name
-    return text
-
-
-def open_page(driver, url):
-    driver.get(url)
-    wait_for(driver, OPEN, PATIENCE)
 
 
 def open_demo(driver, url):
@@ -152,18 +39,6 @@ def gatekeeper(driver, choice, patience=10):
         return /refused|opened/.test(li.className) &&
             [li.className, li.firstChild.textContent,
              li.lastChild.textContent];""", patience)
-
-
-def fits(driver):
-    """Whether nothing is wider than the screen."""
-    return driver.execute_script(
-        "return document.documentElement.scrollWidth <= innerWidth")
-
-
-@pytest.fixture
-def telephone(driver):
-    yield lambda: browser.resize(driver, 360, 740)
-    browser.resize(driver, 1280, 800)
 
 
 # --- the demo ----------------------------------------------------------------
