@@ -31,11 +31,27 @@ void ctl_complain(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+int ctl_random(void *arg, unsigned char *out, size_t n)
+{
+	(void)arg;
+	while (n > 0) {
+		ssize_t got = getrandom(out, n, 0);
+
+		if (got < 0 && errno != EINTR)
+			return -1;
+		if (got > 0) {
+			out += got;
+			n -= (size_t)got;
+		}
+	}
+	return 0;
+}
+
 int ctl_random_text(char *out, size_t n)
 {
 	uint8_t bytes[64];
 
-	if (n > sizeof(bytes) || getrandom(bytes, n, 0) != (ssize_t)n)
+	if (n > sizeof(bytes) || ctl_random(NULL, bytes, n) < 0)
 		return -1;
 	out[base64url_encode(out, bytes, n)] = '\0';
 	explicit_bzero(bytes, sizeof(bytes));
@@ -101,7 +117,7 @@ static const char help[] =
 	"TIME]\n"
 	"           [--sub SUBJECT] [--perm r|w|rw] [--jti auto|ID]\n"
 	"           [--origin ORIGIN] [--expire-at TIME] [--url URL]\n"
-	"           [--param NAME]\n"
+	"           [--param NAME] [--private-key FILE]\n"
 	"       wsrelayctl [-c FILE] token --show - [--path PATH]\n"
 	"       wsrelayctl key [FILE | -]\n"
 	"       wsrelayctl -h | -V\n"

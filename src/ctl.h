@@ -22,6 +22,8 @@ enum ctl_status { CTL_OK, CTL_REFUSED, CTL_USAGE }; /* exit statuses */
 
 /* A line on standard error. */
 void ctl_complain(const char *format, ...) PRINTF_LIKE(1, 2);
+/* Fills n bytes: a jwt_private_random. 0, or -1 and errno. */
+int ctl_random(void *arg, unsigned char *out, size_t n);
 /*
  * n random bytes (64 at most) as base64url; out has room for that and a NUL.
  * -1: errno.
@@ -31,7 +33,7 @@ MUST_CHECK int ctl_random_text(char *out, size_t n);
 /* Options of wsrelayctl token. */
 struct ctl_token_options {
 	const char *file; /* NULL = the default, which may be absent */
-	const char *key, *jti, *origin;
+	const char *key, *jti, *origin, *private_key;
 	char *path; /* normalised; NULL = not given */
 	bool show;
 	bool ttl_given, perm_given, expire_at_given;
@@ -42,6 +44,9 @@ struct ctl_token_options {
 
 /* file: -c before the command, or NULL. argv[0] is the command. */
 enum ctl_status ctl_token_run(const char *file, int argc, char **argv);
+/* Prints a token, nothing that the relay would refuse. Fits o to the key. */
+enum ctl_status ctl_mint_token(
+	struct ctl_token_options *o, const struct conf *conf);
 /*
  * Explains the token on standard input; conf may be NULL. CTL_OK when the
  * relay would take it, as far as can be known.

@@ -18,32 +18,9 @@
 #include "base/reason.h"
 #include "codec/jwt_algorithm.h"
 #include "codec/jwt_json.h"
+#include "codec/jwt_public.h"
 
 /* --- parsing --- */
-
-/*
- * Control characters, C0, DEL and C1 (U+0080 to U+009F), do harm in logs,
- * header fields and terminals. The string is UTF-8.
- */
-static bool has_control(const char *s)
-{
-	for (const unsigned char *c = (const unsigned char *)s; *c; c++)
-		if (*c < 0x20 || *c == 0x7f ||
-			(*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
-			return true;
-	return false;
-}
-
-/* An owned copy of a JSON string, which holds no NUL (jwt_json_load). */
-static enum jwt_result text_copy(char **copy, const json_t *value)
-{
-	const char *text = json_string_value(value);
-
-	if (!text || has_control(text))
-		return JWT_MALFORMED;
-	*copy = str_dup(str_of(text));
-	return *copy ? JWT_OK : JWT_NO_MEMORY;
-}
 
 static enum jwt_result header_read(
 	struct jwt *t, const json_t *header, const char **why)
@@ -73,7 +50,7 @@ static enum jwt_result header_read(
 			return JWT_MALFORMED;
 	}
 	*why = "kid is not a string without control characters";
-	return kid ? text_copy(&t->kid, kid) : JWT_OK;
+	return kid ? jwt_json_text(&t->kid, kid) : JWT_OK;
 }
 
 /* The claims that are one string or one date (RFC 7519 section 4.1). */
@@ -123,7 +100,7 @@ static enum jwt_result claims_read(
 			r = jwt_json_date(member, value) < 0 ? JWT_MALFORMED
 							     : JWT_OK;
 		else
-			r = text_copy(member, value);
+			r = jwt_json_text(member, value);
 		if (r != JWT_OK)
 			return r;
 	}
@@ -149,7 +126,7 @@ static enum jwt_result audience_read(struct jwt *t, const json_t *aud)
 	for (size_t i = 0; i < n; i++) {
 		const json_t *one = json_is_array(aud) ? json_array_get(aud, i)
 						       : aud;
-		enum jwt_result r = text_copy(&t->aud[i], one);
+		enum jwt_result r = jwt_json_text(&t->aud[i], one);
 
 		if (r != JWT_OK)
 			return r;
@@ -264,6 +241,36 @@ void jwt_free(struct jwt *t)
 
 /* --- verifying --- */
 
+enum jwt_result jwt_verify_public(
+	const struct jwt *t, const struct jwt_public *p)
+{
+	const struct jwt_algorithm_row *row = jwt_algorithm_get(t->algorithm);
+	struct str signature = { (const char *)t->signature, t->signature_n };
+
+	if (!row || !row->verify_public)
+		return JWT_UNKNOWN_KEY;
+	return row->verify_public(p, t->hash, signature) < 0 ? JWT_SIGNATURE
+							     : JWT_OK;
+}
+
+static enum jwt_result verify_publics(
+	const struct jwt *t, const struct jwt_key *key)
+{
+	enum jwt_result r = JWT_UNKNOWN_KEY;
+	const struct jwt_public *p;
+	size_t at = 0;
+
+	for (int tries = 0; tries < JWT_TRIES; tries++) {
+		p = jwt_public_next(t, key, &at);
+		if (!p)
+			break;
+		r = jwt_verify_public(t, p);
+		if (r == JWT_OK)
+			break;
+	}
+	return r;
+}
+
 enum jwt_result jwt_verify(const struct jwt *t, const struct jwt_key *key)
 {
 	/* The key decides; what the token says of itself proves nothing. */
@@ -272,6 +279,8 @@ enum jwt_result jwt_verify(const struct jwt *t, const struct jwt_key *key)
 
 	if (!row || t->algorithm != key->algorithm)
 		return JWT_UNKNOWN_KEY;
+	if (row->verify_public)
+		return verify_publics(t, key);
 	if (t->kid && !str_eq(str_of(t->kid), str_of(key->name)))
 		return JWT_UNKNOWN_KEY;
 	if (row->verify(key, t->signing_input, signature) < 0)

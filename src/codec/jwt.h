@@ -25,15 +25,22 @@
 #define JWT_SECRET_MIN    32  /* bytes of an HMAC key (RFC 7518 section 3.2) */
 #define JWT_HASH          32  /* bytes: SHA-256 */
 #define JWT_SIGNATURE_MAX 512 /* bytes: RSA of 4096 bits */
+#define JWT_TRIES         4   /* keys that one token is tried with */
 
-enum jwt_algorithm { JWT_NONE, JWT_HS256 };
+enum jwt_algorithm { JWT_NONE, JWT_HS256, JWT_RS256, JWT_ES256 };
+
+struct jwt_private;
+struct jwt_public;
 
 struct jwt_key {
 	const char *name; /* what a token's kid is compared with */
 	enum jwt_algorithm algorithm;
-	const uint8_t *secret;
+	const uint8_t *secret; /* HS256 */
 	size_t secret_n;
-	const char *issuer;   /* required iss, NULL = any */
+	const struct jwt_public *publics; /* the others, see jwt_public.h */
+	size_t publics_n;
+	const struct jwt_private *private; /* NULL = they only verify */
+	const char *issuer;                /* required iss, NULL = any */
 	const char *audience; /* one of aud must be it, NULL = any */
 	int64_t max_ttl_ms;   /* exp may not lie further ahead */
 	int64_t leeway_ms;    /* of nbf, iat and exp */
@@ -97,10 +104,14 @@ void jwt_free(struct jwt *t);
 
 /*
  * JWT_OK; JWT_UNKNOWN_KEY when the algorithms differ or a kid names another
- * key; JWT_SIGNATURE. Compares in constant time.
+ * key; JWT_SIGNATURE. Compares in constant time; of several public keys the
+ * first JWT_TRIES that may fit are tried. Any thread.
  */
 MUST_CHECK enum jwt_result jwt_verify(
 	const struct jwt *t, const struct jwt_key *key);
+/* JWT_OK or JWT_SIGNATURE: one key that jwt_public_next gave. Any thread. */
+MUST_CHECK enum jwt_result jwt_verify_public(
+	const struct jwt *t, const struct jwt_public *p);
 /*
  * Everything but the signature, at the time now_ms (Unix time) for the
  * normalised path. A path claim is exact, or a prefix when it ends in a
@@ -123,6 +134,8 @@ struct jwt_claims {
 	int64_t expire_at_ms; /* JWT_NEVER = left out */
 };
 
+/* Whether it can sign, too. */
+bool jwt_can_sign(const struct jwt_key *key);
 /*
  * Appends a signed token to out. -1 without memory, for a string that is not
  * UTF-8, a date that jwt_parse refuses, a key that cannot sign.

@@ -1,7 +1,7 @@
 /*
  * jwt_algorithm.h: THE table of signature algorithms (RFC 7518 section 3.1).
  * A further algorithm is a row here and its key material in struct jwt_key;
- * nothing else of jwt.h asks which one it is. Private to codec/jwt*.c.
+ * nothing else of jwt.h asks which one it is. Private to codec/jw*.c.
  */
 #ifndef CODEC_JWT_ALGORITHM_H
 #define CODEC_JWT_ALGORITHM_H
@@ -17,12 +17,19 @@
 struct jwt_algorithm_row {
 	enum jwt_algorithm id;
 	const char *name; /* alg */
-	/* 0 when the signature of the input is this key's, else -1. */
+	/* Of its public keys as JWKs; NULL where keys are secrets. */
+	const char *kty, *crv;
+	/*
+	 * 0 when the signature of the input is this key's, else -1. One of
+	 * them: with the secret, or with a public key and the input's SHA-256.
+	 */
 	int (*verify)(const struct jwt_key *key, struct str input,
 		struct str signature);
+	int (*verify_public)(const struct jwt_public *key,
+		const uint8_t hash[JWT_HASH], struct str signature);
 	/*
 	 * Writes the signature, at most JWT_SIGNATURE_MAX bytes; its length,
-	 * or -1. NULL where a key can only verify.
+	 * or -1, also when the key can only verify.
 	 */
 	ssize_t (*sign)(const struct jwt_key *key, struct str input,
 		uint8_t *signature);

@@ -73,28 +73,20 @@ static bool is_shallow(const uint8_t *json, size_t n)
 	return true;
 }
 
-enum jwt_result jwt_json_load(
-	json_t **object, struct str part, const char **why)
+enum jwt_result jwt_json_read(
+	json_t **object, const void *json, size_t n, const char **why)
 {
-	uint8_t json[JWT_TOKEN_MAX / 4 * 3 + 2];
-	ssize_t n;
 	json_error_t error;
 
 	*object = NULL;
-	*why = "not canonical base64url (RFC 4648 section 5, no padding)";
-	n = part.n > JWT_TOKEN_MAX ? -1
-				   : base64url_decode(json, part.p, part.n);
-	if (n < 0)
-		return JWT_MALFORMED;
 	*why = "JSON nested too deep";
-	if (!is_shallow(json, (size_t)n))
+	if (!is_shallow(json, n))
 		return JWT_MALFORMED;
 	/*
 	 * Without further flags jansson also refuses bytes behind the object,
 	 * bad UTF-8, and NULs in strings, which our C strings could not hold.
 	 */
-	*object = json_loadb(
-		(const char *)json, (size_t)n, JSON_REJECT_DUPLICATES, &error);
+	*object = json_loadb(json, n, JSON_REJECT_DUPLICATES, &error);
 	if (!*object && json_error_code(&error) == json_error_out_of_memory) {
 		*why = "no memory";
 		return JWT_NO_MEMORY;
@@ -105,6 +97,45 @@ enum jwt_result jwt_json_load(
 	json_decref(*object);
 	*object = NULL;
 	return JWT_MALFORMED;
+}
+
+enum jwt_result jwt_json_load(
+	json_t **object, struct str part, const char **why)
+{
+	uint8_t json[JWT_TOKEN_MAX / 4 * 3 + 2];
+	ssize_t n;
+
+	*object = NULL;
+	*why = "not canonical base64url (RFC 4648 section 5, no padding)";
+	n = part.n > JWT_TOKEN_MAX ? -1
+				   : base64url_decode(json, part.p, part.n);
+	if (n < 0)
+		return JWT_MALFORMED;
+	return jwt_json_read(object, json, (size_t)n, why);
+}
+
+/*
+ * Control characters, C0, DEL and C1 (U+0080 to U+009F), do harm in logs,
+ * header fields and terminals. The string is UTF-8.
+ */
+static bool has_control(const char *s)
+{
+	for (const unsigned char *c = (const unsigned char *)s; *c; c++)
+		if (*c < 0x20 || *c == 0x7f ||
+			(*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+			return true;
+	return false;
+}
+
+/* A JSON string holds no NUL, see jwt_json_read. */
+enum jwt_result jwt_json_text(char **copy, const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	if (!text || has_control(text))
+		return JWT_MALFORMED;
+	*copy = str_dup(str_of(text));
+	return *copy ? JWT_OK : JWT_NO_MEMORY;
 }
 
 int jwt_json_date(int64_t *ms, const json_t *value)

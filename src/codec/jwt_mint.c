@@ -102,6 +102,11 @@ static json_t *payload_new(const struct jwt_claims *c)
 	return payload;
 }
 
+bool jwt_can_sign(const struct jwt_key *key)
+{
+	return key->secret || key->private;
+}
+
 int jwt_mint(struct buf *out, const struct jwt_key *key,
 	const struct jwt_claims *claims)
 {

@@ -96,21 +96,41 @@ static void resolve_keys(struct builder *b, struct conf_route *r)
 		add_all_keys(b, &r->use_keys);
 }
 
-/* The only key there is needs no naming. */
+/* The only key that can sign needs no naming. */
+static const struct conf_key *only_signer(const struct conf *c)
+{
+	const struct conf_key *only = NULL;
+
+	for (size_t i = 0; i < c->keys_n; i++) {
+		if (c->keys[i].algorithm != JWT_HS256)
+			continue;
+		if (only)
+			return NULL;
+		only = &c->keys[i];
+	}
+	return only;
+}
+
 static void resolve_page_key(
 	struct builder *b, struct conf_page *p, size_t index)
 {
 	struct build_at at = { SECTION_PAGE, index, "token_key", 0 };
 
-	if (p->token_key) {
-		p->key = conf_find_key(b->conf, str_of(p->token_key));
-		if (!p->key)
-			build_error(b, at,
-				"there is no [key %s], expected "
-				"the name of a key",
-				p->token_key);
-	} else if (b->conf->keys_n == 1) {
-		p->key = &b->conf->keys[0];
+	if (!p->token_key) {
+		p->key = only_signer(b->conf);
+		return;
+	}
+	p->key = conf_find_key(b->conf, str_of(p->token_key));
+	if (!p->key) {
+		build_error(b, at,
+			"there is no [key %s], expected the name of a key",
+			p->token_key);
+	} else if (p->key->algorithm != JWT_HS256) {
+		build_error(b, at,
+			"[key %s] can only verify, expected one with a "
+			"secret_file",
+			p->token_key);
+		p->key = NULL;
 	}
 }
 

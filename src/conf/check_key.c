@@ -1,61 +1,52 @@
 /*
- * check_key.c: a key's secret. The file is read with the rights of the
- * caller; what is in it never reaches a complaint.
+ * check_key.c: what a key signs or verifies with. Files are read with the
+ * rights of the caller; what is in them never reaches a complaint, but for
+ * names of public keys.
+ *
+ *   HS256         secret_file                     -> jwt.secret
+ *   RS256, ES256  public_key_file or jwks_file    -> jwt.publics
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "codec/jwk.h"
+#include "codec/jwt_public.h"
 #include "conf/check.h"
+#include "conf/file.h"
 
 #define SECRET_MAX 4096
 
-/* Bytes read, -1 and errno; reads one more than it may hold. */
-static ssize_t read_secret(
-	const char *file, uint8_t *out, size_t size, struct stat *st)
+static struct build_at at_key(size_t index, const char *key)
 {
-	size_t n = 0;
-	ssize_t got = -1;
-	int error;
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return (struct build_at){ SECTION_KEY, index, key, 0 };
+}
 
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, st) < 0)
-		goto done;
-	if (!S_ISREG(st->st_mode)) {
-		errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
-		goto done;
-	}
-	while ((got = read(fd, out + n, size - n)) > 0)
-		n += (size_t)got;
-done:
-	error = errno;
-	close(fd);
-	errno = error;
-	return got < 0 ? -1 : (ssize_t)n;
+/* --- a secret -------------------------------------------------------------- */
+
+/*
+ * What a public key looks like: as an HMAC secret it would let everybody sign
+ * who knows it.
+ */
+static const char *public_form(const uint8_t *secret, size_t n)
+{
+	static const char pem[] = "-----BEGIN", jwk[] = "\"kty\"";
+
+	if (n >= sizeof(pem) - 1 && memcmp(secret, pem, sizeof(pem) - 1) == 0)
+		return "PEM";
+	return memmem(secret, n, jwk, sizeof(jwk) - 1) ? "a JWK" : NULL;
 }
 
 /* The secret's length, -1 after a complaint. */
 static ssize_t judge_secret(struct builder *b, struct build_at at,
 	const char *file, const uint8_t *secret, size_t n)
 {
-	static const char pem[] = "-----BEGIN";
+	const char *form = public_form(secret, n);
 
-	if (n > SECRET_MAX) {
-		build_error(b, at, "%s is too long, expected at most %d bytes",
-			file, SECRET_MAX);
-		return -1;
-	}
-	if (n >= sizeof(pem) - 1 && memcmp(secret, pem, sizeof(pem) - 1) == 0) {
-		/* A public key as an HMAC secret: everybody could sign. */
+	if (form) {
 		build_error(b, at,
-			"%s holds PEM, expected a secret for HS256 "
+			"%s holds %s, expected a secret for HS256 "
 			"(wsrelayctl key makes one)",
-			file);
+			file, form);
 		return -1;
 	}
 	if (n > 0 && secret[n - 1] == '\n')
@@ -72,34 +63,112 @@ static ssize_t judge_secret(struct builder *b, struct build_at at,
 
 static void load_secret(struct builder *b, struct conf_key *k, size_t index)
 {
-	struct build_at at = { SECTION_KEY, index, "secret_file", 0 };
-	uint8_t bytes[SECRET_MAX + 2];
-	struct stat st;
-	ssize_t n = read_secret(k->secret_file, bytes, sizeof(bytes), &st);
-	uint8_t *secret = NULL;
+	struct build_at at = at_key(index, "secret_file");
+	struct file_bytes f;
+	ssize_t n;
 
-	if (n < 0) {
-		build_error(b, at, "%s: %s, expected a readable file",
-			k->secret_file,
-			errno == EINVAL ? "not a regular file"
-					: strerror(errno));
+	if (file_read(b, at, k->secret_file, SECRET_MAX, &f) < 0)
 		return;
-	}
-	if (st.st_mode & S_IROTH)
+	if (f.everybody)
 		build_warn(b, at, "%s can be read by everybody (chmod o-r)",
 			k->secret_file);
-	n = judge_secret(b, at, k->secret_file, bytes, (size_t)n);
-	if (n > 0) {
-		secret = malloc((size_t)n);
-		if (!secret)
-			build_no_memory(b);
+	n = judge_secret(b, at, k->secret_file, f.p, f.n - 1);
+	if (n < 0) {
+		file_free(f.p, f.n);
+		return;
 	}
-	if (secret) {
-		memcpy(secret, bytes, (size_t)n);
-		k->jwt.secret = secret;
-		k->jwt.secret_n = (size_t)n;
+	k->jwt.secret = f.p;
+	k->jwt.secret_n = (size_t)n;
+}
+
+/* --- public keys ----------------------------------------------------------- */
+
+static void load_public_key(struct builder *b, struct conf_key *k, size_t index)
+{
+	struct build_at at = at_key(index, "public_key_file");
+	struct jwt_public *p = calloc(1, sizeof(*p));
+	struct file_bytes f;
+	const char *why;
+
+	if (!p) {
+		build_no_memory(b);
+		return;
 	}
-	explicit_bzero(bytes, sizeof(bytes));
+	if (file_read(b, at, k->public_key_file, JWT_PEM_MAX, &f) < 0) {
+		free(p);
+		return;
+	}
+	if (jwt_public_from_pem(p, k->jwt.algorithm,
+		    (struct str){ (const char *)f.p, f.n - 1 }, &why) < 0) {
+		build_error(b, at, "%s holds %s, expected %s",
+			k->public_key_file, why,
+			k->jwt.algorithm == JWT_RS256
+				? "an RSA public key in PEM, of 2048 to 4096 "
+				  "bits, for RS256"
+				: "a P-256 public key in PEM, for ES256");
+		free(p);
+	} else {
+		k->jwt.publics = p;
+		k->jwt.publics_n = 1;
+	}
+	file_free(f.p, f.n);
+}
+
+static void load_jwks(struct builder *b, struct conf_key *k, size_t index)
+{
+	struct build_at at = at_key(index, "jwks_file");
+	char why[JWK_WHY];
+	struct file_bytes f;
+	struct jwk_set set;
+
+	if (file_read(b, at, k->jwks_file, JWK_SET_MAX, &f) < 0)
+		return;
+	if (jwk_set_parse(&set, (struct str){ (const char *)f.p, f.n - 1 },
+		    k->jwt.algorithm, why) < 0) {
+		build_error(b, at, "%s: %s, expected a JWK Set of public keys",
+			k->jwks_file, why);
+	} else {
+		if (set.unused > 0)
+			build_warn(b, at, "%s: %s", k->jwks_file, set.warning);
+		k->jwt.publics = set.keys; /* it is the key's now */
+		k->jwt.publics_n = set.n;
+	}
+	file_free(f.p, f.n);
+}
+
+/* --- all ------------------------------------------------------------------- */
+
+/* Which files an algorithm has: a secret, or one with public keys. */
+static void check_files(
+	struct builder *b, const struct conf_key *k, size_t index)
+{
+	bool secret = k->jwt.algorithm == JWT_HS256;
+	const char *first = k->public_key_file ? "public_key_file"
+					       : "jwks_file";
+
+	if (secret && (k->public_key_file || k->jwks_file))
+		build_error(b, at_key(index, "algorithm"),
+			"is HS256, expected RS256 or ES256 for %s", first);
+	else if (secret && !k->secret_file &&
+		 !build_is_bad(b, at_key(index, "secret_file")))
+		build_error(b, at_key(index, "secret_file"),
+			"is missing, expected a file with the secret "
+			"(wsrelayctl key makes one)");
+	if (secret)
+		return;
+	if (k->secret_file)
+		build_error(b, at_key(index, "secret_file"),
+			"means nothing to RS256 and ES256, expected it only "
+			"for HS256");
+	if (k->public_key_file && k->jwks_file)
+		build_error(b, at_key(index, "jwks_file"),
+			"is set beside public_key_file, expected one of them");
+	else if (!k->public_key_file && !k->jwks_file &&
+		 !build_is_bad(b, at_key(index, "public_key_file")) &&
+		 !build_is_bad(b, at_key(index, "jwks_file")))
+		build_error(b, at_key(index, "public_key_file"),
+			"is missing, expected a public key in PEM (or a "
+			"jwks_file)");
 }
 
 void check_key(struct builder *b, struct conf_key *k, size_t index)
@@ -110,6 +179,25 @@ void check_key(struct builder *b, struct conf_key *k, size_t index)
 	k->jwt.audience = k->audience;
 	k->jwt.max_ttl_ms = k->max_ttl;
 	k->jwt.leeway_ms = k->leeway;
-	if (k->secret_file)
-		load_secret(b, k, index);
+	if (build_is_bad(b, at_key(index, "algorithm")))
+		return;
+	check_files(b, k, index);
+	if (k->jwt.algorithm == JWT_HS256) {
+		if (k->secret_file)
+			load_secret(b, k, index);
+	} else if (k->public_key_file) {
+		load_public_key(b, k, index);
+	} else if (k->jwks_file) {
+		load_jwks(b, k, index);
+	}
+}
+
+void check_key_free(struct conf_key *k)
+{
+	struct jwt_public *p = (struct jwt_public *)(uintptr_t)k->jwt.publics;
+
+	for (size_t i = 0; i < k->jwt.publics_n; i++)
+		jwt_public_free(&p[i]);
+	free(p);
+	file_free((uint8_t *)(uintptr_t)k->jwt.secret, k->jwt.secret_n);
 }

@@ -66,8 +66,8 @@ static void check_template(
 		!build_is_bad(b, at_page(index, "token_key")))
 		build_error(b, at_page(index, "token_key"),
 			"is missing, "
-			"expected the name of a key, because template is yes "
-			"and there are %zu keys",
+			"expected the name of a key with a secret, because "
+			"template is yes and there are %zu keys",
 			b->conf->keys_n);
 	if (p->key && p->token_ttl > p->key->max_ttl)
 		build_error(b, at_page(index, "token_ttl"),

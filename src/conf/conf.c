@@ -155,14 +155,8 @@ static void free_backend(struct conf_backend *to)
 /* What check_all made of the values. */
 static void free_made(struct conf *c)
 {
-	for (size_t i = 0; i < c->keys_n; i++) {
-		struct jwt_key *k = &c->keys[i].jwt;
-
-		if (k->secret)
-			explicit_bzero(
-				(void *)(uintptr_t)k->secret, k->secret_n);
-		free((void *)(uintptr_t)k->secret);
-	}
+	for (size_t i = 0; i < c->keys_n; i++)
+		check_key_free(&c->keys[i]);
 	for (size_t i = 0; i < c->certificates_n; i++) {
 		file_free(c->certificates[i].chain, c->certificates[i].chain_n);
 		file_free(c->certificates[i].key, c->certificates[i].key_n);

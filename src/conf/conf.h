@@ -136,11 +136,13 @@ struct conf_key {
 	struct conf_section section;
 	int algorithm; /* enum jwt_algorithm */
 	char *secret_file;
+	char *public_key_file;
+	char *jwks_file;
 	char *issuer;
 	char *audience;
 	int64_t max_ttl;
 	int64_t leeway;
-	/* made of the above: the secret is loaded */
+	/* made of the above: the secret or the public keys are loaded */
 	struct jwt_key jwt;
 };
 

@@ -9,6 +9,7 @@
 #include "codec/handshake.h"
 #include "codec/http.h"
 #include "codec/jwt.h"
+#include "codec/jwt_public.h"
 #include "codec/uri.h"
 #include "relay/admission.h"
 #include "relay/client.h"
@@ -88,39 +89,58 @@ static void find_in_subprotocols(struct found *f, const struct request *r)
 
 /* --- which key made it --------------------------------------------------------------*/
 
-static const struct conf_key *find_kid(
-	const struct conf_keys *keys, const char *kid)
+struct search {
+	const struct jwt *t;
+	int tries;
+	enum jwt_result result; /* of the last try */
+};
+
+static bool secret_made(struct search *s, const struct conf_key *key)
 {
-	for (size_t i = 0; i < keys->n; i++)
-		if (strcmp(keys->v[i]->section.name, kid) == 0)
-			return keys->v[i];
-	return NULL;
+	s->tries++;
+	s->result = jwt_verify(s->t, &key->jwt);
+	return s->result == JWT_OK;
+}
+
+static bool public_made(struct search *s, const struct jwt_public *p)
+{
+	s->tries++;
+	s->result = jwt_verify_public(s->t, p);
+	return s->result == JWT_OK;
+}
+
+/* A kid says which key it is, unless several have that name. */
+static bool key_made(struct search *s, const struct conf_key *key)
+{
+	const struct jwt *t = s->t;
+	const struct jwt_public *p;
+	size_t at = 0;
+
+	if (key->jwt.secret && t->algorithm == key->jwt.algorithm &&
+		(!t->kid || strcmp(t->kid, key->section.name) == 0))
+		return secret_made(s, key);
+	while (s->tries < JWT_TRIES) {
+		p = jwt_public_next(t, &key->jwt, &at);
+		if (!p)
+			break;
+		if (public_made(s, p))
+			return true;
+	}
+	return false;
 }
 
 /* The key that verifies the signature; *result says what was wrong. */
 static const struct conf_key *find_key(const struct conf_keys *keys,
 	const struct jwt *t, enum jwt_result *result)
 {
-	const struct conf_key *key;
-	size_t tried = 0;
+	struct search s = { .t = t, .result = JWT_UNKNOWN_KEY };
+	const struct conf_key *found = NULL;
 
-	*result = JWT_UNKNOWN_KEY;
-	if (t->kid) {
-		key = find_kid(keys, t->kid);
-		if (key)
-			*result = jwt_verify(t, &key->jwt);
-		return key && *result == JWT_OK ? key : NULL;
-	}
-	for (size_t i = 0; i < keys->n && tried < AUTH_KEYS_TRIED; i++) {
-		key = keys->v[i];
-		if (key->jwt.algorithm != t->algorithm)
-			continue;
-		tried++;
-		*result = jwt_verify(t, &key->jwt);
-		if (*result == JWT_OK)
-			return key;
-	}
-	return NULL;
+	for (size_t i = 0; i < keys->n && !found && s.tries < JWT_TRIES; i++)
+		if (key_made(&s, keys->v[i]))
+			found = keys->v[i];
+	*result = s.result;
+	return found;
 }
 
 static enum reason reason_of(enum jwt_result r)

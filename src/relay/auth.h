@@ -21,7 +21,6 @@ struct shared;
 #define AUTH_SUBPROTOCOL "wsuri.bearer."
 /* Offered beside it; selected when nothing else is. */
 #define AUTH_SUBPROTOCOL_PLAIN "wsuri"
-#define AUTH_KEYS_TRIED        4
 
 struct auth_params {
 	const struct conf_keys *keys;

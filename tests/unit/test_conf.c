@@ -119,8 +119,13 @@ static const struct key_case {
 	{ SECTION_CERTIFICATE, "chain_file", NULL, "none", NULL, NULL },
 	{ SECTION_CERTIFICATE, "key_file", NULL, "none", NULL, NULL },
 
-	{ SECTION_KEY, "algorithm", "HS256", "x", NO_WORDS "HS256", NULL },
+	{ SECTION_KEY, "algorithm", "HS256", "x",
+		NO_WORDS "HS256, RS256 or ES256", NULL },
 	{ SECTION_KEY, "secret_file", NULL, "none", NULL, NULL },
+	{ SECTION_KEY, "public_key_file", NULL, "none", NULL,
+		"algorithm = ES256\nsecret_file =\n" },
+	{ SECTION_KEY, "jwks_file", NULL, "none", NULL,
+		"algorithm = RS256\nsecret_file =\n" },
 	{ SECTION_KEY, "issuer", "lab", NULL, NULL, NULL },
 	{ SECTION_KEY, "audience", "relay", NULL, NULL, NULL },
 	{ SECTION_KEY, "max_ttl", "2h", "500ms",
@@ -403,6 +408,12 @@ static void test_bad_values_with_names(void **state)
 		{ "secret_file", "t.ini:7: [key k] secret_file: %s/none: No "
 				 "such file or directory, expected a readable "
 				 "file\n" },
+		{ "public_key_file",
+			"t.ini:7: [key k] public_key_file: %s/none: No such "
+			"file or directory, expected a readable file\n" },
+		{ "jwks_file", "t.ini:7: [key k] jwks_file: %s/none: No such "
+			       "file or directory, expected a readable "
+			       "file\n" },
 		{ "root", "t.ini:9: [page p] root: %s/none: No such file or "
 			  "directory, expected a directory\n" },
 		{ "chain_file",

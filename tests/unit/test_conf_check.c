@@ -97,8 +97,7 @@ static void test_missing(void **state)
 				"index.html stands for a directory\n" },
 		{ "[key k]\n",
 			"t.ini:6: [key k] secret_file: is missing, expected a "
-			"value: The secret: the file's bytes less one newline "
-			"at the end, 32 at least\n" },
+			"file with the secret (wsrelayctl key makes one)\n" },
 		{ ROUTE "backend = echo:\ntoken_param =\n",
 			"t.ini:10: [route r] token_param: is empty, expected a "
 			"value: The query parameter that carries the "
@@ -427,14 +426,14 @@ static void test_auth(void **state)
 			"section [key NAME]\n" },
 		{ "[page p]\nroot = dir\ntemplate = yes\n",
 			"t.ini:6: [page p] token_key: is missing, expected the "
-			"name of a key, because template is yes and there are "
-			"0 keys\n" },
+			"name of a key with a secret, because template is yes "
+			"and there are 0 keys\n" },
 		{ KEYS "[page p]\nroot = dir\ntemplate = yes\n", NULL },
 		{ KEYS "[key j]\nsecret_file = secret\n[page p]\nroot = dir\n"
 		       "template = yes\n",
 			"t.ini:10: [page p] token_key: is missing, expected "
-			"the name of a key, because template is yes and there "
-			"are 2 keys\n" },
+			"the name of a key with a secret, because template is "
+			"yes and there are 2 keys\n" },
 		{ KEYS "[page p]\nroot = dir\ntemplate = yes\ntoken_ttl = 2h\n",
 			"t.ini:11: [page p] token_ttl: is longer than max_ttl "
 			"of [key k], which would refuse the tokens, expected "

@@ -236,6 +236,9 @@ static void test_secrets_refused(void **state)
 		50,
 		"holds PEM, expected a secret for HS256 (wsrelayctl key "
 		"makes one)");
+	expect_secret("{\"keys\": [{\"kty\": \"RSA\", \"n\": \"AAAA\"}]}", 40,
+		"holds a JWK, expected a secret for HS256 (wsrelayctl key "
+		"makes one)");
 	snprintf(want, sizeof(want),
 		"t.ini:3: [key k] secret_file: %s/dir: Is "
 		"a directory, expected a readable file\n",

@@ -1,0 +1,134 @@
+/*
+ * jwt_keys.h: keys for tests, made by openssl(1) and used nowhere else.
+ */
+#ifndef TESTS_JWT_KEYS_H
+#define TESTS_JWT_KEYS_H
+
+#define PEM_EC_PRIVATE \
+	"-----BEGIN PRIVATE KEY-----\n" \
+	"MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg2/m350GnZjc/jaPx\n" \
+	"AO+6jWDE6GjLg/DJPK3YcyWcO1yhRANCAATFJ741i1n22cO6Jwy80VXWfew6epfI\n" \
+	"8DYN8NvZa50vtcXuUsl1ZOUX4EDRJfVgFwdoyxrel0q8AHVUwMYDadOH\n" \
+	"-----END PRIVATE KEY-----\n"
+
+#define PEM_EC_PUBLIC \
+	"-----BEGIN PUBLIC KEY-----\n" \
+	"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExSe+NYtZ9tnDuicMvNFV1n3sOnqX\n" \
+	"yPA2DfDb2WudL7XF7lLJdWTlF+BA0SX1YBcHaMsa3pdKvAB1VMDGA2nThw==\n" \
+	"-----END PUBLIC KEY-----\n"
+
+#define PEM_RSA_PRIVATE \
+	"-----BEGIN PRIVATE KEY-----\n" \
+	"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC6CSgdjcf3EuAz\n" \
+	"nIotpKsh+WRgQogux2Nka2DDJEOr/YQ4i9eplAxhmhphwvDBpFBzP44dHcfvMGD3\n" \
+	"Z6OtcyjkcbJ7HBcHEAVYLGac2B9mQIu7ZHxwlsrRcFNJ43/JSMso75mXWPScKVWv\n" \
+	"rHy12EljHvaa4U+Pp6Dd7Knre/UPEROyOWpKfjO07rpsRl8z0WMCZq4x5kXlED2N\n" \
+	"CcRL2perVIsxHn/FB3LFe8YY9oR4kokUZCGhL1AZY/1VxV/K6MkgtH3PD7XD9U24\n" \
+	"HMpOgbnAPh5+BW+Lu+8T+VcA1OEVeFU8VLSdBFpqZx7qxgucYPVtr3zmdzVxhWGz\n" \
+	"zAM0yjqVAgMBAAECggEAAKr0PyjpYRhrABxtfYz0BU7zHopWmU5ja7Kb+g9ZA9bI\n" \
+	"4PgVidkLc1U9h4DO4u8PT96YSL/43gGvM2wmkQKTEMDcumbnKUIUNtUP+DupXzFX\n" \
+	"nxBVBwVvjHFqBx+fL46IlijIBRxPYnkegt8sYm24k7fCfFtXMQWRxQIquPrsrgVo\n" \
+	"2pAwn90R4a2l1RoMUQGE5yKz0vKEeQNB9BEtTGqCknmZkN1bUJLGWsEDfePfes0R\n" \
+	"Ky2ojOen7mFs3nwQBHiJXJx4ZwEYgAsPc9co+64FHjkDLmpPkou5yU1HREdMirPz\n" \
+	"0TpxYrOOBFz1XcIFT8abB13dj+rWFsVs2pNoAIvvMQKBgQDisrpHf8ojgglU3ElN\n" \
+	"zeInF3b9erfMk7XzzoXjKSqWfwtqbDBOyLBPscvjrJsHo9WUagbrtl09KEdjI39w\n" \
+	"6uoGhjd1mxY/s1SAo/H3zM0ojxckkg3Zx7muH+EKjiJuNu2GdlHTMoSBLKWI5bjK\n" \
+	"5GfWmhEijEpiFM8fH7sUF3+3ZQKBgQDSFPDrx3/Vtbh/IsEIojyYhM10s4uaM/4Z\n" \
+	"goWocptXbe9Ogy2n8ricG7hSnO3+I09aJT9O4Ie13FHsudQ2qPtn2YPRjGSk+oaw\n" \
+	"WWryPSUk7HQSNoSFU5lsuULvneG1hQsxmnjTqAxC4ur10XwsiUU8PQRzErx2NCkz\n" \
+	"nU4Pii47cQKBgQCVRuGZAVIHDbK9WY0/mYoI+c+V3IA5Sy7uS5koW0w664+F1ZX9\n" \
+	"2vMWl1pOIrO3VS/n2eWSw3QkOGjBpHdf0KCoCStt2uDMs3a6erpz1T1nLsorf611\n" \
+	"MapYOY/DlpKfhrXj6/e3nbVZJiAexD5qA/tIeg08darpaRB2SzuyYELubQKBgHjw\n" \
+	"VUFmt9DvrCaEe1vdCcVDroNgWR2MkNteqFMwpvzN7NXl7oKg2GYGDzZ/4QJMkYHz\n" \
+	"r15ZI8ct7nu4/tH4tcIzFg+sIsRW9PLQhyCs0pVPCgLyH5ghaFGO1VncKfO1g5wq\n" \
+	"sSQnuedHervIvRNmctUay1TzlEr3/EAabrXDdpoBAoGAY/q/ghjcB6sfhiLhZaQH\n" \
+	"FKitfMY2GFZSMYDjHueo+KK7T41ezXbZMm6Vc7P/xXjN7RxHcd7JhkzN3xiUrhBO\n" \
+	"oaefEck/Vev1Th70EGfre6ZdRcP/VUlBMjIRXDF24zIKfeeNHjrXZnQEuYCQQuKC\n" \
+	"s/eXHzWLtEHYsVRe8Mpnni0=\n" \
+	"-----END PRIVATE KEY-----\n"
+
+#define PEM_RSA_PUBLIC \
+	"-----BEGIN PUBLIC KEY-----\n" \
+	"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAugkoHY3H9xLgM5yKLaSr\n" \
+	"IflkYEKILsdjZGtgwyRDq/2EOIvXqZQMYZoaYcLwwaRQcz+OHR3H7zBg92ejrXMo\n" \
+	"5HGyexwXBxAFWCxmnNgfZkCLu2R8cJbK0XBTSeN/yUjLKO+Zl1j0nClVr6x8tdhJ\n" \
+	"Yx72muFPj6eg3eyp63v1DxETsjlqSn4ztO66bEZfM9FjAmauMeZF5RA9jQnES9qX\n" \
+	"q1SLMR5/xQdyxXvGGPaEeJKJFGQhoS9QGWP9VcVfyujJILR9zw+1w/VNuBzKToG5\n" \
+	"wD4efgVvi7vvE/lXANThFXhVPFS0nQRaamce6sYLnGD1ba985nc1cYVhs8wDNMo6\n" \
+	"lQIDAQAB\n" \
+	"-----END PUBLIC KEY-----\n"
+
+#define PEM_RSA_PKCS1 \
+	"-----BEGIN RSA PUBLIC KEY-----\n" \
+	"MIIBCgKCAQEAugkoHY3H9xLgM5yKLaSrIflkYEKILsdjZGtgwyRDq/2EOIvXqZQM\n" \
+	"YZoaYcLwwaRQcz+OHR3H7zBg92ejrXMo5HGyexwXBxAFWCxmnNgfZkCLu2R8cJbK\n" \
+	"0XBTSeN/yUjLKO+Zl1j0nClVr6x8tdhJYx72muFPj6eg3eyp63v1DxETsjlqSn4z\n" \
+	"tO66bEZfM9FjAmauMeZF5RA9jQnES9qXq1SLMR5/xQdyxXvGGPaEeJKJFGQhoS9Q\n" \
+	"GWP9VcVfyujJILR9zw+1w/VNuBzKToG5wD4efgVvi7vvE/lXANThFXhVPFS0nQRa\n" \
+	"amce6sYLnGD1ba985nc1cYVhs8wDNMo6lQIDAQAB\n" \
+	"-----END RSA PUBLIC KEY-----\n"
+
+#define PEM_RSA_1024 \
+	"-----BEGIN PUBLIC KEY-----\n" \
+	"MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDRGiwWUf24nL2FV/1oioOUFVC3\n" \
+	"qqG/omDo7mErvRLSKb469E47yvTjTUsc53GTS6Cp7BGDYHfqOaut3vr742FqCMs3\n" \
+	"qAyTX+iWNvGXASn4AECwXRU8eQrm2qiyJVfZ65bHRLOTslibKhKpW6UQ3LITNzTz\n" \
+	"3D0je/2P8pEVvXTxXQIDAQAB\n" \
+	"-----END PUBLIC KEY-----\n"
+
+#define PEM_RSA_4104 \
+	"-----BEGIN PUBLIC KEY-----\n" \
+	"MIICIzANBgkqhkiG9w0BAQEFAAOCAhAAMIICCwKCAgIArtD3XI/LkpxWeNVEBhev\n" \
+	"GNJUTHk0iys3Qy/0xgIRSzghyNyVM5FpWrtw0tJH1lJQF77XcVv+p0H51QDRtiE4\n" \
+	"dEISoJTCcwtnuLyAQVHoKY04WFt0baijel8j9qmb3EV1zCrdP+sLhekEF8RLDdqU\n" \
+	"NKFAKqsbxmAyr3AdSXyJlZAvjBVRojufHf8CzmuJZm//o6OAOsaNRfYMZPqtzZ+q\n" \
+	"NkRgjWrExg0sKyCVZHh2+/+X5DlgptvEXEXgqFzN7tfh0gN9eLDmVk3jDA2PCtrD\n" \
+	"yOYMwkkBBy65JPoN9WCPIIMSMBkncllnaek4CxOwmxhuxODpx9DtCgGMy6Xq6kmj\n" \
+	"M4g48UkN3nQEFhOFT1yLHFmpqOoDVFijgvqhwi/+oCjeebxvh/IHGWYjH2BIBDMz\n" \
+	"rnZ0YRbF+xgCt8462WeaLssa9SMds7oe/gf2QjZ+DfvvAMJpSYKDBIa0vQXMNpcK\n" \
+	"kNDw1DtkZmiW6GN0T8w8j9Nr5k5y9gXXvz1NTNeRth42d2V5AOxG7rv/rU6qEIBo\n" \
+	"gN9yGnYeURwNepWd9rvjRxQSCTUjhOQB/yO27BYr/EGMMbs599++O/GWe/8Tmm6w\n" \
+	"YGSZyJbE7NSqDahnNkl7ki8EWdarduo1B/7ED5quxjqrpIrOXzxyq50s6PVbmn2V\n" \
+	"/u9MDc1mmnoImfx6NxejAfqFAgMBAAE=\n" \
+	"-----END PUBLIC KEY-----\n"
+
+#define PEM_P384_PUBLIC \
+	"-----BEGIN PUBLIC KEY-----\n" \
+	"MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEIPsWZ4NxkCNgjG9hSMEAq+Ryrj/NBQEx\n" \
+	"mP64LU9ku+46errN4KyB2985LRAguBKBvSrAV5MII0cWVlE+UN6jhPWBykSFVT5H\n" \
+	"t7LkJnOed9pAf5txOXlDLg/q1ztemVUf\n" \
+	"-----END PUBLIC KEY-----\n"
+
+#define PEM_K1_PUBLIC \
+	"-----BEGIN PUBLIC KEY-----\n" \
+	"MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEOVGh2yzaKIt9s5aqF4lZLlLqZ0C5NOq1\n" \
+	"9Q7fBxxSv4gWlUuq2i51eZ2xdu9yYDePjFVXIhooqaL6c6X2O/CIkA==\n" \
+	"-----END PUBLIC KEY-----\n"
+
+#define PEM_ED25519_PUBLIC \
+	"-----BEGIN PUBLIC KEY-----\n" \
+	"MCowBQYDK2VwAyEANYe6AUkoSDPBlubRW/aCQd6vpSr4JY+0k/Iq4nlbPKw=\n" \
+	"-----END PUBLIC KEY-----\n"
+
+#define PEM_CERTIFICATE \
+	"-----BEGIN CERTIFICATE-----\n" \
+	"MIIBbTCCAROgAwIBAgIUM88RKjMkUaNay0vmjzBafPwKTdcwCgYIKoZIzj0EAwIw\n" \
+	"DDEKMAgGA1UEAwwBeDAeFw0yNjExMjEwMTE4NDVaFw0yNjExMjIwMTE4NDVaMAwx\n" \
+	"CjAIBgNVBAMMAXgwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATFJ741i1n22cO6\n" \
+	"Jwy80VXWfew6epfI8DYN8NvZa50vtcXuUsl1ZOUX4EDRJfVgFwdoyxrel0q8AHVU\n" \
+	"wMYDadOHo1MwUTAdBgNVHQ4EFgQUPV/gbtW+yACUl3Y/STgeLdYl5pgwHwYDVR0j\n" \
+	"BBgwFoAUPV/gbtW+yACUl3Y/STgeLdYl5pgwDwYDVR0TAQH/BAUwAwEB/zAKBggq\n" \
+	"hkjOPQQDAgNIADBFAiEAqY1pe1rDl8qf12y0kjAXITdYtqBkZ0JR4EA9NMRvRCEC\n" \
+	"IFuRjUkIL+d4qqMDMzpVnuFxAuxqSpx92XloXvjwt7lt\n" \
+	"-----END CERTIFICATE-----\n"
+
+#define PEM_EC_ENCRYPTED \
+	"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" \
+	"MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAiDkCyjxMEsWgICCAAw\n" \
+	"DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEENHX2pI/MXklwMdOyM0AyIwEgZC4\n" \
+	"mTy6qV+3GJ2JRNZVqmWfKINceJVji4wv2FDBo2vvclttt3SvKHYvg3GFzRyrYhYe\n" \
+	"tCTHFfjkAKfz6LN1zfOchJOi26miLCEmf/yCvtAh+U+iWXZdpvYk6irZ0JOqmtRe\n" \
+	"scUO+0Fxpd3Mmt1LBc7x+PA8PnxKqT7Le9lPpvZB21952SkaOvDdd89BFBDV9WI=\n" \
+	"-----END ENCRYPTED PRIVATE KEY-----\n"
+
+#endif
