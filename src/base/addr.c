@@ -27,6 +27,18 @@ static void set_ipv6(struct addr *a, const uint8_t ip[16])
 	}
 }
 
+void addr_from_ipv4(struct addr *a, const uint8_t ip[4])
+{
+	*a = (struct addr){ .family = ADDR_IPV4 };
+	memcpy(a->ip, ip, 4);
+}
+
+void addr_from_ipv6(struct addr *a, const uint8_t ip[16])
+{
+	*a = (struct addr){ .port = 0 };
+	set_ipv6(a, ip);
+}
+
 void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa)
 {
 	struct sockaddr_in in;
@@ -35,12 +47,11 @@ void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa)
 	*a = (struct addr){ .family = ADDR_NONE };
 	if (sa->sa_family == AF_INET) {
 		memcpy(&in, sa, sizeof(in));
-		a->family = ADDR_IPV4;
-		memcpy(a->ip, &in.sin_addr, 4);
+		addr_from_ipv4(a, (const uint8_t *)&in.sin_addr);
 		a->port = ntohs(in.sin_port);
 	} else if (sa->sa_family == AF_INET6) {
 		memcpy(&in6, sa, sizeof(in6));
-		set_ipv6(a, in6.sin6_addr.s6_addr);
+		addr_from_ipv6(a, in6.sin6_addr.s6_addr);
 		a->port = ntohs(in6.sin6_port);
 	} else if (sa->sa_family == AF_UNIX) {
 		a->family = ADDR_UNIX;

@@ -26,6 +26,9 @@ struct addr {
 /* Longest text of addr_format, with its NUL: "[v6%]:65535". */
 #define ADDR_TEXT 64
 
+/* From the bytes on the wire; the port is 0. A mapped IPv6 address is IPv4. */
+void addr_from_ipv4(struct addr *a, const uint8_t ip[4]);
+void addr_from_ipv6(struct addr *a, const uint8_t ip[16]);
 void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa);
 /* "192.0.2.1", "2001:db8::1", "[2001:db8::1]", each with or without :port. */
 MUST_CHECK int addr_parse(struct addr *a, struct str s);

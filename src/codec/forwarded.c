@@ -1,6 +1,5 @@
 #include "codec/forwarded.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "codec/http.h"
@@ -79,75 +78,4 @@ void forwarded_read(struct forwarded *f, const struct http_head *head,
 	f->has_proto = f->secure || plain;
 	if (uri_parse_authority(&authority, host) == 0)
 		f->host = host;
-}
-
-/* --- the PROXY protocol ---------------------------------------------------*/
-
-/* Bytes of an address; 0 when the PROXY protocol cannot tell it. */
-static size_t address_length(const struct addr *src, const struct addr *dst)
-{
-	if (src->family != dst->family)
-		return 0;
-	return src->family == ADDR_IPV4 ? 4 : src->family == ADDR_IPV6 ? 16 : 0;
-}
-
-/* Section 2.1, "Human-readable header format". */
-static size_t encode_v1(uint8_t out[PROXY_HEAD_MAX], const struct addr *src,
-	const struct addr *dst)
-{
-	char from[ADDR_TEXT], to[ADDR_TEXT];
-	size_t length = address_length(src, dst);
-	int n;
-
-	if (length == 0)
-		n = snprintf((char *)out, PROXY_HEAD_MAX, "PROXY UNKNOWN\r\n");
-	else
-		n = snprintf((char *)out, PROXY_HEAD_MAX,
-			"PROXY TCP%c %s %s %u %u\r\n", length == 4 ? '4' : '6',
-			addr_format_ip(src, from), addr_format_ip(dst, to),
-			(unsigned int)src->port, (unsigned int)dst->port);
-	return (size_t)n;
-}
-
-static uint8_t *put_16(uint8_t *to, uint16_t value)
-{
-	*to++ = (uint8_t)(value >> 8);
-	*to++ = (uint8_t)value;
-	return to;
-}
-
-/* Section 2.2, "Binary header format". */
-static size_t encode_v2(uint8_t out[PROXY_HEAD_MAX], const struct addr *src,
-	const struct addr *dst)
-{
-	static const uint8_t signature[12] = { 0x0d, 0x0a, 0x0d, 0x0a, 0x00,
-		0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a };
-	size_t length = address_length(src, dst);
-	uint8_t *to = out + sizeof(signature);
-
-	memcpy(out, signature, sizeof(signature));
-	*to++ = length ? 0x21 : 0x20; /* version 2; PROXY or LOCAL */
-	*to++ = length == 4 ? 0x11 : length == 16 ? 0x21 : 0x00; /* stream */
-	to = put_16(to, length ? (uint16_t)(2 * length + 4) : 0);
-	if (length == 0)
-		return (size_t)(to - out);
-	memcpy(to, src->ip, length);
-	memcpy(to + length, dst->ip, length);
-	to = put_16(to + 2 * length, src->port);
-	to = put_16(to, dst->port);
-	return (size_t)(to - out);
-}
-
-size_t proxy_encode(uint8_t out[PROXY_HEAD_MAX], enum proxy_version version,
-	const struct addr *src, const struct addr *dst)
-{
-	switch (version) {
-	case PROXY_NO:
-		return 0;
-	case PROXY_V1:
-		return encode_v1(out, src, dst);
-	case PROXY_V2:
-		return encode_v2(out, src, dst);
-	}
-	return 0;
 }

@@ -1,14 +1,11 @@
 /*
  * forwarded.h: who spoke to the proxy in front: X-Forwarded-For, -Proto,
- * -Host, read from the right; and the PROXY protocol towards a backend
- * (haproxy's proxy-protocol.txt).
+ * -Host, read from the right.
  */
 #ifndef CODEC_FORWARDED_H
 #define CODEC_FORWARDED_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "base/addr.h"
 #include "base/compiler.h"
@@ -32,16 +29,5 @@ struct forwarded {
  */
 void forwarded_read(struct forwarded *f, const struct http_head *head,
 	const struct addr *socket_peer, const struct cidr_list *trusted);
-
-enum proxy_version { PROXY_NO, PROXY_V1, PROXY_V2 };
-#define PROXY_HEAD_MAX 108
-
-/*
- * Writes a PROXY header for a connection from src to dst; UNKNOWN (v1) or
- * LOCAL (v2) when they are not both IPv4 or both IPv6. Returns its length, 0
- * for PROXY_NO.
- */
-size_t proxy_encode(uint8_t out[PROXY_HEAD_MAX], enum proxy_version version,
-	const struct addr *src, const struct addr *dst);
 
 #endif

@@ -247,6 +247,19 @@ static const struct conf_listen *find_address(
 	return NULL;
 }
 
+static void check_proxies(
+	struct builder *b, const struct conf_listen *l, size_t i)
+{
+	struct build_at at = { SECTION_LISTEN, i, "proxy_protocol", 0 };
+	struct build_at trusted = { SECTION_LISTEN, i, "trusted_proxies", 0 };
+
+	if (l->proxy_protocol && l->trusted_proxies.n == 0 &&
+		!build_is_bad(b, trusted))
+		build_error(b, at,
+			"yes lets nobody in, expected trusted_proxies beside "
+			"it");
+}
+
 void check_listens(struct builder *b)
 {
 	struct conf *c = b->conf;
@@ -270,6 +283,7 @@ void check_listens(struct builder *b)
 					l->address.v[at.element].text,
 					other->section.name);
 		}
+		check_proxies(b, l, i);
 		check_access(b, at, &l->allow, &l->deny);
 		check_tls_listen(b, l, i);
 	}

@@ -22,9 +22,9 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/compiler.h"
-#include "codec/forwarded.h"
 #include "codec/framing.h"
 #include "codec/jwt.h"
+#include "codec/proxy.h"
 
 struct pattern;
 
@@ -120,6 +120,7 @@ struct conf_listen {
 	int64_t max_connections_per_ip;
 	struct conf_rate handshake_rate;
 	struct cidr_list trusted_proxies;
+	bool proxy_protocol;
 	struct cidr_list allow; /* empty = all */
 	struct cidr_list deny;
 	struct conf_strings certificates;

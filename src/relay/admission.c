@@ -259,6 +259,14 @@ static enum reason enter_peer(
 	return rate != REASON_NONE ? rate : address;
 }
 
+static enum reason enter_socket(
+	struct shared *s, struct client *c, int64_t now_ms)
+{
+	if (cidr_list_contains(&c->listen->trusted_proxies, &c->peer))
+		return REASON_NONE; /* its clients are counted, not itself */
+	return enter_peer(s, c, now_ms);
+}
+
 enum reason admission_enter(struct shared *s, struct client *c, int64_t now_ms)
 {
 	size_t n = atomic_fetch_add_explicit(
@@ -267,9 +275,15 @@ enum reason admission_enter(struct shared *s, struct client *c, int64_t now_ms)
 	c->entered = true;
 	if (n >= (size_t)c->conf->server.max_connections)
 		return REASON_LIMIT_CONNECTIONS;
-	if (cidr_list_contains(&c->listen->trusted_proxies, &c->peer))
-		return REASON_NONE; /* its clients are counted, not itself */
-	return enter_peer(s, c, now_ms);
+	return enter_socket(s, c, now_ms);
+}
+
+enum reason admission_proxied(struct shared *s, struct client *c,
+	const struct addr *peer, int64_t now_ms)
+{
+	leave_address(s, c);
+	c->peer = *peer;
+	return enter_socket(s, c, now_ms);
 }
 
 enum reason admission_set_peer(struct shared *s, struct client *c,

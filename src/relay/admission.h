@@ -33,6 +33,12 @@ void admission_free(struct admission *a);
 MUST_CHECK enum reason admission_enter(
 	struct shared *s, struct client *c, int64_t now_ms);
 /*
+ * The same for the address that a PROXY header gives: in the place of the one
+ * that sent it.
+ */
+MUST_CHECK enum reason admission_proxied(struct shared *s, struct client *c,
+	const struct addr *peer, int64_t now_ms);
+/*
  * Behind a trusted proxy: the client is another one than was thought, and is
  * counted as that one from now on. REASON_NONE, LIMIT_ADDRESS, LIMIT_RATE.
  */

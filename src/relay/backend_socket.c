@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/forwarded.h"
+#include "codec/proxy.h"
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/dial.h"

@@ -31,6 +31,7 @@
 #include "relay/credentials.h"
 #include "relay/front_answer.h"
 #include "relay/front_private.h"
+#include "relay/front_proxy.h"
 #include "relay/gate.h"
 #include "relay/page.h"
 #include "relay/hub.h"
@@ -110,6 +111,7 @@ static void front_free(struct front *f)
 	if (f->attempt)
 		backend_cancel(f->attempt);
 	front_answer_free(f);
+	front_proxy_free(f);
 	upgrade_free(&f->upgrade);
 	loop_undefer(w->loop, &f->again);
 	timer_fini(w->loop, &f->timer);
@@ -185,6 +187,10 @@ static void front_timer(struct timer *t)
 {
 	struct front *f = CONTAINER_OF(t, struct front, timer);
 
+	if (f->proxy) {
+		front_proxy_timeout(f);
+		return;
+	}
 	if (f->conn->opening) {
 		front_log_refusal(f, REASON_TLS_TIMEOUT, NULL);
 		conn_close(f->conn);
@@ -643,14 +649,19 @@ static void dispatch(
 		dispatch_route(f, r, &captures);
 }
 
-/* Another client than the socket's. That all places are taken stays true. */
-static void enter_peer(struct front *f, const struct addr *peer)
+void front_set_over(struct front *f, enum reason over)
 {
-	enum reason over = admission_set_peer(
-		f->worker->shared, &f->client, peer, loop_now(f->worker->loop));
-
 	if (f->over != REASON_LIMIT_CONNECTIONS)
 		f->over = (uint8_t)over;
+}
+
+/* Another client than the socket's. */
+static void enter_peer(struct front *f, const struct addr *peer)
+{
+	struct worker *w = f->worker;
+
+	front_set_over(f, admission_set_peer(w->shared, &f->client, peer,
+				  loop_now(w->loop)));
 }
 
 /* Takes one complete request off the bytes. */
@@ -674,7 +685,8 @@ static void take_request(struct front *f, size_t n)
 		&(struct request_source){ .listen = f->client.listen,
 			.address = f->address,
 			.peer = &f->socket_peer,
-			.secure = tls_is_on(f->conn) },
+			.secure = f->secure || tls_is_on(f->conn),
+			.unnamed = f->unnamed },
 		&why);
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
@@ -794,6 +806,29 @@ void front_drain(struct front *f)
 	}
 }
 
+/* --- the beginning -------------------------------------------------------------------*/
+
+void front_turn_away(struct front *f, enum reason reason, const char *detail)
+{
+	front_log_refusal(f, reason, detail);
+	conn_close(f->conn);
+}
+
+void front_begin(struct front *f, const char *found)
+{
+	const struct conf_listen *l = f->client.listen;
+
+	if (!cidr_list_contains(&l->trusted_proxies, &f->socket_peer) &&
+		!conf_admits(&l->allow, &l->deny, &f->socket_peer))
+		front_turn_away(f, REASON_ADDRESS, found);
+	else if (f->client.flood)
+		front_turn_away(f, REASON_LIMIT_RATE, "without an answer");
+	else if (start_tls(f) < 0)
+		front_turn_away(f, REASON_INTERNAL, "no memory");
+	else
+		conn_set_reading(f->conn, true);
+}
+
 int front_new(struct worker *w, int fd, const struct addr *peer,
 	const struct conf_listen *listen, const struct conf_address *address)
 {
@@ -822,26 +857,13 @@ int front_new(struct worker *w, int fd, const struct addr *peer,
 		&w->shared->next_id, 1, memory_order_relaxed);
 	TAILQ_INSERT_TAIL(&w->fronts, f, next);
 	set_state(f, FRONT_HEAD);
-	if (!conf_admits(&listen->allow, &listen->deny, peer) &&
-		!cidr_list_contains(&listen->trusted_proxies, peer)) {
-		front_log_refusal(f, REASON_ADDRESS, "on the socket");
-		conn_close(f->conn);
-		return 0;
-	}
 	f->over = (uint8_t)admission_enter(
 		w->shared, &f->client, loop_now(w->loop));
-	if (f->client.flood) {
-		front_log_refusal(f, REASON_LIMIT_RATE, "without an answer");
-		conn_close(f->conn);
-		return 0;
-	}
-	if (start_tls(f) < 0) {
-		front_log_refusal(f, REASON_INTERNAL, "no memory");
-		conn_close(f->conn);
-		return 0;
-	}
 	await_request(f);
-	conn_set_reading(f->conn, true);
+	if (listen->proxy_protocol)
+		front_proxy_begin(f);
+	else
+		front_begin(f, "on the socket");
 	return 0;
 no_memory:
 	free(f);

@@ -1,6 +1,7 @@
 /*
- * front_private.h: the front's own structure, for its two files: front.c
- * (requests, refusals, the upgrade) and front_answer.c (pages).
+ * front_private.h: the front's own structure, for its files: front.c (requests,
+ * refusals, the upgrade), front_answer.c (pages), front_proxy.c (what a proxy
+ * says first).
  */
 #ifndef RELAY_FRONT_PRIVATE_H
 #define RELAY_FRONT_PRIVATE_H
@@ -20,6 +21,7 @@
 struct attempt;
 struct conf_address;
 struct conn;
+struct front_proxy;
 struct request;
 struct worker;
 
@@ -49,7 +51,9 @@ struct front {
 	struct conn *conn;
 	const struct conf_address *address;
 	struct client client;
-	struct addr socket_peer; /* whom the socket is connected to */
+	struct addr socket_peer;   /* whom the socket is connected to, or who is
+				    behind it by its PROXY header */
+	struct front_proxy *proxy; /* while that is awaited */
 	struct timer timer;
 	struct buf head; /* bytes not yet understood */
 	size_t counted;  /* of head, as counted among all queued bytes */
@@ -61,6 +65,8 @@ struct front {
 	uint64_t file_left;
 	uint8_t state;         /* enum front_state; front.c's set_state */
 	uint8_t over;          /* enum reason: the limit it came over */
+	bool unnamed;          /* by a PROXY header that names nobody */
+	bool secure;           /* by a PROXY header: it came over TLS */
 	bool served;           /* a request was answered before */
 	bool close_after;      /* the answer under way is the last */
 	struct deferred again; /* go on with the next request */
@@ -72,6 +78,15 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 void front_log_refusal(struct front *f, enum reason reason, const char *detail);
 struct str front_accept(const struct front *f);
 void front_set_answering(struct front *f);
+/*
+ * Whose connection it is, is known (found where): its own first byte may come,
+ * or it is turned away.
+ */
+void front_begin(struct front *f, const char *found);
+/* Closes it before its first byte, without a word. */
+void front_turn_away(struct front *f, enum reason reason, const char *detail);
+/* The limit it came over; that all places are taken stays true. */
+void front_set_over(struct front *f, enum reason over);
 /* The answer has left: wait for another request, or leave. */
 void front_done(struct front *f);
 

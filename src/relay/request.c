@@ -25,14 +25,14 @@ static enum reason reason_of_status(int status)
 }
 
 /* Who it really comes from, where a trusted proxy says so. */
-static void read_forwarded(struct request *r, const struct conf_listen *listen,
-	const struct addr *socket_peer)
+static void read_forwarded(struct request *r, const struct request_source *from)
 {
+	const struct cidr_list *trusted = &from->listen->trusted_proxies;
 	struct forwarded f;
 
-	if (!cidr_list_contains(&listen->trusted_proxies, socket_peer))
+	if (from->unnamed || !cidr_list_contains(trusted, from->peer))
 		return;
-	forwarded_read(&f, &r->head, socket_peer, &listen->trusted_proxies);
+	forwarded_read(&f, &r->head, from->peer, trusted);
 	r->peer = f.peer;
 	if (f.has_proto)
 		r->secure = f.secure;
@@ -106,7 +106,7 @@ enum reason request_parse(struct request *r, const char *p, size_t n,
 	reason = parse_target(r, why);
 	if (reason != REASON_NONE)
 		return reason;
-	read_forwarded(r, from->listen, from->peer);
+	read_forwarded(r, from);
 	if (!str_eq(r->head.method, STR("GET")) &&
 		!str_eq(r->head.method, STR("HEAD")))
 		return REASON_METHOD;

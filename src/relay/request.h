@@ -22,8 +22,10 @@ struct conf_listen;
 struct request_source {
 	const struct conf_listen *listen;
 	const struct conf_address *address;
-	const struct addr *peer; /* of the socket */
+	const struct addr *peer; /* of the socket, or by its PROXY header */
 	bool secure;             /* over TLS */
+	bool unnamed; /* for somebody the proxy does not name: who that is, its
+			 fields do not tell either */
 };
 
 struct request {
@@ -44,9 +46,10 @@ struct request {
 };
 
 /*
- * Understands a complete head of n bytes that came from there. REASON_NONE, or why it is refused, and *why in words. Fields up
- * to the fault are filled in, as far as a refusal needs them. Checks grammar,
- * method, Host and the upgrade; not routes, addresses or tokens.
+ * Understands a complete head of n bytes. REASON_NONE, or why it is refused,
+ * and *why in words. Fields up to the fault are filled in, as far as a refusal
+ * needs them. Checks grammar, method, Host and the upgrade; not routes,
+ * addresses or tokens.
  */
 MUST_CHECK enum reason request_parse(struct request *r, const char *p, size_t n,
 	const struct request_source *from, const char **why);

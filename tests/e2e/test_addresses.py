@@ -90,8 +90,9 @@ def test_handshake_rate_is_told_to_pages(relay):
 
 def test_handshake_rate_counts_connections(relay):
     """Not requests; and whatever becomes of them."""
+    # One worker: several might take the connections in another order.
     r = relay(ECHO + "[page files]\npath = /\nroot = {dir}\n",
-              listen="handshake_rate = 3/h")
+              server="workers = 1", listen="handshake_rate = 3/h")
     (r.dir / "a.txt").write_text("a file\n")
     with Peer(r) as p:
         for _ in range(10):

@@ -224,9 +224,9 @@ def nginx_command(folder, port, backend):
             "%s/nginx.conf" % folder]
 
 
-def haproxy_command(folder, port, backend):
+def haproxy_command(folder, port, backend, example="haproxy.cfg"):
     snippet = replace(
-        (EXAMPLES / "haproxy.cfg").read_text(),
+        (EXAMPLES / example).read_text(),
         ("bind :443", "bind 127.0.0.1:%d" % port),
         ("/etc/haproxy/relay.example.org.pem", "%s/both.pem" % folder),
         ("server relay 127.0.0.1:8080",
@@ -236,13 +236,23 @@ def haproxy_command(folder, port, backend):
     return ["haproxy", "-db", "-f", "%s/haproxy.cfg" % folder]
 
 
+def haproxy_tcp_command(folder, port, backend):
+    return haproxy_command(folder, port, backend, "haproxy-tcp.cfg")
+
+
 PROXIES = {"nginx": (nginx_command, "-t", "relay.log"),
            "haproxy": (haproxy_command, "-c", "output")}
 
 
-@pytest.mark.parametrize("name", PROXIES)
-def test_proxy_accepts(certificate, name):
-    command, check, _ = PROXIES[name]
+# Each with what it says about wsrelayd.ini in its first comment.
+FRONTS = {"nginx.conf": nginx_command, "haproxy.cfg": haproxy_command,
+          "haproxy-tcp.cfg": haproxy_tcp_command}
+
+
+@pytest.mark.parametrize("command, check", [
+    (nginx_command, "-t"), (haproxy_command, "-c"),
+    (haproxy_tcp_command, "-c")])
+def test_proxy_accepts(certificate, command, check):
     found = subprocess.run(command(certificate, free_port(), 1) + [check],
                            capture_output=True, text=True)
     said = found.stdout + found.stderr
@@ -280,11 +290,12 @@ def wait_for_line(file, part):
         time.sleep(0.02)
 
 
-def connect(port):
+def connect(port, source="127.0.0.1"):
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    peer = socket.create_connection(("127.0.0.1", port), timeout=20)
+    peer = socket.create_connection(("127.0.0.1", port), timeout=20,
+                                    source_address=(source, 0))
     return context.wrap_socket(peer, server_hostname="relay.example.org")
 
 
@@ -325,3 +336,42 @@ def test_proxy_upgrades(certificate, upstream, name):
     for file in certificate.iterdir():
         if file.is_file():
             assert "secret" not in file.read_text(errors="replace"), file
+
+
+def listen_of(example):
+    """The keys of [listen public] in the example's first comment."""
+    lines = re.findall(r"^#   (.*)$", (EXAMPLES / example).read_text(), re.M)
+    assert lines[:2] == ["[listen public]", "address = 127.0.0.1:8080"]
+    return "\n".join(lines[2:])
+
+
+@pytest.mark.parametrize("example", FRONTS)
+def test_proxy_and_relay(relay, certificate, example):
+    """The whole chain, with what the example says about wsrelayd.ini: who it
+    is, that it came over TLS, and that nobody forges either."""
+    r = relay("[route sim]\npath = /sim\nbackend = echo:\nauth = none\n",
+              listen=listen_of(example))
+    port = free_port()
+    origin = "https://relay.example.org"
+    with running(FRONTS[example](certificate, port, r.port), certificate,
+                 port):
+        for forged in ("", "X-Forwarded-For: 192.0.2.66\r\n"
+                       "X-Forwarded-Proto: http\r\n"
+                       "X-Forwarded-Host: evil.example\r\n"):
+            # From an address that is no trusted proxy.
+            with connect(port, "127.0.0.9") as peer:
+                peer.sendall((
+                    "GET /sim HTTP/1.1\r\nHost: relay.example.org\r\n"
+                    "Origin: %s\r\nUpgrade: websocket\r\n"
+                    "Connection: Upgrade\r\n"
+                    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                    "Sec-WebSocket-Version: 13\r\n%s\r\n"
+                    % (origin, forged)).encode())
+                assert read_head(peer).startswith("HTTP/1.1 101 ")
+                peer.sendall(b"\x81\x82\0\0\0\0hi")
+                assert peer.recv(4) == b"\x81\x02hi"
+                source = peer.getsockname()
+    r.wait_log("open", count=2)
+    known = "%s:%d" % source if example == "haproxy-tcp.cfg" else source[0]
+    assert r.log("open")[1]["peer"] == known
+    assert not r.log("refuse")

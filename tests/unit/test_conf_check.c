@@ -151,6 +151,16 @@ static void test_listeners(void **state)
 		{ "[listen c]\ndeny = 0.0.0.0/0, ::/0\n",
 			"t.ini:7: [listen c] deny: covers every address, "
 			"expected that some are let in\n" },
+		{ "[listen c]\nproxy_protocol = yes\n",
+			"t.ini:7: [listen c] proxy_protocol: yes lets nobody "
+			"in, expected trusted_proxies beside it\n" },
+		{ "[listen c]\nproxy_protocol = yes\ntrusted_proxies = x\n",
+			"t.ini:8: [listen c] trusted_proxies: \"x\" is not a "
+			"network, expected an address such as 192.0.2.7 or a "
+			"network such as 10.0.0.0/8, 2001:db8::/32 (no bits "
+			"behind the prefix), or unix\n" },
+		{ "[listen c]\nproxy_protocol = yes\ntrusted_proxies = unix\n",
+			NULL },
 		{ "[listen c]\nhosts = a b\nhosts = a\n",
 			"t.ini:8: [listen c] hosts: \"a\" is there twice, "
 			"expected it once\n" },

@@ -153,64 +153,12 @@ static void test_host(void **state)
 	}
 }
 
-/* --- the PROXY protocol ---------------------------------------------------*/
-
-#define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
-
-static void check_proxy(enum proxy_version version, const char *src,
-	const char *dst, struct str expected)
-{
-	struct addr s = address(src), d = address(dst);
-	uint8_t out[PROXY_HEAD_MAX];
-
-	assert_int_equal(proxy_encode(out, version, &s, &d), expected.n);
-	assert_memory_equal(out, expected.p, expected.n);
-}
-
-static void test_proxy_v1(void **state)
-{
-	(void)state;
-	check_proxy(PROXY_NO, "1.2.3.4:5", "1.2.3.5:6", STR(""));
-	check_proxy(PROXY_V1, "192.168.0.1:56324", "192.168.0.11:443",
-		STR("PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n"));
-	check_proxy(PROXY_V1, "[2001:db8::1]:56324", "[::1]:443",
-		STR("PROXY TCP6 2001:db8::1 ::1 56324 443\r\n"));
-	check_proxy(PROXY_V1, "unix", "1.2.3.4:5", STR("PROXY UNKNOWN\r\n"));
-	check_proxy(PROXY_V1, "unix", "unix", STR("PROXY UNKNOWN\r\n"));
-	check_proxy(PROXY_V1, "[::1]:1", "1.2.3.4:5", STR("PROXY UNKNOWN\r\n"));
-	/* The longest, of 104 bytes (the specification: 107 at most). */
-	check_proxy(PROXY_V1, "[1111:2222:3333:4444:5555:6666:7777:8888]:65535",
-		"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0]:65535",
-		STR("PROXY TCP6 1111:2222:3333:4444:5555:6666:7777:8888 "
-		    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0 65535 65535"
-		    "\r\n"));
-}
-
-static void test_proxy_v2(void **state)
-{
-	(void)state;
-	check_proxy(PROXY_V2, "192.168.0.1:56324", "192.168.0.11:443",
-		STR(SIGNATURE
-			"\x21\x11\x00\x0c"
-			"\xc0\xa8\x00\x01\xc0\xa8\x00\x0b\xdc\x04\x01\xbb"));
-	check_proxy(PROXY_V2, "[2001:db8::1]:56324", "[::1]:443",
-		STR(SIGNATURE "\x21\x21\x00\x24"
-			      "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01"
-			      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01"
-			      "\xdc\x04\x01\xbb"));
-	check_proxy(PROXY_V2, "unix", "unix", STR(SIGNATURE "\x20\0\0\0"));
-	check_proxy(
-		PROXY_V2, "1.2.3.4:5", "[::1]:1", STR(SIGNATURE "\x20\0\0\0"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_proto),
 		cmocka_unit_test(test_host),
-		cmocka_unit_test(test_proxy_v1),
-		cmocka_unit_test(test_proxy_v2),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
