@@ -25,18 +25,20 @@
 
 #include "base/str.h"
 
-static int fail(char why[CERTIFICATE_WHY], const char *format, ...)
+static void explain(char why[CERTIFICATE_WHY], const char *format, ...)
 	PRINTF_LIKE(2, 3);
 
-static int fail(char why[CERTIFICATE_WHY], const char *format, ...)
+static void explain(char why[CERTIFICATE_WHY], const char *format, ...)
 {
 	va_list ap;
 
 	va_start(ap, format);
 	vsnprintf(why, CERTIFICATE_WHY, format, ap);
 	va_end(ap);
-	return -1;
 }
+
+/* An expression, so that static analysers see that it is -1. */
+#define fail(...) (explain(__VA_ARGS__), -1)
 
 static int fail_memory(char why[CERTIFICATE_WHY])
 {
@@ -208,11 +210,6 @@ static bool is_key(const struct block *b)
 	return ends_with(b->label, STR("PRIVATE KEY"));
 }
 
-static void explain(char *out, size_t size, int error)
-{
-	mbedtls_strerror(error, out, size);
-}
-
 /* --- keys ------------------------------------------------------------------ */
 
 /* -1 and why: "has a key ..." */
@@ -285,7 +282,7 @@ static int parse_key(mbedtls_pk_context *pk, const uint8_t *pem, size_t n,
 	error = pk_parse(pk, pem, n);
 	if (error == 0)
 		return judge_strength(pk, why);
-	explain(text, sizeof(text), error);
+	mbedtls_strerror(error, text, sizeof(text));
 	return fail(why,
 		"holds a key that cannot be read (%s), expected RSA "
 		"or ECDSA on P-256 or P-384",
@@ -362,7 +359,7 @@ static int fail_bad(const struct tally *t, char why[CERTIFICATE_WHY])
 {
 	char text[128];
 
-	explain(text, sizeof(text), t->error);
+	mbedtls_strerror(t->error, text, sizeof(text));
 	return fail(why,
 		"holds %zu of %zu certificates that cannot be read: number "
 		"%zu: %s, expected none",
@@ -462,12 +459,12 @@ int certificate_read_chain(struct certificate_info *info, const uint8_t *pem,
 		goto done;
 	info->not_before = unix_ms(&leaf.valid_from);
 	info->not_after = unix_ms(&leaf.valid_to);
-	/* A subject that is too long is cut; it ends in a NUL all the same. */
-	if (mbedtls_x509_dn_gets(
-		    info->subject, sizeof(info->subject), &leaf.subject) < 0)
-		info->subject[sizeof(info->subject) - 1] = '\0';
-	if (add_names(info, &leaf.subject_alt_names) < 0)
-		fail_memory(why);
+	if (certificate_subject(info->subject, leaf.subject_raw.p,
+		    leaf.subject_raw.len) < 0)
+		result = fail(why, "has a subject that is not well-formed, "
+				   "expected another certificate");
+	else if (add_names(info, &leaf.subject_alt_names) < 0)
+		result = fail_memory(why);
 	else
 		result = 0;
 done:

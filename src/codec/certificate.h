@@ -31,7 +31,6 @@
 /* Of the leaf, but for count and misplaced. */
 struct certificate_info {
 	int64_t not_before, not_after; /* Unix time in milliseconds */
-	/* Its parts in their order: "O=Lab, CN=relay.example.org". */
 	char subject[CERTIFICATE_SUBJECT_MAX];
 	char **names; /* DNS names of subjectAltName; those with NULs left out */
 	size_t names_n;
@@ -72,5 +71,16 @@ MUST_CHECK int certificate_check_pair(const struct certificate_pem *chain,
  */
 MUST_CHECK int certificate_check_authorities(
 	const uint8_t *pem, size_t n, size_t *bad, char why[CERTIFICATE_WHY]);
+
+/*
+ * A Name (RFC 5280 section 4.1.2.4) in DER as one line of UTF-8 without
+ * control characters, its parts in their order: "O=Lab, CN=Zoë". Escapes
+ * are those of RFC 4514 section 2.4, a type without a name of its own is
+ * written in numbers, a value that is no text as "#" and hexadecimal. So two
+ * subjects never look alike, but for the ends of those that are cut, which
+ * keep more than 380 bytes. -1 and an empty line when it is not well-formed.
+ */
+MUST_CHECK int certificate_subject(
+	char out[CERTIFICATE_SUBJECT_MAX], const uint8_t *der, size_t n);
 
 #endif

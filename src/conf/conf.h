@@ -230,13 +230,13 @@ struct conf_route {
 	struct cidr_list backend_allow;
 	char *backend_ca;
 	char *backend_certificate;
-	bool backend_verify;
 	struct conf_strings exec_env;
 	char *exec_dir;
 	int64_t max_processes;
 	int auth; /* enum conf_auth */
 	struct conf_strings keys;
 	char *token_param;
+	bool backend_verify;
 	bool single_use;
 	struct conf_strings origins;
 	struct conf_strings client_subjects; /* empty = all */

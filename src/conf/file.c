@@ -69,7 +69,7 @@ static uint8_t *load(int fd, size_t max, size_t *n)
 int file_read(struct builder *b, struct build_at at, const char *name,
 	size_t max, struct file_bytes *out)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	int fd = open_regular(name, &st);
 	int error;
 

@@ -5,6 +5,7 @@
  *   1  DER that is wrapped in PEM here, so that changes reach the parser
  *      below: a certificate
  *   2  the same: a key
+ *   3  a Name in DER: what is written is a line of text
  *
  * What is refused says why; what passes, mbedTLS reads the same way.
  */
@@ -19,6 +20,7 @@
 #include <mbedtls/x509_crt.h>
 
 #include "codec/certificate.h"
+#include "codec/utf8.h"
 
 struct pem {
 	uint8_t *p;
@@ -121,6 +123,18 @@ static void read_pair(struct pem chain, struct pem key)
 			why);
 }
 
+static void read_name(struct pem f)
+{
+	char line[CERTIFICATE_SUBJECT_MAX];
+	int r = certificate_subject(line, f.p, f.n - 1);
+	size_t n = strnlen(line, sizeof(line));
+
+	assert(n < sizeof(line) && utf8_valid(line, n));
+	assert(r == 0 || n == 0);
+	for (size_t i = 0; i < n; i++)
+		assert((unsigned char)line[i] >= ' ' && line[i] != 0x7f);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -129,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (n == 0)
 		return 0;
-	switch (data[0] % 3) {
+	switch (data[0] % 4) {
 	case 0:
 		end = memchr(data + 1, '\0', n - 1);
 		if (!end)
@@ -150,6 +164,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		free(a.p);
 		a = wrap("EC PRIVATE KEY", data + 1, n - 1);
 		(void)read_key(a);
+		break;
+	case 3:
+		a = as_file(data + 1, n - 1);
+		read_name(a);
 		break;
 	}
 	free(a.p);
