@@ -101,14 +101,14 @@ def own_memory(relay):
 
 
 def settled_memory(relay):
-    """Waits until it rests, at most 5 s: relays may tidy up later."""
-    last = own_memory(relay)
-    for _ in range(10):
+    """Waits until it has rested for 3 s, at most 10: relays tidy up later."""
+    last, since = own_memory(relay), time.monotonic()
+    until = since + 10
+    while time.monotonic() < min(until, since + 3):
         time.sleep(0.5)
         now = own_memory(relay)
-        if now == last:
-            break
-        last = now
+        if now != last:
+            last, since = now, time.monotonic()
     return last
 
 

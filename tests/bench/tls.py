@@ -213,10 +213,12 @@ class TlsParts:
         self.data['tls_echo'].append([scenario, runs])
         report.echo_table('Echo over TLS: ' + title, runs, self.labels,
                           'wsrelayd-tls')
-        if scenario in GOALS and {'nginx-tls', 'wsrelayd-tls'} <= set(runs):
-            self.goal('TLS, %s: CPU by that of nginx' % title,
-                      GOALS[scenario],
-                      report.ratios(runs, 'wsrelayd-tls', 'nginx-tls'))
+        for name, text in (('wsrelayd-tls', 'the same suite'),
+                           ('wsrelayd-chacha', 'ChaCha20')):
+            if scenario in GOALS and {'nginx-tls', name} <= set(runs):
+                self.goal('TLS, %s, %s: CPU by that of nginx' % (title, text),
+                          GOALS[scenario],
+                          report.ratios(runs, name, 'nginx-tls'))
 
     def tls_connects(self):
         """With plain ones, so that the handshakes alone can be told."""
