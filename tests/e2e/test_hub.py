@@ -121,6 +121,7 @@ def test_two_paths_are_two_hubs(relay, workers):
         assert c.recv().text == "two"
     for c in a + b:
         assert c.synced() == []
+    r.wait_log("hub-open", count=2)
     assert {x["path"] for x in r.log("hub-open")} == {"/h/1", "/h/2"}
 
 
