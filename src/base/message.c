@@ -12,6 +12,8 @@ struct message *message_new(const uint8_t *head, size_t head_n,
 		return NULL;
 	atomic_init(&m->references, 1);
 	m->opcode = 0;
+	m->worker = 0;
+	m->to = 0;
 	m->except = 0;
 	m->serial = 0;
 	m->queued = queued;

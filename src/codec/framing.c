@@ -15,7 +15,7 @@ static ssize_t raw_decode(uint8_t *p, size_t n, size_t max, size_t *scanned,
 	(void)scanned;
 	if (take == 0)
 		return FRAMING_TOO_BIG;
-	*message = (struct framing_message){ WS_BINARY, p, take };
+	*message = (struct framing_message){ WS_BINARY, p, take, 0 };
 	return (ssize_t)take;
 }
 
@@ -52,7 +52,7 @@ static ssize_t line_decode(uint8_t *p, size_t n, size_t max, size_t *scanned,
 		*scanned = n;
 		return 0;
 	}
-	*message = (struct framing_message){ WS_TEXT, p, length };
+	*message = (struct framing_message){ WS_TEXT, p, length, 0 };
 	return (ssize_t)seen + 1;
 }
 
@@ -75,6 +75,12 @@ static int line_encode(const struct framing_message *message,
 
 #define LENGTH_BYTES 4
 
+static uint32_t len32_length(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	       (uint32_t)p[2] << 8 | p[3];
+}
+
 static ssize_t len32_decode(uint8_t *p, size_t n, size_t max, size_t *scanned,
 	struct framing_message *message)
 {
@@ -83,8 +89,7 @@ static ssize_t len32_decode(uint8_t *p, size_t n, size_t max, size_t *scanned,
 	(void)scanned;
 	if (n < LENGTH_BYTES)
 		return 0;
-	length = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-		 (uint32_t)p[2] << 8 | p[3];
+	length = len32_length(p);
 	if (length == 0)
 		return FRAMING_BAD_LENGTH;
 	if (length - 1 > max)
@@ -96,7 +101,7 @@ static ssize_t len32_decode(uint8_t *p, size_t n, size_t max, size_t *scanned,
 	if (n - LENGTH_BYTES < length)
 		return 0;
 	*message = (struct framing_message){ p[LENGTH_BYTES],
-		p + LENGTH_BYTES + 1, length - 1 };
+		p + LENGTH_BYTES + 1, length - 1, 0 };
 	return (ssize_t)(LENGTH_BYTES + (size_t)length);
 }
 
@@ -109,15 +114,46 @@ static int len32_encode(const struct framing_message *message,
 	(void)tail;
 	if (message->opcode != WS_TEXT && message->opcode != WS_BINARY)
 		return FRAMING_BAD_OPCODE;
-	if (message->n > UINT32_MAX - 1)
+	if (message->n > UINT32_MAX - 1 ||
+		message->prefix_n > UINT32_MAX - 1 - message->n)
 		return FRAMING_TOO_BIG;
-	length = (uint32_t)message->n + 1;
+	length = (uint32_t)(message->prefix_n + message->n) + 1;
 	for (size_t i = 0; i < LENGTH_BYTES; i++)
 		head[i] = (uint8_t)(length >> 8 * (LENGTH_BYTES - 1 - i));
 	head[LENGTH_BYTES] = message->opcode;
 	*head_n = LENGTH_BYTES + 1;
 	*tail_n = 0;
 	return 0;
+}
+
+/* --- over a message -------------------------------------------------------*/
+
+void framing_skip_begin(
+	const struct framing *f, const uint8_t *p, struct framing_skip *s)
+{
+	/* decode has looked at the length, so it is there. */
+	s->left = f->decode == len32_decode
+			  ? LENGTH_BYTES + (uint64_t)len32_length(p)
+			  : 1;
+}
+
+size_t framing_skip(const struct framing *f, const uint8_t *p, size_t n,
+	struct framing_skip *s)
+{
+	const uint8_t *end;
+	size_t used = n;
+
+	if (f->decode == len32_decode) {
+		if (s->left < n)
+			used = (size_t)s->left;
+		s->left -= used;
+		return used;
+	}
+	end = n > 0 ? memchr(p, '\n', n) : NULL;
+	if (!end)
+		return n;
+	s->left = 0;
+	return (size_t)(end - p) + 1;
 }
 
 /* --- the table ------------------------------------------------------------*/

@@ -27,6 +27,7 @@ struct framing_message {
 	uint8_t opcode; /* WS_TEXT or WS_BINARY, see ws.h */
 	uint8_t *data;  /* in the input */
 	size_t n;
+	size_t prefix_n; /* encode: bytes of it that go in front of data */
 };
 
 enum framing_error {             /* returned as a negative number */
@@ -57,6 +58,17 @@ struct framing {
 		uint8_t head[FRAMING_HEAD_MAX], size_t *head_n,
 		uint8_t tail[FRAMING_TAIL_MAX], size_t *tail_n);
 };
+
+/* On the way over a message that is too long; left 0: not, or over it. */
+struct framing_skip {
+	uint64_t left; /* bytes; line: not 0 until its LF has come */
+};
+/* decode has just said FRAMING_TOO_BIG (line, len32) of the bytes at p. */
+void framing_skip_begin(
+	const struct framing *f, const uint8_t *p, struct framing_skip *s);
+/* Returns how many of the n bytes at p belong to that message. */
+MUST_CHECK size_t framing_skip(const struct framing *f, const uint8_t *p,
+	size_t n, struct framing_skip *s);
 
 const struct framing *framing_get(enum framing_id id);
 /* What a framing_error means, in words. */

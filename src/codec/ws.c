@@ -262,7 +262,7 @@ static bool data_take(
 	advance(p, n, take);
 	d->left -= take;
 	unmask(d, data, take);
-	if (d->message_opcode == WS_TEXT &&
+	if (d->message_opcode == WS_TEXT && !d->any_text &&
 		(!utf8_add(&d->utf8, data, take) ||
 			(last && !utf8_complete(&d->utf8))))
 		return fail(d, event, WS_CODE_INVALID_DATA, /* section 8.1 */

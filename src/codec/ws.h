@@ -49,7 +49,8 @@ enum ws_code { /* RFC 6455 section 7.4 and IANA's registry */
 
 struct ws_decoder {
 	uint64_t max_message; /* bytes of payload, over all its fragments */
-	bool masked; /* what we read must be masked: the server's role */
+	bool masked;   /* what we read must be masked: the server's role */
+	bool any_text; /* whether it is UTF-8 is checked by somebody else */
 
 	/* The state below is the decoder's own. */
 	uint8_t message_opcode; /* of the message under way, 0 = none */

@@ -116,6 +116,24 @@ static void check_meaning(
 				name_of(r, k), rules[i].only);
 }
 
+/* Clients are addressed over a link that they share, by one who answers. */
+static void check_addressing(struct builder *b, const struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "addressing");
+
+	if (r->addressing != CONF_ADDRESSING_TAGGED)
+		return;
+	if (r->mode != CONF_MODE_HUB)
+		build_error(b, at,
+			"is tagged, expected none, or mode = hub: a pair's "
+			"backend has one client only");
+	else if (r->to.kind == BACKEND_ROOM || r->to.kind == BACKEND_ECHO)
+		build_error(b, at,
+			"is tagged, expected none for %s: backends, which "
+			"know no clients",
+			r->to.kind == BACKEND_ROOM ? "room" : "echo");
+}
+
 /* What only a hub has, and what a hub cannot have. */
 static void check_mode(struct builder *b, struct conf_route *r)
 {
@@ -123,6 +141,7 @@ static void check_mode(struct builder *b, struct conf_route *r)
 
 	r->slow_text_kind = r->slow_text ? r->slow_text - 1 : r->slow;
 	r->slow_binary_kind = r->slow_binary ? r->slow_binary - 1 : r->slow;
+	check_addressing(b, r);
 	if (!hub && r->to.kind == BACKEND_ROOM)
 		build_error(b, check_at_route(r, "mode"),
 			"is pair, expected hub for room: backends");

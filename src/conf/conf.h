@@ -216,6 +216,7 @@ enum conf_mode { CONF_MODE_PAIR, CONF_MODE_HUB };
 enum conf_trunk { CONF_TRUNK_ON_DEMAND, CONF_TRUNK_ALWAYS };
 enum conf_input { CONF_INPUT_ALL, CONF_INPUT_DRIVER };
 enum conf_denied { CONF_DENIED_DROP, CONF_DENIED_CLOSE };
+enum conf_addressing { CONF_ADDRESSING_NONE, CONF_ADDRESSING_TAGGED };
 enum conf_slow { CONF_SLOW_CLOSE, CONF_SLOW_DROP_OLD, CONF_SLOW_LATEST };
 
 struct conf_route {
@@ -262,6 +263,7 @@ struct conf_route {
 	int64_t linger;
 	int input;        /* enum conf_input */
 	int denied_input; /* enum conf_denied */
+	int addressing;   /* enum conf_addressing; tagged: a hub, no room */
 	int64_t replay;
 	int64_t replay_bytes;
 	int slow;      /* enum conf_slow */

@@ -117,8 +117,13 @@ static void hub_cancel(struct attempt *attempt)
 	struct hub_attempt *a = CONTAINER_OF(
 		attempt, struct hub_attempt, attempt);
 
+	struct worker *w = a->params.worker;
+
 	if (a->hub)
-		hub_leave(a->hub, a->params.worker, a->params.client->id, NULL);
+		hub_leave(a->hub, w,
+			&(struct hub_leaver){ .id = a->params.client->id,
+				.reason = w->draining ? REASON_SHUTDOWN
+						      : REASON_CLIENT_GONE });
 	attempt_free(a);
 }
 
@@ -153,7 +158,10 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 		return;
 	p = a->params;
 	if (m->text && !offers(a, str_of(m->text))) {
-		hub_leave(a->hub, w, m->id, m->seat);
+		hub_leave(a->hub, w,
+			&(struct hub_leaver){ .id = m->id,
+				.seat = m->seat,
+				.reason = REASON_BACKEND_HANDSHAKE });
 		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
 			"the hub's backend speaks a subprotocol that this "
 			"client does not offer");

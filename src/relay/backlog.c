@@ -19,6 +19,12 @@ void backlog_init(struct backlog *b)
 	STAILQ_INIT(&b->items);
 }
 
+void backlog_init_shared(struct backlog *b)
+{
+	backlog_init(b);
+	b->shared = true;
+}
+
 static void forget(struct backlog *b, struct backlog_item *i)
 {
 	b->n--;
@@ -45,8 +51,8 @@ void backlog_free(struct backlog *b)
 	backlog_drop(b, b->n);
 }
 
-/* All that wait of one kind: a newer picture makes older ones worthless. */
-static int drop_kind(struct backlog *b, uint8_t opcode)
+/* All that wait of its kind: a newer picture makes older ones worthless. */
+static int drop_older(struct backlog *b, const struct message *m)
 {
 	STAILQ_HEAD(, backlog_item) keep = STAILQ_HEAD_INITIALIZER(keep);
 	struct backlog_item *i;
@@ -54,7 +60,8 @@ static int drop_kind(struct backlog *b, uint8_t opcode)
 
 	while ((i = STAILQ_FIRST(&b->items))) {
 		STAILQ_REMOVE_HEAD(&b->items, next);
-		if (i->message->opcode != opcode) {
+		if (i->message->opcode != m->opcode ||
+			(b->shared && m->to && i->message->to != m->to)) {
 			STAILQ_INSERT_TAIL(&keep, i, next);
 			continue;
 		}
@@ -122,6 +129,8 @@ int backlog_add(
 	enum conf_slow policy = policy_of(m, r);
 	int dropped = 0;
 
+	if (m->opcode == WS_CLOSE)
+		return append(b, m, true, false);
 	switch (policy) {
 	case CONF_SLOW_CLOSE:
 		if (is_over(b, m, limit))
@@ -132,7 +141,7 @@ int backlog_add(
 			dropped++;
 		break;
 	case CONF_SLOW_LATEST:
-		dropped = drop_kind(b, m->opcode);
+		dropped = drop_older(b, m);
 		break;
 	}
 	/* Of latest there is one at most: no limit has to count it. */

@@ -23,14 +23,20 @@ struct backlog {
 	size_t bytes;
 	size_t exempt; /* of them: replay and latest, which no limit counts */
 	size_t replay; /* how many at its front are replay */
+	bool shared;
 };
 
 void backlog_init(struct backlog *b);
 /*
+ * For many receivers at once: a message for one of them (message.to) makes
+ * older ones worthless for that one only.
+ */
+void backlog_init_shared(struct backlog *b);
+/*
  * Adds a message (a reference is taken) as the route's slow, slow_text or
  * slow_binary says. Returns how many older ones gave way, -1 when the receiver
  * is to be closed: over queue_limit with slow = close, or no memory. An empty
- * backlog always takes one.
+ * backlog always takes one. The end of a client (WS_CLOSE) gives way to nothing.
  */
 MUST_CHECK int backlog_add(
 	struct backlog *b, struct message *m, const struct conf_route *r);

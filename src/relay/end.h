@@ -32,6 +32,9 @@ struct piece {
 	uint8_t opcode; /* WS_TEXT or WS_BINARY, of the whole message */
 	bool first, last;
 	uint8_t room; /* bytes right before data that may be overwritten */
+	/* For end_ops.send: bytes of the message that go in front of data. */
+	uint8_t prefix_n;
+	const uint8_t *prefix;
 	uint8_t *data;
 	size_t n;
 };
@@ -49,9 +52,12 @@ struct end_ops {
 	void (*close)(struct end *e, uint16_t code, struct str text);
 };
 
+/* The longest head of an end, with the longest prefix of a piece behind it. */
+#define END_PREFIX_MAX 32
+#define END_HEAD_MAX   (16 + END_PREFIX_MAX)
 /*
  * Sends a piece with a head in front: in the piece's room when it fits there,
- * so that both are one run of bytes, else beside it.
+ * so that both are one run of bytes, else beside it. Its prefix is in the head.
  */
 void end_send_headed(struct conn *c, const uint8_t *head, size_t head_n,
 	const struct piece *p);

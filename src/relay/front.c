@@ -426,7 +426,10 @@ static void discard(struct front *f, const struct backend_result *b)
 		backend_discard(b->end);
 		return;
 	}
-	hub_leave(b->joined->hub, f->worker, f->client.id, b->joined->seat);
+	hub_leave(b->joined->hub, f->worker,
+		&(struct hub_leaver){ .id = f->client.id,
+			.seat = b->joined->seat,
+			.reason = REASON_INTERNAL });
 	hub_unref(b->joined->hub);
 }
 

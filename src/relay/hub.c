@@ -76,21 +76,27 @@ static struct hub *hub_new(struct worker *home, struct conf *conf,
 	h->path = str_dup(path);
 	h->remotes = calloc(workers, sizeof(*h->remotes));
 	h->replay = calloc((size_t)route->replay + 1, sizeof(*h->replay));
-	if (!h->path || !h->remotes || !h->replay) {
+	h->batch_max = route->addressing == CONF_ADDRESSING_TAGGED
+			       ? HUB_BATCH_MAX
+			       : HUB_BATCH;
+	h->batch = calloc(h->batch_max, sizeof(struct message *));
+	if (!h->path || !h->remotes || !h->replay || !h->batch) {
 		free(h->path);
+		free(h->batch);
 		free(h->remotes);
 		free(h->replay);
 		free(h);
 		return NULL;
 	}
 	for (size_t i = 0; i < workers; i++)
-		backlog_init(&h->remotes[i].held);
+		backlog_init_shared(&h->remotes[i].held);
 	atomic_init(&h->references, 1);
 	h->shared = home->shared;
 	h->conf = conf_ref(conf);
 	h->route = route;
 	h->home = home;
 	TAILQ_INIT(&h->seats);
+	TAILQ_INIT(&h->tagged.waiting);
 	return h;
 }
 
@@ -107,10 +113,12 @@ void hub_unref(struct hub *h)
 	if (atomic_fetch_sub_explicit(
 		    &h->references, 1, memory_order_acq_rel) != 1)
 		return;
+	hub_tagged_free(h);
 	while ((s = TAILQ_FIRST(&h->seats))) {
 		TAILQ_REMOVE(&h->seats, s, next);
 		hub_seat_free(s);
 	}
+	idmap_free(&h->seats_by_id);
 	for (size_t i = 0; i < h->shared->workers_n; i++)
 		backlog_free(&h->remotes[i].held);
 	for (size_t i = 0; i < h->batch_n; i++)
@@ -119,6 +127,7 @@ void hub_unref(struct hub *h)
 		message_unref(h->replay[(h->replay_at + i) %
 					(size_t)(h->route->replay + 1)]);
 	free(h->replay);
+	free(h->batch);
 	free(h->remotes);
 	free(h->protocol);
 	free(h->path);
@@ -264,21 +273,22 @@ int hub_ask_seat(struct hub *h, struct worker *from, const struct client *c)
 	m->from = from;
 	m->id = c->id;
 	m->perm = c->perm;
+	m->peer = c->peer;
 	m->text = c->subject ? str_dup(str_of(c->subject)) : NULL;
 	worker_post(h->home, m);
 	return 0;
 }
 
-void hub_leave(
-	struct hub *h, struct worker *from, uint64_t id, struct seat *seat)
+void hub_leave(struct hub *h, struct worker *from, const struct hub_leaver *l)
 {
 	struct mail *m = hub_mail(h, MAIL_HUB_LEAVE, 0);
 
 	if (!m)
 		return; /* its seat stays empty until the hub ends */
 	m->from = from;
-	m->id = id;
-	m->seat = seat;
+	m->id = l->id;
+	m->seat = l->seat;
+	m->reason = l->reason;
 	worker_post(h->home, m);
 }
 
@@ -309,14 +319,20 @@ static void log_close(const struct hub *h, enum log_level level,
 	const struct ending *why, int64_t retry_ms)
 {
 	char id[CLIENT_ID_TEXT];
+	uint64_t malformed = 0;
 
+	for (size_t i = 0; i < TAGGED_ERRORS; i++)
+		malformed += h->tagged.malformed[i];
 	LOG(level, "hub-close", F_STR("id", client_id(&h->trunk_client, id)),
 		F_STR("route", h->route->section.name), F_STR("path", h->path),
 		F_STR("reason", reason_get(why->reason)->word),
 		F_STR("detail", why->detail),
 		F_INT("members_most", h->seats_most),
 		F_INT("member_messages", h->messages_in),
-		F_INT("backend_messages", h->messages_out),
+		F_INT("backend_messages", h->messages_out + h->tagged.sent),
+		malformed ? F_INT("malformed", malformed) : F_NONE,
+		h->tagged.unknown ? F_INT("unknown_ids", h->tagged.unknown)
+				  : F_NONE,
 		retry_ms >= 0 ? F_INT("retry_ms", retry_ms) : F_NONE);
 }
 
@@ -341,8 +357,10 @@ static void trunk_open(struct hub *h)
 	h->state = HUB_OPEN;
 	h->opened_ms = loop_now(h->home->loop);
 	log_open(h);
+	hub_tagged_announce(h);
 	TAILQ_FOREACH (s, &h->seats, next)
-		hub_tell_joined(h, s);
+		if (h->state == HUB_OPEN)
+			hub_tell_joined(h, s);
 }
 
 static void trunk_done(void *owner, const struct backend_result *r)
@@ -428,6 +446,7 @@ static void hub_over(struct hub *h)
 
 	h->trunk = NULL;
 	loop_undefer(w->loop, &h->fan);
+	loop_undefer(w->loop, &h->tagged.tell);
 	if (h->at_home) {
 		h->at_home = false;
 		TAILQ_REMOVE(&w->hubs, h, home_next);

@@ -10,7 +10,9 @@
  * backend connection, the trunk, lives on the worker where the first client
  * came in: its home. The home decides the order of everything. What crosses
  * threads is mail: one item per worker and turn, whatever its number of
- * members; messages by reference.
+ * members; messages by reference. With addressing = tagged a message may be
+ * for one client (message.to); one of opcode WS_CLOSE, the payload of a close
+ * frame, ends that client when what came before has been delivered.
  *
  * Functions that say "home" run on the home worker, "any" on any; members
  * belong to their own worker (member.h).
@@ -41,6 +43,9 @@ struct seat;
 struct shared;
 struct worker;
 
+/* Messages that a shard is given at one time, at most. */
+#define HUB_BATCH_MAX 1024
+
 /* The directory of all hubs: any thread, a short lock. */
 MUST_CHECK struct hubs *hubs_new(void);
 void hubs_free(struct hubs *h);
@@ -57,9 +62,14 @@ void hub_unref(struct hub *h);
 /* any: asks the home for a seat; the answer comes as mail (see member.h). */
 MUST_CHECK int hub_ask_seat(
 	struct hub *h, struct worker *from, const struct client *c);
-/* any: the client is gone, or was never let in; seat may be NULL. */
-void hub_leave(
-	struct hub *h, struct worker *from, uint64_t id, struct seat *seat);
+/* A client that leaves; seat NULL: it was not told that it has one. */
+struct hub_leaver {
+	uint64_t id;
+	struct seat *seat;
+	enum reason reason;
+};
+/* any: the client is gone, or was never let in. */
+void hub_leave(struct hub *h, struct worker *from, const struct hub_leaver *l);
 /*
  * any: a whole message from a client. Returns whether more is welcome: if not,
  * the shard is told when it is again. -1 without memory.
@@ -75,6 +85,8 @@ void hub_flush_trunk(struct hub *h, const struct worker *w);
 
 /* home, from the trunk (relay.c). */
 void hub_trunk_input(struct hub *h, const struct piece *piece);
+/* addressing = tagged: the trunk's end passes over a message too long. */
+void hub_trunk_too_big(struct hub *h);
 void hub_trunk_drained(struct hub *h);
 void hub_trunk_ended(struct hub *h, const struct ending *why);
 void hub_trunk_gone(struct hub *h);

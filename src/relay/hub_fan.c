@@ -73,19 +73,39 @@ void hub_flush_held(struct hub *h, struct worker *w)
 		atomic_store(&r->ready_wanted, true);
 }
 
+/* What of the batch is for everybody, or for somebody there. */
+static size_t pick_for(
+	const struct hub *h, const struct worker *w, struct message **v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->batch_n; i++)
+		if (!h->batch[i]->to || h->batch[i]->worker == w->index)
+			v[n++] = h->batch[i];
+	return n;
+}
+
 static void fan_to(struct hub *h, struct worker *w)
 {
 	struct remote *r = hub_remote(h, w);
+	struct message *picked[HUB_BATCH_MAX], **v = h->batch;
+	size_t n = h->batch_n;
 
 	if (r->seats == 0)
 		return;
+	if (hub_is_tagged(h) && h->shared->workers_n > 1) {
+		v = picked;
+		n = pick_for(h, w, v);
+	}
+	if (n == 0)
+		return;
 	if (w == h->home && r->held.n == 0 && atomic_load(&r->mailed) == 0)
-		shard_deliver(h, w, h->batch, h->batch_n);
+		shard_deliver(h, w, v, n);
 	else if (r->held.n > 0 ||
 		 atomic_load(&r->mailed) > (size_t)h->route->queue_limit)
-		hold_for(h, w, h->batch, h->batch_n);
+		hold_for(h, w, v, n);
 	else
-		(void)mail_messages(h, w, h->batch, h->batch_n);
+		(void)mail_messages(h, w, v, n);
 }
 
 /* At the end of the turn: what came together leaves together. */
@@ -128,6 +148,15 @@ static void replay_add(struct hub *h, struct message *m)
 	h->replay_bytes += m->n;
 }
 
+void hub_push(struct hub *h, struct message *m)
+{
+	h->batch[h->batch_n++] = m;
+	if (h->batch_n == h->batch_max)
+		hub_fan_out(&h->fan);
+	else
+		loop_defer(h->home->loop, &h->fan, hub_fan_out);
+}
+
 void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 	uint64_t except)
 {
@@ -143,11 +172,7 @@ void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 	m->except = except;
 	m->serial = ++h->messages_out;
 	replay_add(h, m);
-	h->batch[h->batch_n++] = m;
-	if (h->batch_n == HUB_BATCH)
-		hub_fan_out(&h->fan);
-	else
-		loop_defer(h->home->loop, &h->fan, hub_fan_out);
+	hub_push(h, m);
 }
 
 void hub_trunk_input(struct hub *h, const struct piece *p)
@@ -159,6 +184,10 @@ void hub_trunk_input(struct hub *h, const struct piece *p)
 
 	if (h->state != HUB_OPEN)
 		return;
+	if (hub_is_tagged(h)) {
+		hub_tagged_input(h, p);
+		return;
+	}
 	whole = end_assemble(&h->whole, queued, p, &assembled, &failed);
 	if (failed)
 		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });

@@ -65,6 +65,8 @@ bool hub_trunk_is_full(struct hub *h)
 
 static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 {
+	uint8_t prefix[TAGGED_PREFIX_MAX];
+	struct piece tagged;
 	enum reason r;
 
 	if (h->state != HUB_OPEN)
@@ -78,7 +80,11 @@ static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 		hub_publish(h, p->opcode, p->data, p->n, s->id);
 		return;
 	}
-	r = h->trunk->ops->send(h->trunk, p);
+	hub_tagged_before_input(h, s);
+	tagged = *p;
+	tagged.prefix = prefix;
+	tagged.prefix_n = (uint8_t)hub_tagged_prefix(h, s, prefix);
+	r = h->trunk->ops->send(h->trunk, &tagged);
 	if (r != REASON_NONE)
 		hub_kick(h, s, r);
 	if (hub_trunk_is_full(h))
@@ -140,4 +146,5 @@ void hub_trunk_drained(struct hub *h)
 {
 	atomic_store(&h->trunk_full, false);
 	resume_when_empty(h);
+	hub_tagged_drained(h);
 }

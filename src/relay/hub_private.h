@@ -1,7 +1,8 @@
 /*
  * hub_private.h: a hub's own structure, for its files: hub.c (directory, trunk,
  * life), hub_seats.c (who is in, who drives), hub_fan.c (from the trunk to
- * everybody), hub_input.c (from members to the trunk).
+ * everybody), hub_input.c (from members to the trunk), hub_tagged.c (what a
+ * backend that knows its clients is told of them, and what it says).
  */
 #ifndef RELAY_HUB_PRIVATE_H
 #define RELAY_HUB_PRIVATE_H
@@ -12,8 +13,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/addr.h"
 #include "base/buf.h"
+#include "base/idmap.h"
 #include "base/reason.h"
+#include "codec/tagged.h"
 #include "net/loop.h"
 #include "relay/backlog.h"
 #include "relay/backoff.h"
@@ -25,6 +29,14 @@ struct attempt;
 
 #define HUB_BATCH 64
 
+/* addressing = tagged: whether the backend has heard of a seat. */
+enum seat_known {
+	SEAT_UNKNOWN,
+	SEAT_JOIN_WAITS, /* in hub_tagged.waiting */
+	SEAT_KNOWN,
+	SEAT_LEAVE_WAITS, /* likewise; it is in no other list any more */
+};
+
 enum hub_state { HUB_NEW, HUB_OPENING, HUB_OPEN, HUB_ENDING };
 
 struct seat { /* a client, as its hub's home knows it */
@@ -35,6 +47,23 @@ struct seat { /* a client, as its hub's home knows it */
 	bool told;          /* JOINED was sent */
 	atomic_uint denied; /* messages that it had no right to send */
 	char *subject;
+	struct idmap_entry by_id;
+	/* addressing = tagged */
+	TAILQ_ENTRY(seat) waiting_next;
+	enum seat_known known;
+	enum reason left;
+	bool kicked;
+	uint64_t sent; /* messages for it alone */
+	struct addr peer;
+};
+
+struct hub_tagged {
+	TAILQ_HEAD(, seat) waiting; /* of whom the backend is to be told */
+	struct deferred tell;
+	uint64_t driver; /* whom it knows to drive; 0 = nobody */
+	uint64_t sent;   /* messages for single clients */
+	uint64_t unknown, malformed[TAGGED_ERRORS];
+	bool skipping; /* the rest of a message that is too long */
 };
 
 struct remote { /* a worker that has members */
@@ -68,11 +97,13 @@ struct hub {
 	struct client trunk_client;
 	TAILQ_HEAD(, seat) seats; /* in order of joining */
 	size_t seats_n, seats_most;
+	struct idmap seats_by_id;
+	struct hub_tagged tagged;
 	struct seat *driver;
 	struct timer linger;
 	struct deferred fan;
-	size_t batch_n;
-	struct message *batch[HUB_BATCH];
+	size_t batch_n, batch_max;
+	struct message **batch;  /* of batch_max */
 	struct message **replay; /* a ring of route->replay */
 	size_t replay_at, replay_n, replay_bytes;
 	char *protocol;
@@ -134,6 +165,8 @@ void hub_tell_refused(struct hub *h, struct worker *to, uint64_t id,
 /* Its member is to end, for what it sent. */
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason);
 void hub_seat_free(struct seat *s);
+/* NULL: nobody here has this id. */
+struct seat *hub_seat_find(struct hub *h, uint64_t id);
 
 /* hub_input.c */
 /* Whether more waits for the backend than queue_limit. */
@@ -143,9 +176,32 @@ bool hub_trunk_is_full(struct hub *h);
 /* A message for everybody, but for the client except (0: nobody). */
 void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 	uint64_t except);
+/* The same for a message that is made; takes the reference. */
+void hub_push(struct hub *h, struct message *m);
 /* What came together leaves together: h->fan, at the end of the turn. */
 void hub_fan_out(struct deferred *d);
 /* The hub ends: what was held for busy workers goes to them now. */
 void hub_flush_all_held(struct hub *h);
+
+/* hub_tagged.c: all but hub_is_tagged do nothing when the hub is not. */
+bool hub_is_tagged(const struct hub *h);
+/*
+ * The trunk has opened (again): it is told of all who are present, then who
+ * drives. Before anything of theirs is sent.
+ */
+void hub_tagged_announce(struct hub *h);
+void hub_tagged_joined(struct hub *h, struct seat *s);
+/* Takes the seat, which is in no list any more; for any hub. */
+void hub_tagged_left(struct hub *h, struct seat *s, enum reason reason);
+/* Before a message of this seat is sent. */
+void hub_tagged_before_input(struct hub *h, struct seat *s);
+/* "> ID " for a piece; returns its length, 0 when the hub is not tagged. */
+size_t hub_tagged_prefix(const struct hub *h, const struct seat *s,
+	uint8_t out[TAGGED_PREFIX_MAX]);
+/* A piece of a message of the backend; for tagged hubs only. */
+void hub_tagged_input(struct hub *h, const struct piece *p);
+/* There is room for what has waited. */
+void hub_tagged_drained(struct hub *h);
+void hub_tagged_free(struct hub *h);
 
 #endif

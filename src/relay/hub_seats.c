@@ -104,9 +104,11 @@ static struct seat *add_seat(struct hub *h, struct mail *m)
 	*s = (struct seat){ .worker = m->from,
 		.id = m->id,
 		.perm = m->perm,
-		.subject = m->text };
+		.subject = m->text,
+		.peer = m->peer };
 	m->text = NULL;
 	TAILQ_INSERT_TAIL(&h->seats, s, next);
+	idmap_add(&h->seats_by_id, &s->by_id, s->id);
 	if (++h->seats_n > h->seats_most)
 		h->seats_most = h->seats_n;
 	hub_remote(h, s->worker)->seats++;
@@ -150,41 +152,42 @@ void hub_read_join(struct hub *h, struct mail *m)
 		hub_tell_refused(h, m->from, m->id, &memory, false);
 		return;
 	}
-	if (h->state == HUB_OPEN)
-		hub_tell_joined(h, s);
-	else if (h->state == HUB_NEW)
+	if (h->state == HUB_OPEN) {
+		hub_tagged_joined(h, s);
+		if (h->state == HUB_OPEN) /* it may have ended of that */
+			hub_tell_joined(h, s);
+	} else if (h->state == HUB_NEW) {
 		hub_open_trunk(h);
+	}
 }
 
-static struct seat *find_seat(struct hub *h, uint64_t id)
+struct seat *hub_seat_find(struct hub *h, uint64_t id)
 {
-	struct seat *s;
+	struct idmap_entry *e = idmap_find(&h->seats_by_id, id);
 
-	TAILQ_FOREACH (s, &h->seats, next)
-		if (s->id == id)
-			return s;
-	return NULL;
+	return e ? CONTAINER_OF(e, struct seat, by_id) : NULL;
 }
 
-static void remove_seat(struct hub *h, struct seat *s)
+static void remove_seat(struct hub *h, struct seat *s, enum reason reason)
 {
 	TAILQ_REMOVE(&h->seats, s, next);
+	idmap_remove(&h->seats_by_id, &s->by_id);
 	h->seats_n--;
 	hub_remote(h, s->worker)->seats--;
 	if (h->driver == s) {
 		h->driver = NULL;
 		choose_driver(h);
 	}
-	hub_seat_free(s);
+	hub_tagged_left(h, s, reason);
 }
 
 void hub_read_leave(struct hub *h, const struct mail *m)
 {
-	struct seat *s = m->seat ? m->seat : find_seat(h, m->id);
+	struct seat *s = m->seat ? m->seat : hub_seat_find(h, m->id);
 
 	if (!s)
 		return;
-	remove_seat(h, s);
+	remove_seat(h, s, m->reason);
 	if (h->seats_n > 0 || h->state == HUB_ENDING)
 		return;
 	if (h->home->draining)

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/idmap.h"
 #include "base/log.h"
 #include "base/message.h"
 #include "codec/ws.h"
@@ -33,6 +34,8 @@
  */
 #define UNSENT_LIMIT (128u * 1024)
 
+#define NONE UINT16_MAX /* of a batch */
+
 enum { PAUSED_HUB = 1, PAUSED_RATE = 2 };
 
 /* What max_rate needs. */
@@ -44,6 +47,7 @@ struct pace {
 
 struct member {
 	TAILQ_ENTRY(member) next; /* in its shard */
+	struct idmap_entry by_id;
 	struct shard *shard;
 	struct client client;
 	struct end *end;
@@ -56,6 +60,7 @@ struct member {
 	int64_t opened_ms, ended_ms, last_ms;
 	int64_t expires_ms;
 	uint64_t since; /* the serial of the newest that came its way */
+	uint64_t own;   /* the same of those for it alone */
 	uint64_t in_messages, in_bytes, in_dropped, denied;
 	uint64_t out_messages, out_bytes, out_dropped; /* dropped: messages */
 	char *detail;
@@ -64,6 +69,7 @@ struct member {
 	uint8_t side;
 	uint8_t expires_as;
 	uint8_t paused;
+	uint16_t first, last; /* for it alone, in the batch being delivered */
 };
 
 struct shard {
@@ -71,7 +77,15 @@ struct shard {
 	struct worker *worker;
 	struct hub *hub; /* a reference */
 	TAILQ_HEAD(, member) members;
+	struct idmap by_id;
 };
+
+static struct member *shard_find(const struct shard *s, uint64_t id)
+{
+	struct idmap_entry *e = idmap_find(&s->by_id, id);
+
+	return e ? CONTAINER_OF(e, struct member, by_id) : NULL;
+}
 
 static bool is_open(const struct member *m)
 {
@@ -112,6 +126,7 @@ static void shard_put(struct shard *s)
 		return;
 	*hub_shard(s->hub, s->worker) = NULL;
 	TAILQ_REMOVE(&s->worker->shards, s, next);
+	idmap_free(&s->by_id);
 	hub_unref(s->hub);
 	free(s);
 }
@@ -212,6 +227,7 @@ void member_gone(struct member *m)
 	worker_left(w);
 	admission_leave(w->shared, &m->client);
 	TAILQ_REMOVE(&s->members, m, next);
+	idmap_remove(&s->by_id, &m->by_id);
 	free(m);
 	shard_put(s);
 }
@@ -257,7 +273,10 @@ void member_ended(
 		timer_clear(worker_of(m)->loop, &m->pace->timer);
 	end_forget(&m->whole, worker_of(m)->loop->queued);
 	m->denied += hub_denied(m->seat);
-	hub_leave(m->shard->hub, worker_of(m), m->client.id, m->seat);
+	hub_leave(m->shard->hub, worker_of(m),
+		&(struct hub_leaver){ .id = m->client.id,
+			.seat = m->seat,
+			.reason = why->reason });
 	m->seat = NULL;
 	/* A slow one gets no more of what it could not take. */
 	if (side == END_BACKEND && why->reason != REASON_SLOW)
@@ -320,14 +339,18 @@ static void deliver(struct member *m, struct message *const *v, size_t n)
 {
 	size_t taken = 0, at_once = n;
 
-	if (m->backlog.n == 0) {
-		if (m->pace)
-			at_once = may_leave(m, v, n);
-		if (at_once > 0)
-			taken = conn_send_messages(m->end->conn, v, at_once);
-		count_out(m, v, taken);
-		pace_use(m, taken);
+	if (m->backlog.n == 0 && m->pace)
+		at_once = may_leave(m, v, n);
+	/* One write takes no more than so many; the rest is no backlog yet. */
+	while (taken < at_once && m->backlog.n == 0 &&
+		m->end->conn->queued == 0) {
+		size_t sent = conn_send_messages(
+			m->end->conn, v + taken, at_once - taken);
+
+		count_out(m, v + taken, sent);
+		taken += sent;
 	}
+	pace_use(m, taken);
 	for (; taken < n && is_open(m); taken++)
 		keep(m, v[taken]);
 	if (m->pace && m->backlog.n > 0 && !m->pace->timer.at)
@@ -363,6 +386,103 @@ static void note_serials(struct member *m, struct message *const *v, size_t n)
 		}
 }
 
+/* --- for single clients ---------------------------------------------------------------*/
+
+/* A batch by receiver: own ones are chained from member.first. */
+struct sorted {
+	struct message *const *v;
+	size_t all_n;
+	uint16_t all[HUB_BATCH_MAX];  /* those for everybody */
+	uint16_t next[HUB_BATCH_MAX]; /* the next for the same client */
+};
+
+static void kick(struct member *m, const struct message *x)
+{
+	const uint8_t *p = x->bytes;
+
+	member_ended(m, END_BACKEND,
+		&(struct ending){ .reason = REASON_BACKEND_KICK,
+			.code = (uint16_t)(p[0] << 8 | p[1]),
+			.text = { (const char *)p + 2, x->n - 2 } });
+}
+
+/* Whether it is to get it; counts what did not come its way. */
+static bool is_for(struct member *m, const struct message *x)
+{
+	uint64_t *newest = x->to ? &m->own : &m->since;
+
+	if (!(m->client.perm & JWT_READ) && x->opcode != WS_CLOSE)
+		return false;
+	if (x->serial <= *newest)
+		return false; /* it was in its replay */
+	m->out_dropped += x->serial - *newest - 1;
+	*newest = x->serial;
+	return true;
+}
+
+/* Its own and those for everybody, in the order in which they came. */
+static void deliver_sorted(struct member *m, const struct sorted *s)
+{
+	struct message *mine[BATCH];
+	size_t n = 0, all = 0;
+	uint16_t own = m->first;
+
+	m->first = NONE;
+	while (is_open(m) && (own != NONE || all < s->all_n)) {
+		struct message *x;
+
+		if (own == NONE || (all < s->all_n && s->all[all] < own)) {
+			x = s->v[s->all[all++]];
+		} else {
+			x = s->v[own];
+			own = s->next[own];
+		}
+		if (!is_for(m, x))
+			continue;
+		if (x->opcode != WS_CLOSE)
+			mine[n++] = x;
+		if (n == BATCH || (n > 0 && x->opcode == WS_CLOSE)) {
+			deliver(m, mine, n);
+			n = 0;
+		}
+		if (x->opcode == WS_CLOSE)
+			kick(m, x);
+	}
+	if (n > 0 && is_open(m))
+		deliver(m, mine, n);
+}
+
+/* At most HUB_BATCH_MAX. What is for one costs nothing to the others. */
+static void deliver_addressed(
+	struct shard *s, struct message *const *v, size_t n)
+{
+	struct sorted sorted = { .v = v };
+	struct member *m, *who[HUB_BATCH_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		who[i] = v[i]->to ? shard_find(s, v[i]->to) : NULL;
+		sorted.next[i] = NONE;
+		if (!v[i]->to)
+			sorted.all[sorted.all_n++] = (uint16_t)i;
+		if (!who[i])
+			continue;
+		if (who[i]->first == NONE)
+			who[i]->first = (uint16_t)i;
+		else
+			sorted.next[who[i]->last] = (uint16_t)i;
+		who[i]->last = (uint16_t)i;
+	}
+	if (sorted.all_n > 0) {
+		/* Nobody is freed within a turn. */
+		TAILQ_FOREACH (m, &s->members, next)
+			deliver_sorted(m, &sorted);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (who[i] && who[i]->first != NONE)
+			deliver_sorted(who[i], &sorted);
+}
+
 void shard_deliver(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n)
 {
@@ -372,6 +492,11 @@ void shard_deliver(
 
 	if (!s || n == 0)
 		return;
+	for (size_t i = 0; i < n; i++)
+		if (v[i]->to) {
+			deliver_addressed(s, v, n);
+			return;
+		}
 	for (size_t i = 0; i < n; i++)
 		personal = personal || v[i]->except;
 	for (m = TAILQ_FIRST(&s->members); m; m = next) {
@@ -577,6 +702,8 @@ struct member *member_new(struct worker *w, const struct client *client,
 	m->expires_ms = expiry_of(client, m->opened_ms, &as);
 	m->expires_as = (uint8_t)as;
 	TAILQ_INSERT_TAIL(&m->shard->members, m, next);
+	idmap_add(&m->shard->by_id, &m->by_id, client->id);
+	m->first = NONE;
 	counter_add(&w->counters.opened, 1);
 	client_end->conn->resume_at = 0;
 	conn_set_unsent_limit(client_end->conn, UNSENT_LIMIT);
@@ -629,9 +756,7 @@ void shard_end_member(
 
 	if (!s)
 		return;
-	TAILQ_FOREACH (m, &s->members, next)
-		if (m->client.id == id)
-			break;
+	m = shard_find(s, id);
 	if (m)
 		member_ended(m, END_CLIENT, why);
 }

@@ -27,6 +27,12 @@ void relay_input(struct end *from, const struct piece *piece)
 	}
 }
 
+void relay_too_big(struct end *from)
+{
+	if (from->owner == END_OF_TRUNK)
+		hub_trunk_too_big(from->hub);
+}
+
 void relay_drained(struct end *e)
 {
 	switch ((enum end_owner)e->owner) {

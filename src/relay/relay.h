@@ -23,6 +23,11 @@ struct ending {
 
 /* A piece of a message came. */
 void relay_input(struct end *from, const struct piece *piece);
+/*
+ * A message is longer than it may be. For ends whose hub goes on after that
+ * (addressing = tagged); others end with BACKEND_PROTOCOL.
+ */
+void relay_too_big(struct end *from);
 /* Its queue is short again. */
 void relay_drained(struct end *e);
 /* It is over; an end closes only when it is told to (end_ops.close). */

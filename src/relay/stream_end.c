@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "codec/framing.h"
+#include "codec/tagged.h"
 #include "codec/utf8.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
@@ -42,6 +43,8 @@ struct stream_end {
 	bool termed;    /* SIGTERM was sent */
 	bool heard;     /* it has said something */
 	bool spoken_to; /* it was told something */
+	bool tagged;    /* the hub judges its messages, and goes on */
+	struct framing_skip skip;
 };
 
 static struct stream_end *stream_end_of(struct end *e)
@@ -54,10 +57,11 @@ static struct stream_end *stream_end_of(struct end *e)
 static enum reason stream_end_send(struct end *end, const struct piece *p)
 {
 	struct stream_end *e = stream_end_of(end);
-	struct framing_message m = {
-		.opcode = p->opcode, .data = p->data, .n = p->n
-	};
-	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
+	struct framing_message m = { .opcode = p->opcode,
+		.data = p->data,
+		.n = p->n,
+		.prefix_n = p->prefix_n };
+	uint8_t head[END_HEAD_MAX], tail[FRAMING_TAIL_MAX];
 	size_t head_n, tail_n;
 
 	switch (e->framing->encode(&m, head, &head_n, tail, &tail_n)) {
@@ -71,6 +75,10 @@ static enum reason stream_end_send(struct end *end, const struct piece *p)
 		return REASON_POLICY;
 	}
 	e->spoken_to = true;
+	if (p->prefix_n > 0) {
+		memcpy(head + head_n, p->prefix, p->prefix_n);
+		head_n += p->prefix_n;
+	}
 	end_send_headed(end->conn, head, head_n, p);
 	if (tail_n > 0)
 		conn_send(end->conn, tail, tail_n, NULL, 0);
@@ -96,7 +104,7 @@ static void message(struct stream_end *e, const struct framing_message *m)
 		.data = m->data,
 		.n = m->n };
 
-	if (m->opcode == WS_TEXT && !utf8_valid(m->data, m->n))
+	if (m->opcode == WS_TEXT && !e->tagged && !utf8_valid(m->data, m->n))
 		backend_violation(e, "text that is not UTF-8");
 	else
 		relay_input(&e->end, &piece);
@@ -105,15 +113,29 @@ static void message(struct stream_end *e, const struct framing_message *m)
 /* Takes whole messages off the front; returns the bytes used. */
 static size_t take(struct stream_end *e, uint8_t *p, size_t n)
 {
-	size_t used = 0;
+	size_t used = 0, max = (size_t)e->route->max_backend_message;
 
+	if (e->tagged)
+		max += TAGGED_PREFIX_MAX; /* the limit is the payload's */
 	while (used < n && !e->closing) {
 		struct framing_message m;
-		ssize_t r = e->framing->decode(p + used, n - used,
-			(size_t)e->route->max_backend_message, &e->scanned, &m);
+		ssize_t r;
 
+		if (e->skip.left > 0) {
+			used += framing_skip(
+				e->framing, p + used, n - used, &e->skip);
+			continue;
+		}
+		r = e->framing->decode(
+			p + used, n - used, max, &e->scanned, &m);
 		if (r == 0)
 			break;
+		if (r == FRAMING_TOO_BIG && e->tagged) {
+			relay_too_big(&e->end);
+			framing_skip_begin(e->framing, p + used, &e->skip);
+			e->scanned = 0;
+			continue;
+		}
 		if (r < 0) {
 			backend_violation(e, framing_strerror((int)r));
 			break;
@@ -362,6 +384,7 @@ struct end *stream_end_new(
 	e->route = route;
 	e->framing = framing_get((enum framing_id)route->framing);
 	assert(e->framing);
+	e->tagged = route->addressing == CONF_ADDRESSING_TAGGED;
 	e->end = (struct end){ .ops = &stream_end_ops,
 		.conn = c,
 		.side = END_BACKEND,

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "codec/ws.h"
 #include "conf/conf.h"
@@ -52,19 +53,38 @@ static void set_state(struct ws_end *e, enum ws_state to)
 
 /* --- sending -------------------------------------------------------------------*/
 
+/* Returns its length; the mask is turned to where the data begins. */
+static size_t add_prefix(uint8_t *out, const struct piece *p, uint8_t *mask)
+{
+	uint8_t turned[4];
+
+	if (p->prefix_n == 0)
+		return 0;
+	memcpy(out, p->prefix, p->prefix_n);
+	if (mask) {
+		ws_mask(out, p->prefix_n, mask);
+		for (size_t i = 0; i < sizeof(turned); i++)
+			turned[i] = mask[(i + p->prefix_n) & 3];
+		memcpy(mask, turned, sizeof(turned));
+	}
+	return p->prefix_n;
+}
+
 /* Sends the piece as one frame; its last is the FIN bit. */
 static void send_frame(struct ws_end *e, uint8_t opcode, const struct piece *p)
 {
-	uint8_t head[WS_HEAD_MAX];
+	uint8_t head[END_HEAD_MAX];
 	uint8_t mask[4];
-	size_t head_n;
+	size_t n = p->prefix_n + p->n, head_n;
 
 	if (e->end.side == END_BACKEND) {
 		worker_random(e->worker, mask, sizeof(mask));
+		head_n = ws_encode_head(head, opcode, p->last, n, mask);
+		head_n += add_prefix(head + head_n, p, mask);
 		ws_mask(p->data, p->n, mask);
-		head_n = ws_encode_head(head, opcode, p->last, p->n, mask);
 	} else {
-		head_n = ws_encode_head(head, opcode, p->last, p->n, NULL);
+		head_n = ws_encode_head(head, opcode, p->last, n, NULL);
+		head_n += add_prefix(head + head_n, p, NULL);
 	}
 	end_send_headed(e->end.conn, head, head_n, p);
 }
@@ -409,7 +429,10 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 	const struct conf_route *route)
 {
 	struct ws_end *e = calloc(1, sizeof(*e));
+	bool judged_later = side == END_BACKEND &&
+			    route->addressing == CONF_ADDRESSING_TAGGED;
 	int64_t max = side == END_CLIENT ? route->max_message
+		      : judged_later     ? INT64_MAX
 					 : route->max_backend_message;
 
 	if (!e)
@@ -425,6 +448,7 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 	e->route = route;
 	e->reading = false;
 	ws_decoder_init(&e->decoder, side == END_CLIENT, (uint64_t)max);
+	e->decoder.any_text = judged_later;
 	conn_set_owner(c, &ws_end_cb, e);
 	c->resume_at = (uint32_t)(route->queue_limit / 2);
 	if (route->ping_interval > 0)

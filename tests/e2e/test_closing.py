@@ -188,11 +188,11 @@ def test_every_reason_of_an_open_connection_is_here():
                       (ROOT / "src/base/reason.def").read_text(), re.M)
     assert len(rows) > 40
     # Status 0: it cannot be before the upgrade. These end no pair, or hubs
-    # (test_hub.py) only, or come before the request (test_tls.py,
+    # (test_hub.py, test_tagged.py) only, or come before the request (test_tls.py,
     # test_proxy_protocol.py):
     never = {"done", "keepalive-timeout", "slow", "linger", "tls-timeout",
              "tls-handshake", "tls-certificate", "tls-unexpected",
-             "proxy-peer", "proxy-header"}
+             "proxy-peer", "proxy-header", "backend-kick"}
     after = {word for word, status, _ in rows if status == "0"} - never
     assert after <= set(ENDS) | ELSEWHERE
     codes = {word: int(code) for word, _, code in rows}

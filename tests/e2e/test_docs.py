@@ -132,6 +132,13 @@ def test_page_shows_the_example(name):
     assert shown in INI_PAGE.read_text()
 
 
+@pytest.mark.parametrize("name", ["tagged.py", "tagged.c"])
+def test_tagged_page_shows_the_example(name):
+    shown = ".Bd -literal -offset 4n\n%s\n.Ed\n" % as_mdoc(
+        (ROOT / "conf/examples" / name).read_text())
+    assert shown in (ROOT / "man/wsrelayd-tagged.7").read_text()
+
+
 @pytest.mark.parametrize(
     "page", sorted((ROOT / "man").iterdir()), ids=lambda page: page.name)
 def test_page_is_proper_mdoc(page):

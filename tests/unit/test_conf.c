@@ -267,6 +267,8 @@ static const struct key_case {
 		NULL },
 	{ SECTION_ROUTE, "denied_input", "close", "x", NO_WORDS "drop or close",
 		NULL },
+	{ SECTION_ROUTE, "addressing", "tagged", "x", NO_WORDS "none or tagged",
+		"mode = hub\nframing = line\nqueue_limit = 16M\n" },
 	{ SECTION_ROUTE, "replay", "10000", "10001",
 		NO_RANGE("10001", "0 to 10000"), NULL },
 	{ SECTION_ROUTE, "replay_bytes", "1K", "1023",

@@ -177,7 +177,7 @@ static void check_round_trip(enum framing_id id, uint8_t opcode, size_t n)
 	const struct framing *f = framing_get(id);
 	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
 	size_t head_n = 99, tail_n = 99, scanned = 0;
-	struct framing_message in = { opcode, malloc(n + 1), n }, back;
+	struct framing_message in = { opcode, malloc(n + 1), n, 0 }, back;
 	struct buf b = { 0 };
 
 	memset(in.data, 0xe4, n);
@@ -208,11 +208,67 @@ static void test_round_trips(void **state)
 	}
 }
 
+/* The prefix counts, and goes between the head and the data. */
+static void test_prefix(void **state)
+{
+	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
+	struct framing_message m = {
+		.opcode = WS_TEXT, .data = NULL, .n = 3, .prefix_n = 5
+	};
+	size_t head_n, tail_n;
+
+	(void)state;
+	assert_int_equal(framing_get(FRAMING_LEN32)
+				 ->encode(&m, head, &head_n, tail, &tail_n),
+		0);
+	assert_memory_equal(head, "\0\0\0\x09\x01", 5);
+	m.prefix_n = UINT32_MAX - 3;
+	assert_int_equal(framing_get(FRAMING_LEN32)
+				 ->encode(&m, head, &head_n, tail, &tail_n),
+		FRAMING_TOO_BIG);
+}
+
+/* What is too long is passed over, cut anywhere, and what follows is read. */
+static void check_skip(enum framing_id id, struct str in, size_t length)
+{
+	const struct framing *f = framing_get(id);
+
+	for (size_t first = 4; first <= in.n; first++) {
+		struct framing_skip s = { 0 };
+		struct framing_message m;
+		size_t scanned = 0, used;
+
+		framing_skip_begin(f, (const uint8_t *)in.p, &s);
+		assert_true(s.left > 0);
+		used = framing_skip(f, (const uint8_t *)in.p, first, &s);
+		assert_int_equal(used, first < length ? first : length);
+		for (; s.left > 0; used++)
+			assert_int_equal(
+				framing_skip(
+					f, (const uint8_t *)in.p + used, 1, &s),
+				1);
+		assert_int_equal(used, length);
+		assert_true(f->decode((uint8_t *)(uintptr_t)in.p + used,
+				    in.n - used, 4, &scanned, &m) > 0);
+		assert_int_equal(m.n, 2);
+	}
+}
+
+static void test_skip(void **state)
+{
+	(void)state;
+	check_skip(FRAMING_LINE, STR("too long\nok\n"), 9);
+	check_skip(FRAMING_LEN32,
+		STR("\0\0\0\x09\x01"
+		    "too long\0\0\0\x03\x01ok"),
+		13);
+}
+
 static int try_encode(
 	enum framing_id id, uint8_t opcode, struct str s, size_t n)
 {
 	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
-	struct framing_message m = { opcode, (uint8_t *)(uintptr_t)s.p, n };
+	struct framing_message m = { opcode, (uint8_t *)(uintptr_t)s.p, n, 0 };
 	size_t head_n, tail_n;
 
 	return framing_get(id)->encode(&m, head, &head_n, tail, &tail_n);
@@ -263,6 +319,8 @@ int main(void)
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_round_trips),
 		cmocka_unit_test(test_encode_refused),
+		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_skip),
 		cmocka_unit_test(test_table),
 	};
 
