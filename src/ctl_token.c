@@ -186,7 +186,7 @@ enum ctl_status ctl_token_run(const char *file, int argc, char **argv)
 
 		/* To look at a token no configuration is needed. */
 		if (!o.show || o.file || access(path, R_OK) == 0)
-			conf = conf_load(path, &errors);
+			conf = conf_load_for_tokens(path, &errors);
 		print_errors(&errors);
 		status = CTL_REFUSED;
 		if (o.show && (conf || !o.file))

@@ -41,6 +41,7 @@ struct builder {
 	size_t before_last; /* length of out before the last shown error */
 	bool no_memory;
 	bool bad_header;          /* a section is missing because of that */
+	bool for_tokens;          /* what only TLS needs is not read */
 	struct build_pair *pairs; /* in the order they were read */
 	size_t pairs_n;
 	struct build_file **files;

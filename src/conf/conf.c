@@ -62,6 +62,17 @@ struct conf *conf_load(const char *file, struct buf *errors)
 	return builder_done(&b);
 }
 
+struct conf *conf_load_for_tokens(const char *file, struct buf *errors)
+{
+	struct builder b;
+
+	if (builder_init(&b, errors) < 0)
+		return NULL;
+	b.for_tokens = true;
+	read_from_file(&b, file);
+	return builder_done(&b);
+}
+
 struct conf *conf_load_text(
 	const char *name, struct str text, struct buf *errors)
 {

@@ -312,6 +312,12 @@ struct conf {
  * configuration, *errors may hold warnings ("FILE:LINE: warning: ...").
  */
 MUST_CHECK struct conf *conf_load(const char *file, struct buf *errors);
+/*
+ * The same for who only makes tokens and looks at them: certificates, their
+ * keys and authorities are not read, so that nobody needs the right to.
+ */
+MUST_CHECK struct conf *conf_load_for_tokens(
+	const char *file, struct buf *errors);
 /* The same from text in memory; name stands for the file in complaints. */
 MUST_CHECK struct conf *conf_load_text(
 	const char *name, struct str text, struct buf *errors);

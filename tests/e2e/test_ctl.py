@@ -187,6 +187,25 @@ def test_mint_needs_a_good_file(ini, tmp_path):
                              status=1).stderr
 
 
+def test_mint_needs_no_certificates(ini, tmp_path):
+    """Who makes tokens need not be able to read the keys of TLS."""
+    file = ini()
+    file.write_text(
+        f"{file.read_text()}[certificate c]\nchain_file = {tmp_path}/none\n"
+        f"key_file = {tmp_path}/none\n[listen tls]\n"
+        f"address = 127.0.0.1:8081\ncertificates = c\n"
+        f"tls_client = required\ntls_client_ca = {tmp_path}/none\n"
+        f"[route wss]\npath = /wss\nbackend = wss://a.example\n"
+        f"backend_ca = {tmp_path}/none\n")
+    verify(mint(file))
+    checked = subprocess.run(
+        [*RUNNER, str(BUILD / "wsrelayd"), "-t", "-c", str(file)],
+        capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 1
+    # one file of authorities, told once
+    assert checked.stderr.count("No such file") == 3
+
+
 def test_full_disk():
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([*RUNNER, BUILD / "wsrelayctl", "key"],

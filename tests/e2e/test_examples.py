@@ -120,6 +120,84 @@ def test_simulation_opens_to_minted_tokens(simulation, tmp_path):
     assert uri.split("=")[1] not in (tmp_path / "output").read_text()
 
 
+# --- TLS ----------------------------------------------------------------------
+
+@pytest.fixture
+def tls(tmp_path):
+    """The example with the files that it names."""
+    text = (EXAMPLES / "tls.ini").read_text()
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/index.html").write_text("{{wsuri /sim/42}}")
+    (tmp_path / "sim.py").write_text("#!/bin/sh\ncat\n")
+    (tmp_path / "sim.py").chmod(0o755)
+    (tmp_path / "lab.key").write_bytes(SECRET)
+    (tmp_path / "lab.key").chmod(0o600)
+    (tmp_path / "tls").mkdir()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+         tmp_path / "tls/privkey.pem", "-out", tmp_path / "tls/fullchain.pem",
+         "-days", "60", "-subj", "/CN=relay.example.org", "-addext",
+         "subjectAltName=DNS:relay.example.org"],
+        check=True, capture_output=True)
+    text = text.replace("/etc/wsrelayd/", "%s/" % tmp_path)
+    text = text.replace("/srv/sim/", "%s/" % tmp_path)
+    file = tmp_path / "wsrelayd.ini"
+    file.write_text(text)
+    return file
+
+
+def check_only(file):
+    return subprocess.run([BUILD / "wsrelayd", "-t", "-c", file],
+                          capture_output=True, text=True)
+
+
+def test_tls_is_accepted(tls):
+    found = check_only(tls)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_tls_files_are_looked_at(tls, tmp_path):
+    """wsrelayd -t tells the file and what is wrong with it."""
+    key = tmp_path / "tls/privkey.pem"
+    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True,
+                   capture_output=True)
+    found = check_only(tls)
+    assert found.returncode == 1
+    assert "key_file: %s does not belong to the certificate" % key \
+        in found.stderr
+    (tmp_path / "tls/fullchain.pem").write_text("no certificate\n")
+    found = check_only(tls)
+    assert found.returncode == 1
+    assert "chain_file: %s/tls/fullchain.pem holds no BEGIN line" % tmp_path \
+        in found.stderr
+
+
+def test_tls_opens_from_its_page(tls, tmp_path):
+    port = free_port()
+    tls.write_text(replace(
+        tls.read_text(), ("address = 0.0.0.0:443\naddress = [::]:443\n",
+                          "address = 127.0.0.1:%d\n" % port)))
+    trust = ssl.create_default_context(cafile=tmp_path / "tls/fullchain.pem")
+
+    async def echo(uri):
+        async with websockets.connect(
+                uri, ssl=trust, server_hostname="relay.example.org",
+                host="127.0.0.1", port=port, open_timeout=20) as ws:
+            await ws.send("steer")
+            return await asyncio.wait_for(ws.recv(), 20)
+
+    with running([BUILD / "wsrelayd", "-c", tls], tmp_path, port):
+        page = subprocess.run(
+            ["curl", "-sS", "--max-time", "20", "--cacert",
+             tmp_path / "tls/fullchain.pem", "--resolve",
+             "relay.example.org:%d:127.0.0.1" % port,
+             "https://relay.example.org:%d/" % port],
+            check=True, capture_output=True, text=True).stdout
+        assert page.startswith("wss://relay.example.org:%d/sim/42?" % port)
+        assert asyncio.run(echo(page)) == "steer"
+
+
 # --- proxies ------------------------------------------------------------------
 
 def free_port():
