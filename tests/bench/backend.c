@@ -3,6 +3,8 @@
  *
  *   backend --ws PORT     WebSocket: every message comes back as one frame
  *   backend --tcp PORT    raw bytes, as they come
+ *   backend --tagged PORT as --ws, but only of messages that begin with ">":
+ *                         to a relay's tagged hub, an echo to who sent it
  *
  *   socket -> scratch -> unmask -> out -> socket
  *                          |        ^
@@ -43,6 +45,7 @@ struct bytes {
 
 struct conn {
 	int fd;
+	bool tagged;     /* see above */
 	bool open;       /* no upgrade is awaited (any more) */
 	bool closing;    /* close once everything is sent */
 	bool waiting;    /* the socket was full: nothing is read */
@@ -62,6 +65,7 @@ struct conn {
 
 struct server {
 	bool ws;
+	bool tagged;
 	int epoll;
 	int listener;
 	uint8_t *scratch;
@@ -243,6 +247,12 @@ static int conn_payload(struct conn *c, const uint8_t *p, size_t n)
 	return 0;
 }
 
+/* A tagged hub tells of its members, too: that is not for them. */
+static bool is_answered(const struct conn *c, const uint8_t *p, size_t n)
+{
+	return !c->tagged || (n > 0 && p[0] == '>');
+}
+
 static int conn_frame_end(struct conn *c)
 {
 	const void *data = c->control;
@@ -252,6 +262,8 @@ static int conn_frame_end(struct conn *c)
 
 	c->in_frame = false;
 	if (is_whole(c)) {
+		if (!is_answered(c, c->out.data + c->out.len - n, n))
+			c->out.len = c->ready;
 		c->ready = c->out.len;
 		return 0;
 	}
@@ -268,6 +280,10 @@ static int conn_frame_end(struct conn *c)
 		opcode = c->opcode;
 		data = c->message.data;
 		n = c->message.len;
+		if (!is_answered(c, data, n)) {
+			bytes_clear(&c->message);
+			return 0;
+		}
 	}
 	place = conn_answer(c, opcode, n);
 	if (place == NULL)
@@ -367,6 +383,7 @@ static void server_accept(struct server *s)
 		}
 		c->fd = fd;
 		c->open = !s->ws;
+		c->tagged = s->tagged;
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		event.data.ptr = c;
 		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
@@ -417,12 +434,13 @@ int main(int argc, char **argv)
 	struct server s = { 0 };
 	int i, n;
 
-	if (argc != 3 ||
-		(strcmp(argv[1], "--ws") && strcmp(argv[1], "--tcp"))) {
-		fprintf(stderr, "usage: backend --ws|--tcp PORT\n");
+	if (argc != 3 || (strcmp(argv[1], "--ws") && strcmp(argv[1], "--tcp") &&
+				 strcmp(argv[1], "--tagged"))) {
+		fprintf(stderr, "usage: backend --ws|--tcp|--tagged PORT\n");
 		return 2;
 	}
-	s.ws = strcmp(argv[1], "--ws") == 0;
+	s.tagged = strcmp(argv[1], "--tagged") == 0;
+	s.ws = s.tagged || strcmp(argv[1], "--ws") == 0;
 	signal(SIGPIPE, SIG_IGN);
 	if (server_open(&s, argv[2]) < 0) {
 		perror("backend");

@@ -12,7 +12,7 @@ import relays
 import report
 from relays import Nginx, Relay, Wsrelayd, free_port
 
-PARTS = ['fan', 'batch', 'stalled', 'workers']
+PARTS = ['fan', 'batch', 'stalled', 'workers', 'tagged']
 
 SMALL, LARGER = 125, 1024
 DELIVERIES = 100000     # a second
@@ -28,7 +28,8 @@ BURST_GOAL = 4          # by the figure for single messages
 STALLED_GOAL = 1.5      # p99 with stalled clients by that without
 STALLED_MEMORY = 2      # messages per stalled client: under way, and newest
 WORKERS_GOAL = 1.05     # CPU per message with two by that with one
-WORKERS = (50, SMALL, 1)
+TAGGED_GOAL = 0.65      # CPU per message by nginx's
+ECHO = [(50, SMALL, 1), (1000, SMALL, 1)]
 
 NCHAN = '''load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
 ''' + relays.NGINX_HTTP + '''    location /sub {{
@@ -51,6 +52,14 @@ framing = len32
 mode = hub
 slow = latest
 queue_limit = 16M
+{route}
+'''
+
+WSRELAYD_TAGGED = relays.WSRELAYD_SERVER + '''[route tagged]
+path = /ws
+backend = ws://127.0.0.1:{tagged}/
+mode = hub
+addressing = tagged
 {route}
 '''
 
@@ -97,6 +106,10 @@ class TwoWorkers(Wsrelayd):
     workers = 2
 
 
+class Tagged(Wsrelayd):
+    template = WSRELAYD_TAGGED
+
+
 def hub_relays():
     return [
         Nchan('nchan', 'nchan (nginx)', NCHAN,
@@ -104,6 +117,7 @@ def hub_relays():
         NodeWs('node-ws', 'Node, package ws'),
         Hub('wsrelayd-hub', 'wsrelayd, hub'),
         TwoWorkers('wsrelayd-2', 'wsrelayd, 2 workers'),
+        Tagged('wsrelayd-tagged', 'wsrelayd, tagged hub'),
     ]
 
 
@@ -222,12 +236,34 @@ class HubParts:
         with self.started('wsrelayd', 'wsrelayd-2') as running:
             runs = self.over_relays(
                 'workers', running, lambda relay: measure.echo(
-                    relay, WORKERS, self.options.warm,
+                    relay, ECHO[0], self.options.warm,
                     self.options.seconds))
-        self.data['workers'] = runs
-        report.echo_table('Workers: ' + report.scenario_text(WORKERS), runs,
+        self.data['workers', 'tagged'] = runs
+        report.echo_table('Workers: ' + report.scenario_text(ECHO[0]), runs,
                           self.labels, 'wsrelayd-2')
         if len(runs) == 2:
             self.goal('CPU per message with 2 workers by that with 1',
                       WORKERS_GOAL,
                       report.ratios(runs, 'wsrelayd-2', 'wsrelayd'))
+
+    def tagged(self):
+        self.data['tagged'] = []
+        with self.started('nginx-64k', 'wsrelayd',
+                          'wsrelayd-tagged') as running:
+            for scenario in ECHO:
+                runs = self.over_relays(
+                    report.scenario_text(scenario), running,
+                    lambda relay: measure.echo(
+                        relay, scenario, self.options.warm,
+                        self.options.seconds))
+                self.tagged_report(scenario, runs)
+
+    def tagged_report(self, scenario, runs):
+        title = report.scenario_text(scenario)
+        self.data['tagged'].append([scenario, runs])
+        report.echo_table('One link for all: ' + title, runs, self.labels,
+                          'wsrelayd-tagged')
+        if 'nginx-64k' in runs and 'wsrelayd-tagged' in runs:
+            self.goal('one link for all, %s: CPU by that of nginx-64k' %
+                      title, TAGGED_GOAL,
+                      report.ratios(runs, 'wsrelayd-tagged', 'nginx-64k'))

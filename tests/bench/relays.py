@@ -202,6 +202,7 @@ class Backends:
     def __init__(self):
         self.ws = self.begin('ws')
         self.tcp = self.begin('tcp')
+        self.tagged = self.begin('tagged')
 
     @staticmethod
     def begin(kind):
@@ -239,7 +240,8 @@ class Relay:
         with open(file, 'w') as f:
             f.write(text.format(
                 work=work, name=self.name, port=self.port,
-                ws=backends.ws, tcp=backends.tcp, **more))
+                ws=backends.ws, tcp=backends.tcp, tagged=backends.tagged,
+                **more))
         return file
 
     def start(self, backends, env=None):
