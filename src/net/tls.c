@@ -749,21 +749,18 @@ bool tls_is_on(const struct conn *c)
 	return c->tls != NULL;
 }
 
-int tls_peer_subject(const struct conn *c, char **subject)
+const uint8_t *tls_peer_subject(const struct conn *c, size_t *n)
 {
 	const mbedtls_x509_crt *crt;
-	char text[1024];
 
-	*subject = NULL;
+	*n = 0;
 	if (!c->tls || c->opening || c->tls->context->ask == TLS_ASK_NONE)
-		return 0;
+		return NULL;
 	crt = mbedtls_ssl_get_peer_cert(&c->tls->ssl);
 	if (!crt || mbedtls_ssl_get_verify_result(&c->tls->ssl) != 0)
-		return 0;
-	if (mbedtls_x509_dn_gets(text, sizeof(text), &crt->subject) < 0)
-		return 0;
-	*subject = strdup(text);
-	return *subject ? 0 : -1;
+		return NULL;
+	*n = crt->subject_raw.len;
+	return crt->subject_raw.p;
 }
 
 const char *tls_version(const struct conn *c)

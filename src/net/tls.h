@@ -112,10 +112,11 @@ const char *tls_cause_text(const struct conn *c);
 /* In more words: what was wrong with the certificate, the alert. */
 const char *tls_failure(const struct conn *c, char text[TLS_TEXT]);
 /*
- * The subject of the client's certificate, verified, as "CN=alice, O=lab";
- * owned by the caller. NULL: there is none. -1 without memory.
+ * The subject (a Name in DER, RFC 5280 section 4.1.2.6) of the certificate that
+ * the client has shown, verified; borrowed, for the moment. n is 0: there is
+ * none.
  */
-MUST_CHECK int tls_peer_subject(const struct conn *c, char **subject);
+const uint8_t *tls_peer_subject(const struct conn *c, size_t *n);
 /* "TLSv1.2", its suite; for logs. NULL before the end of the handshake. */
 const char *tls_version(const struct conn *c);
 const char *tls_suite(const struct conn *c);

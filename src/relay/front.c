@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "codec/certificate.h"
 #include "codec/handshake.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
@@ -159,8 +160,20 @@ static void front_tls_failed(struct front *f)
 static void front_ready(struct conn *c)
 {
 	struct front *f = c->owner;
+	char text[CERTIFICATE_SUBJECT_MAX];
+	size_t n;
+	const uint8_t *subject = tls_peer_subject(c, &n);
 
-	if (tls_peer_subject(c, &f->client.certificate) < 0)
+	if (n == 0)
+		return;
+	if (certificate_subject(text, subject, n) < 0) {
+		front_log_refusal(f, REASON_TLS_CERTIFICATE,
+			"its subject is not well-formed");
+		front_leave(f);
+		return;
+	}
+	f->client.certificate = str_dup(str_of(text));
+	if (!f->client.certificate)
 		front_refuse(f, NULL, REASON_INTERNAL, "no memory");
 }
 
