@@ -111,12 +111,12 @@ static int minted_check(
 	if (r == JWT_OK)
 		r = jwt_verify(&t, key);
 	if (r == JWT_OK)
-		r = jwt_check(&t, key, clock_unix_ms(), str_of(path));
+		r = jwt_check(&t, key, clock_unix_ms(), str_of(path), &why);
 	jwt_free(&t);
 	if (r == JWT_OK)
 		return 0;
 	ctl_complain("the relay would refuse it: %s%s%s", jwt_strresult(r),
-		why ? ": " : "", why ? why : "");
+		r == JWT_MALFORMED ? ": " : "", r == JWT_MALFORMED ? why : "");
 	return -1;
 }
 

@@ -71,34 +71,33 @@ static const char *result_text(enum jwt_result r)
 	return "signature, time and path are good";
 }
 
-/* The result nearest to JWT_OK that a key gives, and that key's name. */
-static enum jwt_result keys_try(const struct conf *conf, const struct jwt *t,
-	const char *path, int64_t now, const char **name)
+/* The key that made it; NULL and *r, the result nearest to JWT_OK. */
+static const struct jwt_key *key_find(
+	const struct conf *conf, const struct jwt *t, enum jwt_result *r)
 {
 	enum jwt_result best = JWT_UNKNOWN_KEY;
 
 	for (size_t i = 0; i < conf->keys_n; i++) {
-		const struct jwt_key *key = &conf->keys[i].jwt;
-		enum jwt_result r = jwt_verify(t, key);
-
-		if (r == JWT_OK) {
-			*name = key->name;
-			return jwt_check(t, key, now, str_of(path));
-		}
-		if (r == JWT_SIGNATURE)
-			best = r;
+		*r = jwt_verify(t, &conf->keys[i].jwt);
+		if (*r == JWT_OK)
+			return &conf->keys[i].jwt;
+		if (*r == JWT_SIGNATURE)
+			best = *r;
 	}
-	return best;
+	*r = best;
+	return NULL;
 }
 
 static enum ctl_status token_explain(const struct ctl_token_options *o,
 	const struct conf *conf, const struct jwt *t)
 {
-	static const struct jwt_key none = { .max_ttl_ms = INT64_MAX };
+	static const struct jwt_key none = { .max_ttl_ms = INT64_MAX,
+		.pathless = true };
 	const char *path = o->path ? o->path : t->path;
-	const char *name = "none of the file's";
+	const struct jwt_key *key = &none;
+	const char *why = NULL;
 	int64_t now = clock_unix_ms();
-	enum jwt_result r;
+	enum jwt_result r = JWT_OK;
 
 	time_print("iat", t->iat, now, "made ", "will be made in ");
 	time_print("nbf", t->nbf, now, "valid since ", "not valid for ");
@@ -106,17 +105,18 @@ static enum ctl_status token_explain(const struct ctl_token_options *o,
 	if (t->expire_at != 0)
 		time_print("expire_at", t->expire_at, now,
 			"the connection ended ", "the connection ends in ");
-	if (conf) {
-		r = keys_try(conf, t, path, now, &name);
-		printf("key: %s\n", name);
-	} else {
-		r = jwt_check(t, &none, now, str_of(path));
-		printf("key: unknown, no configuration was read\n");
-	}
+	if (conf)
+		key = key_find(conf, t, &r);
+	printf("key: %s\n", !conf ? "unknown, no configuration was read"
+			    : key ? key->name
+				  : "none of the file's");
+	if (key)
+		r = jwt_check(t, key, now, str_of(path), &why);
 	if (r == JWT_OK && !conf)
 		printf("result: in time, the signature was not verified\n");
 	else
-		printf("result: %s, %s\n", jwt_strresult(r), result_text(r));
+		printf("result: %s, %s\n", jwt_strresult(r),
+			r == JWT_MALFORMED ? why : result_text(r));
 	return r == JWT_OK ? CTL_OK : CTL_REFUSED;
 }
 

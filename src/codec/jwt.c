@@ -45,7 +45,9 @@ static enum jwt_result header_read(
 		struct str s = str_of(json_string_value(typ));
 
 		*why = "typ is neither JWT nor wsuri+jwt";
-		if (!str_eq_nocase(s, STR("JWT")) &&
+		t->access = str_eq_nocase(s, STR("at+jwt")) ||
+			    str_eq_nocase(s, STR("application/at+jwt"));
+		if (!t->access && !str_eq_nocase(s, STR("JWT")) &&
 			!str_eq_nocase(s, STR("wsuri+jwt")))
 			return JWT_MALFORMED;
 	}
@@ -75,7 +77,7 @@ static const struct claim_row {
 	DATE(nbf, false),
 	DATE(iat, false),
 	DATE(expire_at, false),
-	TEXT(path, true),
+	TEXT(path, false),
 	TEXT(sub, false),
 	TEXT(jti, false),
 	TEXT(iss, false),
@@ -105,7 +107,7 @@ static enum jwt_result claims_read(
 			return r;
 	}
 	*why = "path does not begin with '/'";
-	if (t->path[0] != '/')
+	if (t->path && t->path[0] != '/')
 		return JWT_MALFORMED;
 	*why = "sub is longer than 255 bytes";
 	if (t->sub && strlen(t->sub) > JWT_SUBJECT_MAX)
@@ -332,14 +334,30 @@ static bool audience_matches(const struct jwt *t, const char *audience)
 	return false;
 }
 
-enum jwt_result jwt_check(const struct jwt *t, const struct jwt_key *key,
-	int64_t now_ms, struct str path)
+/* What a token must be, if its key does not say otherwise. */
+static enum jwt_result kind_check(
+	const struct jwt *t, const struct jwt_key *key, const char **why)
 {
-	enum jwt_result r = times_check(t, key, now_ms);
+	if (key->pathless)
+		return JWT_OK;
+	*why = "path is missing";
+	if (!t->path)
+		return JWT_MALFORMED;
+	*why = "typ is at+jwt, for keys with require_path = no";
+	return t->access ? JWT_MALFORMED : JWT_OK;
+}
+
+enum jwt_result jwt_check(const struct jwt *t, const struct jwt_key *key,
+	int64_t now_ms, struct str path, const char **why)
+{
+	enum jwt_result r = kind_check(t, key, why);
 
 	if (r != JWT_OK)
 		return r;
-	if (!path_matches(str_of(t->path), path))
+	r = times_check(t, key, now_ms);
+	if (r != JWT_OK)
+		return r;
+	if (t->path && !path_matches(str_of(t->path), path))
 		return JWT_PATH;
 	if (key->issuer && (!t->iss || strcmp(t->iss, key->issuer) != 0))
 		return JWT_ISSUER;

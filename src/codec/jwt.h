@@ -44,6 +44,7 @@ struct jwt_key {
 	const char *audience; /* one of aud must be it, NULL = any */
 	int64_t max_ttl_ms;   /* exp may not lie further ahead */
 	int64_t leeway_ms;    /* of nbf, iat and exp */
+	bool pathless;        /* tokens need no path, and may be at+jwt */
 };
 
 enum jwt_perm { JWT_READ = 1, JWT_WRITE = 2, JWT_READ_WRITE = 3 };
@@ -54,7 +55,8 @@ enum jwt_perm { JWT_READ = 1, JWT_WRITE = 2, JWT_READ_WRITE = 3 };
 struct jwt {
 	/* header */
 	enum jwt_algorithm algorithm;
-	char *kid; /* NULL = absent; so are all strings below */
+	bool access; /* typ is at+jwt (RFC 9068): an access token */
+	char *kid;   /* NULL = absent; so are all strings below */
 	/* claims */
 	int64_t exp, nbf, iat;
 	int64_t expire_at; /* end of the connection; 0 = never, by its issuer */
@@ -93,9 +95,9 @@ enum jwt_result { /* the words of wsrelayd(8), see base/reason.def */
  * jwt_free frees (also after a failure). JWT_OK, JWT_NO_MEMORY, or
  * JWT_MALFORMED and *why: longer than JWT_TOKEN_MAX, not three canonical
  * base64url parts, not JSON objects (RFC 8259) or nested too deep, duplicate
- * names, alg none or unknown, crit present, typ other than JWT or wsuri+jwt,
- * a claim of the wrong type, exp or path missing, a date before 1970 or
- * after 9999, a path without '/' in front, a sub that is too long, control
+ * names, alg none or unknown, crit present, typ other than JWT, wsuri+jwt or
+ * at+jwt, a claim of the wrong type, exp missing, a date before 1970 or after
+ * 9999, a path without '/' in front, a sub that is too long, control
  * characters, a perm other than r, w, rw.
  */
 MUST_CHECK enum jwt_result jwt_parse(
@@ -115,10 +117,12 @@ MUST_CHECK enum jwt_result jwt_verify_public(
 /*
  * Everything but the signature, at the time now_ms (Unix time) for the
  * normalised path. A path claim is exact, or a prefix when it ends in a
- * slash and an asterisk, which does not match the bare prefix.
+ * slash and an asterisk, which does not match the bare prefix. JWT_MALFORMED
+ * and *why: only a pathless key has tokens without a path, or of type at+jwt.
  */
 MUST_CHECK enum jwt_result jwt_check(const struct jwt *t,
-	const struct jwt_key *key, int64_t now_ms, struct str path);
+	const struct jwt_key *key, int64_t now_ms, struct str path,
+	const char **why);
 const char *jwt_strresult(enum jwt_result r);
 
 struct jwt_claims {

@@ -74,6 +74,15 @@ static void add_all_keys(struct builder *b, struct conf_keys *out)
 			return;
 }
 
+/* Pages name no keys: they take those that need no naming. */
+static void add_page_keys(struct builder *b, struct conf_keys *out)
+{
+	for (size_t i = 0; i < b->conf->keys_n; i++)
+		if (b->conf->keys[i].require_path &&
+			add_key(b, out, &b->conf->keys[i]) < 0)
+			return;
+}
+
 /* Named keys, or all. */
 static void resolve_keys(struct builder *b, struct conf_route *r)
 {
@@ -295,7 +304,7 @@ static void resolve(struct builder *b)
 {
 	struct conf *c = b->conf;
 
-	add_all_keys(b, &c->all_keys);
+	add_page_keys(b, &c->page_keys);
 	for (size_t i = 0; i < c->pages_n; i++) {
 		struct build_at at = { SECTION_PAGE, i, "listen", 0 };
 

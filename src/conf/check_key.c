@@ -171,6 +171,24 @@ static void check_files(
 			"jwks_file)");
 }
 
+/*
+ * Such tokens were not made for this relay: without these, whoever has one
+ * for another service of the same provider comes in.
+ */
+static void warn_pathless(
+	struct builder *b, const struct conf_key *k, size_t index)
+{
+	if (k->require_path)
+		return;
+	if (!k->audience)
+		build_warn(b, at_key(index, "require_path"),
+			"is no without an audience: tokens for other services "
+			"open the routes of this key");
+	if (!k->issuer)
+		build_warn(b, at_key(index, "require_path"),
+			"is no without an issuer");
+}
+
 void check_key(struct builder *b, struct conf_key *k, size_t index)
 {
 	k->jwt.name = k->section.name;
@@ -179,6 +197,8 @@ void check_key(struct builder *b, struct conf_key *k, size_t index)
 	k->jwt.audience = k->audience;
 	k->jwt.max_ttl_ms = k->max_ttl;
 	k->jwt.leeway_ms = k->leeway;
+	k->jwt.pathless = !k->require_path;
+	warn_pathless(b, k, index);
 	if (build_is_bad(b, at_key(index, "algorithm")))
 		return;
 	check_files(b, k, index);

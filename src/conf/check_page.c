@@ -82,9 +82,9 @@ void check_page(struct builder *b, struct conf_page *p, size_t index)
 	check_path(b, p, index);
 	check_root(b, p, index);
 	check_template(b, p, index);
-	if (p->auth == CONF_AUTH_TOKEN && b->conf->keys_n == 0)
+	if (p->auth == CONF_AUTH_TOKEN && b->conf->page_keys.n == 0)
 		build_error(b, at_page(index, "auth"),
-			"token needs a key, "
-			"expected a section [key NAME]");
+			"token needs a key, expected a section [key NAME]%s",
+			b->conf->keys_n > 0 ? " with require_path = yes" : "");
 	check_access(b, at_page(index, NULL), &p->allow, &p->deny);
 }

@@ -212,6 +212,26 @@ static void check_exec(struct builder *b, const struct conf_route *r)
 	}
 }
 
+/*
+ * A token without a path opens what the key opens: that must be said, and not
+ * be so because a key was added later.
+ */
+static void check_pathless(struct builder *b, const struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "keys");
+
+	if (r->auth == CONF_AUTH_NONE || r->keys.n > 0 || build_is_bad(b, at))
+		return;
+	for (size_t i = 0; i < b->conf->keys_n; i++)
+		if (!b->conf->keys[i].require_path) {
+			build_error(b, at,
+				"is missing, expected names of keys, because "
+				"[key %s] has require_path = no",
+				b->conf->keys[i].section.name);
+			return;
+		}
+}
+
 /* A door without a key is closed for all: nobody means that. */
 static void check_auth(struct builder *b, const struct conf_route *r)
 {
@@ -278,6 +298,7 @@ void check_route(struct builder *b, struct conf_route *r)
 	}
 	check_exec(b, r);
 	check_auth(b, r);
+	check_pathless(b, r);
 	check_origins(b, r);
 	check_access(b, check_at_route(r, NULL), &r->allow, &r->deny);
 }

@@ -217,7 +217,7 @@ void conf_unref(struct conf *c)
 	free(c->certificates);
 	free(c->cas);
 	free(c->keys);
-	free(c->all_keys.v);
+	free(c->page_keys.v);
 	free(c->pages);
 	free(c->routes);
 	free(c);

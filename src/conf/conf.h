@@ -143,6 +143,7 @@ struct conf_key {
 	char *audience;
 	int64_t max_ttl;
 	int64_t leeway;
+	bool require_path;
 	/* made of the above: the secret or the public keys are loaded */
 	struct jwt_key jwt;
 };
@@ -299,7 +300,7 @@ struct conf {
 	size_t cas_n;
 	struct conf_key *keys;
 	size_t keys_n;
-	struct conf_keys all_keys; /* all of them, by reference */
+	struct conf_keys page_keys; /* of invitations: those with a path */
 	struct conf_page *pages;
 	size_t pages_n;
 	struct conf_route *routes; /* file order: the first match wins */

@@ -227,12 +227,15 @@ static enum reason check_parsed(const struct auth_params *a,
 	const char **detail)
 {
 	enum jwt_result result;
+	const char *why;
 	const struct conf_key *key = find_key(a->keys, t, &result);
 	enum reason reason;
 
 	if (!key)
 		return reason_of(result);
-	result = jwt_check(t, &key->jwt, a->now_ms, r->path);
+	result = jwt_check(t, &key->jwt, a->now_ms, r->path, &why);
+	if (result == JWT_MALFORMED)
+		*detail = why;
 	if (result != JWT_OK)
 		return reason_of(result);
 	if (t->expire_at != JWT_NEVER && t->expire_at != 0 &&

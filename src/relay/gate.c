@@ -125,7 +125,7 @@ enum reason gate_check_page(struct shared *s, const struct request *r,
 		return REASON_ADDRESS;
 	if (page->auth == CONF_AUTH_NONE)
 		return REASON_NONE;
-	return auth_check(&(struct auth_params){ .keys = &c->conf->all_keys,
+	return auth_check(&(struct auth_params){ .keys = &c->conf->page_keys,
 				  .token_param = "token",
 				  .shared = s,
 				  .now_ms = clock_unix_ms() },

@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import hmac
 import json
+import signal
 import subprocess
 import time
 
@@ -14,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import \
     encode_dss_signature
 
 from peers import Node
-from rawhttp import ask, upgrade
-from relay import SECRET, WSRELAYCTL, RUNNER, Relay, b64, mint
+from rawhttp import Peer, ask, frame, head, upgrade
+from relay import ROOT, RUNNER, SECRET, WSRELAYCTL, Relay, b64, mint
 from signers import Signer, jwks
 
 ROUTE = """
@@ -288,6 +289,131 @@ jwks_file = {dir}/many.json
     assert open_with(r, many[11].token(kid="k11")).echo
     assert open_with(r, many[3].token()).echo
     assert open_with(r, many[4].token()).word == SIGNATURE
+
+
+# --- an identity provider ---------------------------------------------------
+
+PROVIDER = """
+[route sim]
+path = /sim/{id}
+backend = echo:
+keys = lab idp
+[route own]
+path = /own/{id}
+backend = echo:
+keys = lab
+[page all]
+path = /
+root = {dir}
+auth = token
+[key lab]
+secret_file = {dir}/secret
+[key idp]
+algorithm = RS256
+jwks_file = {dir}/keys.json
+issuer = https://idp.example
+audience = relay
+max_ttl = 12h
+require_path = no
+"""
+
+
+def test_provider(started, who):
+    """Its tokens know no path: they open the routes that name its key."""
+    r = started(PROVIDER)
+
+    def token(**more):
+        claims = {"iss": "https://idp.example", "aud": ["relay", "account"],
+                  "sub": "5a9c", "azp": "app", "scope": "openid",
+                  "realm_access": {"roles": ["user"]}, "ttl": 36000,
+                  "kid": "r0", "path": None}
+        claims.update(more)
+        return who.idp[0].token(**claims)
+    for header in {}, {"typ": "at+jwt"}:
+        for path in "/sim/1", "/sim/2":
+            answer = open_with(r, token(header=header), path)
+            assert answer.echo
+            assert r.wait_log("open", id=answer.id)["subject"] == "5a9c"
+    for more, word in (({"ttl": -9}, "token-expired"),
+                       ({"drop": ["exp"]}, "token-malformed"),
+                       ({"aud": "account"}, "token-audience"),
+                       ({"drop": ["aud"]}, "token-audience"),
+                       ({"iss": "https://idp.example/"}, UNKNOWN),
+                       ({"header": {"typ": "id+jwt"}}, "token-malformed"),
+                       ({"ttl": 50000}, "token-ttl"),
+                       ({"path": "/sim/2"}, "token-path"),
+                       ({"path": 1}, "token-malformed")):
+        answer = open_with(r, token(**more))
+        assert (answer.status, answer.word) == (401, word), more
+    # A path that it has is kept to; other routes and pages are not its own.
+    assert open_with(r, token(path="/sim/*")).echo
+    assert open_with(r, token(), "/own/1").word == UNKNOWN
+    answer = ask(r, head("/secret?token=" + token()))
+    assert (answer.status, answer.word) == (401, UNKNOWN)
+    # The other key's tokens are what they were.
+    assert open_with(r, mint("/sim/1")).echo
+    for more in {"drop": ["path"]}, {"header": {"typ": "at+jwt"}}:
+        answer = open_with(r, mint("/sim/1", **more))
+        assert (answer.status, answer.word) == (401, "token-malformed")
+    details = {x["detail"] for x in r.log("refuse", reason="token-malformed")}
+    assert {"path is missing",
+            "typ is at+jwt, for keys with require_path = no"} <= details
+
+
+def test_wsrelayctl_explains_it(started, who, tmp_path):
+    r = started(PROVIDER)
+    token = who.idp[0].token(kid="r0", iss="https://idp.example", aud="relay",
+                             path=None)
+    shown = ctl("-c", r.ini, "token", "--show", "-", stdin=token).stdout
+    assert "key: idp\n" in shown and "result: ok, " in shown
+    shown = ctl("-c", r.ini, "token", "--show", "-", status=1,
+                stdin=mint("/", drop=["path"])).stdout
+    assert "key: lab\nresult: token-malformed, path is missing\n" in shown
+
+
+def test_example(started, who):
+    """conf/examples/oidc.ini, with its files here and a shell's echo; the
+    keys are changed and read again as it says."""
+    text = (ROOT / "conf/examples/oidc.ini").read_text()
+    for a, b in (("[listen public]\n", ""), ("/etc/wsrelayd/idp.json",
+                                             "{dir}/idp.json"),
+                 ("/srv/sim/sim.py {id}", "/bin/cat")):
+        assert a in text
+        text = text.replace(a, b)
+    old, new = Signer("RS256"), Signer("RS256")
+    (started.dir / "idp.json").write_text(jwks(old.jwk("1")))
+    r = started(text)
+    assert not [x for x in r.lines if "warning" in x]
+    claims = {"iss": "https://idp.example.org/realms/lab", "aud": "wsrelayd",
+              "path": None, "ttl": 3600}
+    origin = {"Origin": "https://app.example.org"}
+    first = old.token(kid="1", **claims)
+    second = new.token(kid="2", **claims)
+
+    def status(token, **fields):
+        with Peer(r) as p:
+            p.send(upgrade("/sim/42?token=" + token, **fields))
+            answer = p.answer()
+            return answer.status, answer.word
+    assert status(first) == (101, "")
+    with Peer(r) as p:
+        p.send(upgrade("/sim/42?token=" + first, **origin))
+        assert p.answer().status == 101
+        p.send(frame(b"steer"))
+        assert p.message() == (1, b"steer")
+    assert ask(r, upgrade("/sim/42?token=" + first,
+                          Origin="https://b.example")).word == "origin"
+    assert status(second) == (401, UNKNOWN)
+    # Half a file changes nothing, a whole one does.
+    (started.dir / "idp.json").write_text(jwks(new.jwk("2"))[:-1])
+    r.kill(signal.SIGHUP)
+    r.wait_log("reload-failed")
+    assert status(first) == (101, "")
+    (started.dir / "idp.json").write_text(jwks(new.jwk("2")))
+    r.kill(signal.SIGHUP)
+    r.wait_log("reload")
+    assert status(second) == (101, "")
+    assert status(first) == (401, UNKNOWN)
 
 
 # --- tokens of others -------------------------------------------------------

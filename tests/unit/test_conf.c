@@ -135,6 +135,8 @@ static const struct key_case {
 		NO_RANGE("500ms", "1s to 8760h"), NULL },
 	{ SECTION_KEY, "leeway", "0", "11m", NO_RANGE("11m", "0 to 10m"),
 		NULL },
+	{ SECTION_KEY, "require_path", "yes", "maybe",
+		"\"maybe\" is not understood, expected yes or no", NULL },
 
 	{ SECTION_PAGE, "path", "/v/{id}", "v",
 		"\"v\": a path begins with '/', expected a path such as "
@@ -539,7 +541,7 @@ static void test_members(void **state)
 	assert_int_equal(c->listens[1].address.v[1].kind, LISTEN_FD);
 	assert_string_equal(c->listens[1].address.v[1].path, "http");
 	assert_string_equal(c->listens[1].address.v[1].text, "fd:http");
-	assert_int_equal(c->all_keys.n, 2);
+	assert_int_equal(c->page_keys.n, 2);
 	assert_string_equal(c->keys[0].jwt.name, "k");
 	assert_string_equal(c->keys[0].jwt.issuer, "lab");
 	assert_null(c->keys[0].jwt.audience);

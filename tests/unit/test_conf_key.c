@@ -193,6 +193,49 @@ static void test_page_key(void **state)
 		"expected one with a secret_file\n");
 }
 
+/* Keys whose tokens have no path are for routes that name them. */
+static void test_pathless(void **state)
+{
+#define IDP                                                                    \
+	"[key i]\nsecret_file = secret\nrequire_path = no\n"                   \
+	"issuer = https://idp.example\naudience = relay\n"
+#define ROUTE "[route r]\npath = /r\nbackend = echo:\n"
+	struct conf *c = load_good(LISTEN HS IDP ROUTE
+		"keys = i\n[page p]\nroot = dir\nauth = token\n");
+	struct buf errors = { 0 };
+	char *said;
+	(void)state;
+
+	assert_true(c->keys[1].jwt.pathless);
+	assert_false(c->keys[0].jwt.pathless);
+	/* An invitation to a page has a path. */
+	assert_int_equal(c->page_keys.n, 1);
+	assert_ptr_equal(c->page_keys.v[0], &c->keys[0]);
+	conf_unref(c);
+	conf_unref(load_good(LISTEN HS IDP ROUTE "keys = h i\n"));
+	conf_unref(load_good(LISTEN IDP ROUTE "auth = none\n"));
+	expect(HS IDP ROUTE,
+		"t.ini:10: [route r] keys: is missing, expected names of keys, "
+		"because [key i] has require_path = no\n");
+	expect(IDP "[page p]\nroot = dir\nauth = token\n",
+		"t.ini:10: [page p] auth: token needs a key, expected a "
+		"section [key NAME] with require_path = yes\n");
+
+	c = conf_load_text("t.ini",
+		STR(LISTEN "[key i]\nsecret_file = secret\n"
+			   "require_path = no\n"),
+		&errors);
+	said = take_text(&errors);
+	assert_non_null(c);
+	assert_string_equal(said,
+		"t.ini:5: warning: [key i] require_path: is no without an "
+		"audience: tokens for other services open the routes of this "
+		"key\nt.ini:5: warning: [key i] require_path: is no without "
+		"an issuer\n");
+	free(said);
+	conf_unref(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_jwks),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_page_key),
+		cmocka_unit_test(test_pathless),
 	};
 
 	return cmocka_run_group_tests(tests, setup, scratch_teardown);

@@ -87,7 +87,7 @@ static enum jwt_result examine(struct str token, const struct jwt_key *k,
 	if (r == JWT_OK)
 		r = jwt_verify(&t, k);
 	if (r == JWT_OK)
-		r = jwt_check(&t, k, now, str_of(path));
+		r = jwt_check(&t, k, now, str_of(path), why);
 	jwt_free(&t);
 	free(copy);
 	return r;
@@ -104,7 +104,7 @@ static enum jwt_result examine_payload(const char *payload,
 	return r;
 }
 
-/* RFC 7515 appendix A.1: it has no path, so only its signature is for us. */
+/* RFC 7515 appendix A.1: it has no path, so it opens nothing. */
 static void test_rfc7515_a1(void **state)
 {
 	static const char secret_text[] =
@@ -117,7 +117,9 @@ static void test_rfc7515_a1(void **state)
 	static const char signature_text[] =
 		"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 	uint8_t k[80], want[40], got[JWT_SIGNATURE_MAX];
-	struct jwt_key a1 = { .algorithm = JWT_HS256, .secret = k };
+	struct jwt_key a1 = {
+		.algorithm = JWT_HS256, .secret = k, .max_ttl_ms = 1000
+	};
 	const struct jwt_algorithm_row *row = jwt_algorithm_find(STR("HS256"));
 	char token[300];
 	const char *why;
@@ -140,9 +142,14 @@ static void test_rfc7515_a1(void **state)
 	assert_int_equal(row->sign(&a1, str_of(input), got), -1);
 
 	snprintf(token, sizeof(token), "%s.%s", input, signature_text);
-	assert_int_equal(jwt_parse(&t, str_of(token), &why), JWT_MALFORMED);
-	assert_non_null(strstr(why, "path"));
+	a1.secret_n = 64;
+	assert_int_equal(jwt_parse(&t, str_of(token), &why), JWT_OK);
 	assert_int_equal(t.exp, INT64_C(1300819380000));
+	assert_string_equal(t.iss, "joe");
+	assert_int_equal(jwt_verify(&t, &a1), JWT_OK);
+	assert_int_equal(
+		jwt_check(&t, &a1, t.exp - 1, STR("/"), &why), JWT_MALFORMED);
+	assert_non_null(strstr(why, "path"));
 	jwt_free(&t);
 }
 
@@ -229,6 +236,8 @@ static void test_header_refused(void **state)
 		{ "{\"alg\":\"HS256\",\"crit\":[]}", "crit" },
 		{ "{\"alg\":\"HS256\",\"crit\":null}", "crit" },
 		{ "{\"alg\":\"HS256\",\"typ\":\"at+jwt\"}", "typ" },
+		{ "{\"alg\":\"HS256\",\"typ\":\"Application/AT+JWT\"}", "typ" },
+		{ "{\"alg\":\"HS256\",\"typ\":\"id+jwt\"}", "typ" },
 		{ "{\"alg\":\"HS256\",\"typ\":\"\"}", "typ" },
 		{ "{\"alg\":\"HS256\",\"typ\":1}", "typ" },
 		{ "{\"alg\":\"HS256\",\"kid\":1}", "kid" },
@@ -661,6 +670,60 @@ static void test_paths(void **state)
 	}
 }
 
+/* Tokens of an identity provider, which knows no paths. */
+static void test_pathless(void **state)
+{
+	static const struct {
+		const char *header, *payload;
+		enum jwt_result with, without; /* a need for a path */
+	} cases[] = {
+		{ "{\"alg\":\"HS256\"}", "{\"exp\":1700000060}", JWT_MALFORMED,
+			JWT_OK },
+		{ "{\"alg\":\"HS256\",\"typ\":\"AT+jwt\"}",
+			"{\"exp\":1700000060}", JWT_MALFORMED, JWT_OK },
+		{ "{\"alg\":\"HS256\",\"typ\":\"application/at+jwt\"}",
+			"{\"exp\":1700000060,\"path\":\"/sim/1\"}",
+			JWT_MALFORMED, JWT_OK },
+		{ "{\"alg\":\"HS256\",\"typ\":\"id+jwt\"}",
+			"{\"exp\":1700000060}", JWT_MALFORMED, JWT_MALFORMED },
+		{ "{\"alg\":\"HS256\"}", "{\"sub\":\"a\"}", JWT_MALFORMED,
+			JWT_MALFORMED },
+		{ "{\"alg\":\"HS256\"}", "{\"exp\":1600000000}", JWT_MALFORMED,
+			JWT_EXPIRED },
+		/* One that has a path is for that path. */
+		{ "{\"alg\":\"HS256\"}",
+			"{\"exp\":1700000060,\"path\":\"/sim/1\"}", JWT_OK,
+			JWT_OK },
+		{ "{\"alg\":\"HS256\"}",
+			"{\"exp\":1700000060,\"path\":\"/sim/2\"}", JWT_PATH,
+			JWT_PATH },
+		{ "{\"alg\":\"HS256\"}",
+			"{\"exp\":1700000060,\"path\":\"sim\"}", JWT_MALFORMED,
+			JWT_MALFORMED },
+		{ "{\"alg\":\"HS256\"}", "{\"exp\":1700000060,\"path\":null}",
+			JWT_MALFORMED, JWT_MALFORMED },
+	};
+	struct jwt_key k = key;
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf token = sign(
+			str_of(cases[i].header), str_of(cases[i].payload));
+		const char *why;
+
+		for (int pathless = 0; pathless < 2; pathless++) {
+			enum jwt_result r;
+
+			k.pathless = pathless;
+			r = examine(buf_str(&token), &k, NOW, "/sim/1", &why);
+			if (r != (pathless ? cases[i].without : cases[i].with))
+				fail_case(cases[i].payload, "%d: %d %s",
+					pathless, r, why);
+		}
+		buf_free(&token);
+	}
+}
+
 static void test_issuer_audience(void **state)
 {
 	static const struct {
@@ -730,6 +793,7 @@ int main(void)
 		cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_pathless),
 		cmocka_unit_test(test_issuer_audience),
 		cmocka_unit_test(test_words),
 	};

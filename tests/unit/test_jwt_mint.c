@@ -83,7 +83,8 @@ static void test_round_trip(void **state)
 	if (jwt_parse(&t, buf_str(&out), &why) != JWT_OK)
 		fail_msg("%s", why);
 	assert_int_equal(jwt_verify(&t, &k), JWT_OK);
-	assert_int_equal(jwt_check(&t, &k, NOW + 123, STR("/sim/1")), JWT_OK);
+	assert_int_equal(
+		jwt_check(&t, &k, NOW + 123, STR("/sim/1"), &why), JWT_OK);
 	assert_int_equal(t.iat, claims.iat_ms);
 	assert_int_equal(t.exp, claims.exp_ms);
 	assert_int_equal(t.expire_at, 0);

@@ -83,6 +83,38 @@ static void expect_only(const struct jwt_public *key,
 	assert_int_equal(row->verify_public(key, good, signature), 0);
 }
 
+/* The whole token, which has no path. */
+static void expect_token(const struct jwt_public *public,
+	enum jwt_algorithm algorithm, const char *token)
+{
+	struct jwt_key key = { .name = "joe",
+		.algorithm = algorithm,
+		.publics = public,
+		.publics_n = 1,
+		.issuer = "joe",
+		.max_ttl_ms = 1000,
+		.pathless = true };
+	const char *why;
+	struct jwt t;
+
+	assert_int_equal(jwt_parse(&t, str_of(token), &why), JWT_OK);
+	assert_int_equal(jwt_verify(&t, &key), JWT_OK);
+	assert_int_equal(
+		jwt_check(&t, &key, t.exp - 1, STR("/x"), &why), JWT_OK);
+	jwt_free(&t);
+}
+
+#define A2_SIGNATURE                                                           \
+	"cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5R"         \
+	"Zmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQ"         \
+	"jbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQB"         \
+	"MHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqt"         \
+	"FZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rq"         \
+	"Vt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
+#define A3_SIGNATURE                                                           \
+	"DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8I"         \
+	"SlSApmWQxfKTUJqPP3-Kg6NU1Q"
+
 /* Appendix A.2. */
 static void test_rfc7515_a2(void **state)
 {
@@ -94,13 +126,7 @@ static void test_rfc7515_a2(void **state)
 		"Zlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9ia"
 		"GNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ");
 	struct str e = decode("AQAB");
-	struct str signature = decode(
-		"cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5R"
-		"Zmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQ"
-		"jbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQB"
-		"MHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqt"
-		"FZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rq"
-		"Vt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw");
+	struct str signature = decode(A2_SIGNATURE);
 	struct jwt_public key;
 	const char *why;
 	(void)state;
@@ -108,6 +134,8 @@ static void test_rfc7515_a2(void **state)
 	assert_int_equal(jwt_public_from_rsa(&key, n, e, &why), 0);
 	expect_only(&key, JWT_RS256, STR("eyJhbGciOiJSUzI1NiJ9" RFC_PAYLOAD),
 		signature);
+	expect_token(&key, JWT_RS256,
+		"eyJhbGciOiJSUzI1NiJ9" RFC_PAYLOAD "." A2_SIGNATURE);
 	jwt_public_free(&key);
 	drop(n);
 	drop(e);
@@ -119,9 +147,7 @@ static void test_rfc7515_a3(void **state)
 {
 	struct str x = decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU");
 	struct str y = decode("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
-	struct str signature = decode(
-		"DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8I"
-		"SlSApmWQxfKTUJqPP3-Kg6NU1Q");
+	struct str signature = decode(A3_SIGNATURE);
 	struct jwt_public key;
 	const char *why;
 	(void)state;
@@ -129,6 +155,8 @@ static void test_rfc7515_a3(void **state)
 	assert_int_equal(jwt_public_from_p256(&key, x, y, &why), 0);
 	expect_only(&key, JWT_ES256, STR("eyJhbGciOiJFUzI1NiJ9" RFC_PAYLOAD),
 		signature);
+	expect_token(&key, JWT_ES256,
+		"eyJhbGciOiJFUzI1NiJ9" RFC_PAYLOAD "." A3_SIGNATURE);
 	jwt_public_free(&key);
 	drop(x);
 	drop(y);
@@ -348,7 +376,7 @@ static enum jwt_result examine(struct str token, const struct jwt_key *key)
 	if (r == JWT_OK)
 		r = jwt_verify(&t, key);
 	if (r == JWT_OK)
-		r = jwt_check(&t, key, NOW, STR("/sim/42"));
+		r = jwt_check(&t, key, NOW, STR("/sim/42"), &why);
 	jwt_free(&t);
 	free(copy);
 	return r;

@@ -660,6 +660,7 @@ static char *rendered(struct fixture *f, const char *path)
 
 static void test_template(void **state)
 {
+	const char *why;
 	struct fixture *f = *state;
 	char *text, *token;
 	struct jwt t;
@@ -674,9 +675,9 @@ static void test_template(void **state)
 	assert_string_equal(text + strlen(text) - 3, "\"}\n");
 	token_of(f, text, "token", &t, &token);
 	assert_int_equal(
-		jwt_check(&t, &f->key.jwt, NOW, STR("/sim/42")), JWT_OK);
-	assert_int_equal(
-		jwt_check(&t, &f->key.jwt, NOW, STR("/sim/43")), JWT_PATH);
+		jwt_check(&t, &f->key.jwt, NOW, STR("/sim/42"), &why), JWT_OK);
+	assert_int_equal(jwt_check(&t, &f->key.jwt, NOW, STR("/sim/43"), &why),
+		JWT_PATH);
 	assert_int_equal(t.perm, JWT_READ);
 	assert_int_equal(t.iat, NOW);
 	assert_int_equal(t.exp, NOW + 60000);
@@ -814,6 +815,7 @@ static void test_perm_never_widened(void **state)
 
 static void test_claims(void **state)
 {
+	const char *why;
 	struct fixture *f = *state;
 	struct conf_page *p = add_page(f, "/");
 	char *text, *token;
@@ -827,7 +829,8 @@ static void test_claims(void **state)
 	token_of(f, text, "token", &t, &token);
 	assert_string_equal(t.sub, "class \"3\"");
 	assert_int_equal(t.exp, NOW + f->key.jwt.max_ttl_ms);
-	assert_int_equal(jwt_check(&t, &f->key.jwt, NOW, STR("/a")), JWT_OK);
+	assert_int_equal(
+		jwt_check(&t, &f->key.jwt, NOW, STR("/a"), &why), JWT_OK);
 	jwt_free(&t);
 	free(token);
 	free(text);
