@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include <mbedtls/error.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
@@ -420,6 +421,29 @@ static int judge_chain(struct certificate_info *info,
 	return 0;
 }
 
+static bool is_for(const mbedtls_x509_crt *leaf, const char *oid, size_t n)
+{
+	return mbedtls_x509_crt_check_extended_key_usage(leaf, oid, n) == 0;
+}
+
+/*
+ * What RFC 5280 calls usages. Without them all is allowed; else the library
+ * would pass over the certificate, or a peer refuse it, in every handshake.
+ */
+static int judge_usage(struct certificate_info *info,
+	const mbedtls_x509_crt *leaf, char why[CERTIFICATE_WHY])
+{
+	info->not_for_servers = !is_for(leaf, MBEDTLS_OID_SERVER_AUTH,
+		MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH));
+	info->not_for_clients = !is_for(leaf, MBEDTLS_OID_CLIENT_AUTH,
+		MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH));
+	if (mbedtls_x509_crt_check_key_usage(
+		    leaf, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0)
+		return 0;
+	return fail(why, "has a key that may not sign, expected keyUsage = "
+			 "digitalSignature in the certificate");
+}
+
 #define SAN_DNS 2 /* [2] dNSName (RFC 5280 section 4.2.1.6) */
 
 static int add_names(
@@ -455,7 +479,8 @@ int certificate_read_chain(struct certificate_info *info, const uint8_t *pem,
 	*info = (struct certificate_info){ 0 };
 	mbedtls_x509_crt_init(&leaf);
 	if (parse_chain(&leaf, pem, n, why) < 0 ||
-		judge_chain(info, &leaf, why) < 0)
+		judge_chain(info, &leaf, why) < 0 ||
+		judge_usage(info, &leaf, why) < 0)
 		goto done;
 	info->not_before = unix_ms(&leaf.valid_from);
 	info->not_after = unix_ms(&leaf.valid_to);

@@ -17,6 +17,7 @@
 #ifndef CODEC_CERTIFICATE_H
 #define CODEC_CERTIFICATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,7 +35,9 @@ struct certificate_info {
 	char subject[CERTIFICATE_SUBJECT_MAX];
 	char **names; /* DNS names of subjectAltName; those with NULs left out */
 	size_t names_n;
-	size_t count;     /* certificates in the chain */
+	size_t count; /* certificates in the chain */
+	/* Its usages name others, so that peers refuse it in this part. */
+	bool not_for_servers, not_for_clients;
 	size_t misplaced; /* the first that did not issue the one before it,
 			     counted from 1; 0 = none */
 };
@@ -42,7 +45,7 @@ struct certificate_info {
 /*
  * A chain, leaf first: every block a certificate that can be read, the leaf
  * with an RSA key of CERTIFICATE_RSA_MIN bits or more or one on P-256 or
- * P-384. certificate_info_free frees what *info holds, also after a failure.
+ * P-384, which may sign. certificate_info_free frees what *info holds, also after a failure.
  */
 MUST_CHECK int certificate_read_chain(struct certificate_info *info,
 	const uint8_t *pem, size_t n, char why[CERTIFICATE_WHY]);

@@ -332,9 +332,9 @@ void check_all(struct builder *b)
 	/* The arrays have stopped growing: pointers into them are good. */
 	resolve(b);
 	check_server(b);
-	check_listens(b);
 	for (size_t i = 0; i < c->certificates_n; i++)
 		check_certificate(b, &c->certificates[i]);
+	check_listens(b);
 	for (size_t i = 0; i < c->keys_n; i++)
 		check_key(b, &c->keys[i], i);
 	for (size_t i = 0; i < c->pages_n; i++)

@@ -25,7 +25,10 @@ void check_route(struct builder *b, struct conf_route *r);
  * any other fault is a complaint only.
  */
 MUST_CHECK int check_backend(struct builder *b, struct conf_route *r);
-/* What is said about TLS; of a route behind check_backend. */
+/*
+ * What is said about TLS, behind check_certificate; of a route also behind
+ * check_backend.
+ */
 void check_tls_listen(struct builder *b, struct conf_listen *l, size_t index);
 void check_tls_route(struct builder *b, struct conf_route *r);
 /*

@@ -68,6 +68,8 @@ static int load_chain(struct builder *b, struct conf_certificate *c)
 	} else {
 		c->not_before = info.not_before;
 		c->not_after = info.not_after;
+		c->not_for_servers = info.not_for_servers;
+		c->not_for_clients = info.not_for_clients;
 		judge_dates(b, c);
 	}
 	if (result == 0 && info.misplaced > 0)

@@ -43,6 +43,11 @@ static void resolve_certificates(
 				name);
 			continue;
 		}
+		if (c->not_for_servers)
+			build_error(b, at,
+				"[certificate %s] is not for servers, expected "
+				"one whose extendedKeyUsage has serverAuth",
+				name);
 		v = value_grow(out->v, out->n, sizeof(*v));
 		if (!v) {
 			build_no_memory(b);
@@ -151,6 +156,12 @@ static void resolve_certificate(struct builder *b, struct conf_route *r)
 		build_error(b, check_at_route(r, "backend_certificate"),
 			"there is no [certificate %s], expected the name of a "
 			"certificate",
+			r->backend_certificate);
+	else if (r->use_backend_certificate->not_for_clients)
+		build_warn(b, check_at_route(r, "backend_certificate"),
+			"[certificate %s] is not for clients, many backends "
+			"will refuse it (its extendedKeyUsage has no "
+			"clientAuth)",
 			r->backend_certificate);
 }
 

@@ -92,8 +92,9 @@ struct conf_certificate {
 	/* made of the above: PEM, the NUL at the end counted */
 	uint8_t *chain, *key;
 	size_t chain_n, key_n;
-	int64_t not_before, not_after; /* Unix ms, of the leaf */
-	size_t index;                  /* in conf->certificates */
+	int64_t not_before, not_after;         /* Unix ms, of the leaf */
+	bool not_for_servers, not_for_clients; /* its usages name others */
+	size_t index;                          /* in conf->certificates */
 };
 
 struct conf_certificates { /* references into conf->certificates */

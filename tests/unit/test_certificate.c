@@ -125,6 +125,32 @@ static void test_info(void **state)
 	free(f.p);
 }
 
+static void test_usage(void **state)
+{
+	static const struct {
+		const char *text;
+		bool server, client;
+	} cases[] = {
+		{ PEM_LEAF, true, true },
+		{ PEM_SERVER, true, false },
+		{ PEM_CLIENT, false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pem f = pem_of(cases[i].text, strlen(cases[i].text));
+		struct certificate_info info;
+		char why[CERTIFICATE_WHY];
+
+		assert_int_equal(
+			certificate_read_chain(&info, f.p, f.n, why), 0);
+		assert_int_equal(info.not_for_servers, !cases[i].server);
+		assert_int_equal(info.not_for_clients, !cases[i].client);
+		certificate_info_free(&info);
+		free(f.p);
+	}
+}
+
 static void test_order(void **state)
 {
 	static const struct {
@@ -252,6 +278,9 @@ static void test_bad_chains(void **state)
 		{ AUTHORITIES, PEM_PUBLIC_KEY,
 			"holds a PUBLIC KEY, expected CERTIFICATE blocks and "
 			"nothing else" },
+		{ CHAIN, PEM_SIGNLESS,
+			"has a key that may not sign, expected keyUsage = "
+			"digitalSignature in the certificate" },
 		{ CHAIN, PEM_WEAK,
 			"has an RSA key of 1024 bits, expected 2048 or more" },
 		{ CHAIN, PEM_P521,
@@ -484,6 +513,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_info),
+		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_not_pem),
 		cmocka_unit_test(test_nul_and_length),

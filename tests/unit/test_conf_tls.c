@@ -277,6 +277,50 @@ static void test_warned(void **state)
 		"certificates that cannot be read and do not count\n");
 }
 
+/* What no client would accept is an error, what some backends will not. */
+static void test_usage(void **state)
+{
+	static const struct tls_case cases[] = {
+		{ TLS "[certificate c]\nchain_file = for-clients\n"
+		      "key_file = key\n",
+			"t.ini:2: [listen l] certificates: [certificate c] is "
+			"not for servers, expected one whose extendedKeyUsage "
+			"has serverAuth\n" },
+		/* It may be for a backend. */
+		{ LISTEN "[certificate c]\nchain_file = for-clients\n"
+			 "key_file = key\n" ROUTE
+			 "backend = wss://a\nbackend_ca = ca\n"
+			 "backend_certificate = c\n",
+			NULL },
+		/* One thing at a time. */
+		{ TLS "[certificate c]\nchain_file = none\nkey_file = key\n",
+			"t.ini:4: [certificate c] chain_file: %s/none: No such "
+			"file or directory, expected a readable file\n" },
+	};
+	struct buf errors = { 0 };
+	struct conf *c;
+	char *said;
+
+	(void)state;
+	put_text("for-clients", PEM_CLIENT);
+	put_text("for-servers", PEM_SERVER);
+	expect_cases(cases, ARRAY_SIZE(cases));
+	c = conf_load_text("t.ini",
+		STR(LISTEN "[certificate c]\nchain_file = for-servers\n"
+			   "key_file = key\n" ROUTE
+			   "backend = wss://a\nbackend_ca = ca\n"
+			   "backend_certificate = c\n"),
+		&errors);
+	said = take_text(&errors);
+	assert_non_null(c);
+	assert_string_equal(said,
+		"t.ini:10: warning: [route r] backend_certificate: "
+		"[certificate c] is not for clients, many backends will refuse "
+		"it (its extendedKeyUsage has no clientAuth)\n");
+	free(said);
+	conf_unref(c);
+}
+
 /* --- listeners ------------------------------------------------------------- */
 
 static void test_listeners(void **state)
@@ -474,6 +518,7 @@ int main(void)
 		cmocka_unit_test(test_dates),
 		cmocka_unit_test(test_expires_soon),
 		cmocka_unit_test(test_warned),
+		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_tls13),
 		cmocka_unit_test(test_routes),
