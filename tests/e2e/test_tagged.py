@@ -1011,6 +1011,47 @@ def test_example_counters(relay, tmp_path, workers, kind):
             assert job.wait(20) == 0
 
 
+def syscw(pid):
+    """Calls of write and its like; what goes to a socket does not count."""
+    with open(f"/proc/{pid}/io") as f:
+        return int(re.search(r"syscw: (\d+)", f.read()).group(1))
+
+
+def test_what_comes_together_leaves_together(hub):
+    """50 clients' messages in two turns at most are no 50 writes."""
+    h = hub("exec")
+    members = [h.joined() for _ in range(50)]
+    for c in members:
+        c.send(TEXT, "warm")
+        assert h.heard() == (">", c.id, "warm")
+    h.r.kill(signal.SIGSTOP)
+    before = syscw(h.r.pid)
+    for c in members:
+        c.send(TEXT, "together")
+    h.r.kill(signal.SIGCONT)
+    got = {h.heard()[1:] for _ in members}
+    assert got == {(c.id, "together") for c in members}
+    assert syscw(h.r.pid) - before < 25
+
+
+def test_a_trunk_that_is_always_there(relay, workers):
+    with Server() as s:
+        r = relay(ini(s.uri, "framing = line", "trunk = always").replace(
+            "/t/{id}", "/t"), server=f"workers = {workers}")
+        for _ in range(2):
+            trunk = s.accept()
+            a = Client(r, "/t")
+            assert trunk.until().startswith(f"+ {a.id} ".encode())
+            b = Client(r, "/t")
+            assert trunk.until().startswith(f"+ {b.id} ".encode())
+            a.send(TEXT, "x")
+            assert trunk.until() == f"> {a.id} x\n".encode()
+            b.close()
+            assert trunk.until().startswith(f"- {b.id} ".encode())
+            trunk.reset()
+            a.closed(1011)
+
+
 # --- start-up -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("lines, where, what", [
