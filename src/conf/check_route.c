@@ -153,8 +153,17 @@ static void check_mode(struct builder *b, struct conf_route *r)
 		build_error(b, check_at_route(r, "trunk"),
 			"means nothing to mode = pair, expected it only for "
 			"mode = hub");
+	if (!hub && r->on_backend_loss != CONF_LOSS_CLOSE)
+		build_error(b, check_at_route(r, "on_backend_loss"),
+			"means nothing to mode = pair, expected it only for "
+			"mode = hub");
 	if (!hub)
 		return;
+	if (r->on_backend_loss == CONF_LOSS_HOLD &&
+		(r->to.kind == BACKEND_ROOM || r->to.kind == BACKEND_ECHO))
+		build_error(b, check_at_route(r, "on_backend_loss"),
+			"is hold, expected close: what is built in is never "
+			"lost");
 	if (r->trunk == CONF_TRUNK_ALWAYS && r->pattern &&
 		pattern_captures(r->pattern) > 0)
 		build_error(b, check_at_route(r, "trunk"),

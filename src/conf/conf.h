@@ -216,6 +216,7 @@ enum conf_backend_host {
 
 enum conf_mode { CONF_MODE_PAIR, CONF_MODE_HUB };
 enum conf_trunk { CONF_TRUNK_ON_DEMAND, CONF_TRUNK_ALWAYS };
+enum conf_loss { CONF_LOSS_CLOSE, CONF_LOSS_HOLD };
 enum conf_input { CONF_INPUT_ALL, CONF_INPUT_DRIVER };
 enum conf_denied { CONF_DENIED_DROP, CONF_DENIED_CLOSE };
 enum conf_addressing { CONF_ADDRESSING_NONE, CONF_ADDRESSING_TAGGED };
@@ -272,6 +273,8 @@ struct conf_route {
 	int slow_text; /* 0 = as slow, else enum conf_slow + 1 */
 	int slow_binary;
 	int64_t max_rate;
+	int on_backend_loss; /* enum conf_loss */
+	int64_t hold_timeout;
 	int64_t max_hubs;
 	struct cidr_list allow;
 	struct cidr_list deny;

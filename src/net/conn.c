@@ -473,6 +473,11 @@ void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
 		send_parts(c, v, n > 0 ? 2 : 1);
 }
 
+bool conn_is_shut(const struct conn *c)
+{
+	return c->state != CONN_OPEN || c->write_ended;
+}
+
 void conn_write(struct conn *c, const void *p, size_t n)
 {
 	conn_send(c, NULL, 0, p, n);

@@ -136,6 +136,8 @@ size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n);
 void conn_queue_message(struct conn *c, struct message *m);
 /* The kernel takes no more unsent bytes than that: what waits, waits here. */
 void conn_set_unsent_limit(struct conn *c, unsigned bytes);
+/* Whether writing is over: what is sent from now on is ignored. */
+bool conn_is_shut(const struct conn *c);
 /* Sends what the running read has corked for c. */
 void conn_flush(struct conn *c);
 /*

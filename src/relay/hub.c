@@ -6,8 +6,9 @@
  *   INPUT mail -> driver? -> trunk, or (room:) a message for the others
  *   the last LEAVE -> linger -> end
  *
- * Life: NEW -> OPENING -> OPEN -> ENDING. From ENDING on the directory does not
- * know it any more: who comes now gets a new hub.
+ * Life: NEW -> OPENING -> OPEN -> ENDING, and, when its members are held,
+ * OPEN <-> HELD (hub_hold.c). From ENDING on the directory does not know it any
+ * more: who comes now gets a new hub.
  */
 #include "relay/hub.h"
 
@@ -97,6 +98,7 @@ static struct hub *hub_new(struct worker *home, struct conf *conf,
 	h->home = home;
 	TAILQ_INIT(&h->seats);
 	TAILQ_INIT(&h->tagged.waiting);
+	STAILQ_INIT(&h->hold.waiting);
 	return h;
 }
 
@@ -126,6 +128,7 @@ void hub_unref(struct hub *h)
 	for (size_t i = 0; i < h->replay_n; i++)
 		message_unref(h->replay[(h->replay_at + i) %
 					(size_t)(h->route->replay + 1)]);
+	hub_hold_free(h);
 	free(h->replay);
 	free(h->batch);
 	free(h->remotes);
@@ -192,9 +195,9 @@ struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 	return h;
 }
 
-int hubs_open_kept(
-	struct worker *w, struct conf *conf, const struct conf_route *route)
+int hubs_open_kept(struct worker *w, size_t index)
 {
+	const struct conf_route *route = &w->conf->routes[index];
 	struct str path = str_of(route->path); /* it has no captures */
 	struct hubs *d = w->shared->hubs;
 	struct hub *h;
@@ -204,7 +207,7 @@ int hubs_open_kept(
 	pthread_mutex_lock(&d->lock);
 	h = find(d, route, path, &n);
 	if (!h)
-		h = list_new(d, w, conf, route, path);
+		h = list_new(d, w, w->conf, route, path);
 	if (h)
 		hub_ref(h);
 	pthread_mutex_unlock(&d->lock);
@@ -330,6 +333,7 @@ static void log_close(const struct hub *h, enum log_level level,
 		F_INT("members_most", h->seats_most),
 		F_INT("member_messages", h->messages_in),
 		F_INT("backend_messages", h->messages_out + h->tagged.sent),
+		h->hold.dropped ? F_INT("dropped", h->hold.dropped) : F_NONE,
 		malformed ? F_INT("malformed", malformed) : F_NONE,
 		h->tagged.unknown ? F_INT("unknown_ids", h->tagged.unknown)
 				  : F_NONE,
@@ -356,11 +360,34 @@ static void trunk_open(struct hub *h)
 
 	h->state = HUB_OPEN;
 	h->opened_ms = loop_now(h->home->loop);
-	log_open(h);
+	if (!h->hold.reached)
+		log_open(h);
 	hub_tagged_announce(h);
 	TAILQ_FOREACH (s, &h->seats, next)
-		if (h->state == HUB_OPEN)
+		if (h->state == HUB_OPEN && !s->told)
 			hub_tell_joined(h, s);
+	if (h->state == HUB_OPEN)
+		hub_hold_opened(h);
+}
+
+static void open_failed(struct hub *h, const struct ending *why)
+{
+	if (!hub_hold_failed(h, why))
+		hub_end(h, why);
+}
+
+/* The end is the trunk now. */
+static void take_trunk(struct hub *h, struct end *e)
+{
+	h->trunk = e;
+	e->owner = END_OF_TRUNK;
+	e->hub = h;
+	if (!e->conn)
+		return;
+	if (hub_holds(h))
+		e->conn->resume_at = 0; /* one message after the other */
+	else
+		conn_set_gathering(e->conn);
 }
 
 static void trunk_done(void *owner, const struct backend_result *r)
@@ -369,17 +396,25 @@ static void trunk_done(void *owner, const struct backend_result *r)
 
 	h->attempt = NULL;
 	if (r->reason != REASON_NONE) {
-		hub_end(h, &(struct ending){
-				   .reason = r->reason, .detail = r->detail });
+		open_failed(h, &(struct ending){ .reason = r->reason,
+				       .detail = r->detail });
 		return;
 	}
-	h->trunk = r->end;
-	r->end->owner = END_OF_TRUNK;
-	r->end->hub = h;
-	if (r->end->conn)
-		conn_set_gathering(r->end->conn);
-	h->protocol = r->protocol.p ? str_dup(r->protocol) : NULL;
+	take_trunk(h, r->end);
+	if (!hub_hold_fits(h, r->protocol)) {
+		h->state = HUB_OPEN; /* there is a trunk to close */
+		hub_end(h, &(struct ending){ .reason = REASON_BACKEND_HANDSHAKE,
+				   .detail = "it chose another subprotocol "
+					     "than before" });
+		return;
+	}
+	if (!h->hold.reached || h->seats_n == 0) {
+		free(h->protocol);
+		h->protocol = r->protocol.p ? str_dup(r->protocol) : NULL;
+	}
 	trunk_open(h);
+	if (h->state != HUB_OPEN)
+		return;
 	r->end->ops->flow(r->end, true);
 	if (r->early && r->early->n > 0)
 		ws_end_feed(r->end, r->early->p, r->early->n);
@@ -400,6 +435,17 @@ static int add_offers(struct hub *h, struct http_head *head, struct buf *list)
 	return 0;
 }
 
+/* The hub's own identity: in the log, and for its backend. */
+static void name_trunk(struct hub *h)
+{
+	h->trunk_client = (struct client){ .conf = h->conf,
+		.route = h->route,
+		.perm = JWT_READ_WRITE,
+		.peer = { .family = ADDR_UNIX } };
+	h->trunk_client.id = atomic_fetch_add_explicit(
+		&h->shared->next_id, 1, memory_order_relaxed);
+}
+
 /*
  * The trunk is opened like any backend, but for nobody: no subject, no
  * address, no field of any client's request.
@@ -411,13 +457,10 @@ void hub_open_trunk(struct hub *h)
 	struct captures captures;
 	struct buf offers = { 0 };
 
-	h->state = HUB_OPENING;
-	h->trunk_client = (struct client){ .conf = h->conf,
-		.route = h->route,
-		.perm = JWT_READ_WRITE,
-		.peer = { .family = ADDR_UNIX } };
-	h->trunk_client.id = atomic_fetch_add_explicit(
-		&h->shared->next_id, 1, memory_order_relaxed);
+	if (h->state == HUB_NEW) {
+		h->state = HUB_OPENING;
+		name_trunk(h);
+	}
 	if (h->route->to.kind == BACKEND_ROOM) {
 		trunk_open(h);
 		return;
@@ -434,7 +477,7 @@ void hub_open_trunk(struct hub *h)
 				.owner = h });
 	buf_free(&offers);
 	if (!h->attempt)
-		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });
+		open_failed(h, &(struct ending){ .reason = REASON_INTERNAL });
 }
 
 /* --- the end ------------------------------------------------------------------------------------*/
@@ -451,10 +494,20 @@ static void hub_over(struct hub *h)
 		h->at_home = false;
 		TAILQ_REMOVE(&w->hubs, h, home_next);
 		timer_fini(w->loop, &h->linger);
+		hub_hold_fini(h);
 		worker_left(w);
 		hub_keeper_over(h);
 	}
 	hub_unref(h);
+}
+
+static void close_trunk(struct hub *h, const struct ending *why)
+{
+	h->trunk->ops->close(h->trunk,
+		why->reason == REASON_BACKEND_CLOSE && why->code
+			? why->code
+			: WS_CODE_GOING_AWAY,
+		STR_NONE);
 }
 
 void hub_end(struct hub *h, const struct ending *why)
@@ -462,6 +515,7 @@ void hub_end(struct hub *h, const struct ending *why)
 	const struct reason_info *info = reason_get(why->reason);
 	struct ending told = *why;
 	char text[WS_CLOSE_REASON_MAX];
+	bool closing = h->state == HUB_HELD; /* the trunk, if there is one */
 	struct seat *s;
 	int64_t retry_ms;
 	bool loud;
@@ -475,6 +529,7 @@ void hub_end(struct hub *h, const struct ending *why)
 	h->state = HUB_ENDING;
 	(void)hub_unlist(h, true);
 	timer_clear(h->home->loop, &h->linger);
+	hub_hold_ends(h);
 	retry_ms = hub_keeper_ends(h, &loud);
 	log_close(h, loud ? LOG_INFO : LOG_DEBUG, why, retry_ms);
 	worker_count_reason(h->home, why->reason);
@@ -489,23 +544,26 @@ void hub_end(struct hub *h, const struct ending *why)
 		backend_cancel(h->attempt);
 		h->attempt = NULL;
 	}
-	if (h->trunk)
-		h->trunk->ops->close(h->trunk,
-			why->reason == REASON_BACKEND_CLOSE && why->code
-				? why->code
-				: WS_CODE_GOING_AWAY,
-			STR_NONE);
-	else
+	if (h->trunk && !closing)
+		close_trunk(h, why);
+	else if (!h->trunk)
 		hub_over(h);
 }
 
 void hub_trunk_ended(struct hub *h, const struct ending *why)
 {
-	hub_end(h, why);
+	if (hub_hold_lost(h, why))
+		close_trunk(h, why);
+	else if (h->state != HUB_HELD)
+		hub_end(h, why);
 }
 
 void hub_trunk_gone(struct hub *h)
 {
+	if (h->state == HUB_HELD) {
+		hub_hold_trunk_gone(h);
+		return;
+	}
 	assert(h->state == HUB_ENDING);
 	hub_over(h);
 }

@@ -63,30 +63,42 @@ bool hub_trunk_is_full(struct hub *h)
 	return c && c->queued > limit;
 }
 
-static void take_input(struct hub *h, struct seat *s, const struct piece *p)
+void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p)
 {
 	uint8_t prefix[TAGGED_PREFIX_MAX];
-	struct piece tagged;
+	struct piece tagged = *p;
 	enum reason r;
 
-	if (h->state != HUB_OPEN)
+	if (hub_is_tagged(h) && !s)
+		return; /* for its backend it never was there */
+	if (s) {
+		hub_tagged_before_input(h, s);
+		tagged.prefix = prefix;
+		tagged.prefix_n = (uint8_t)hub_tagged_prefix(h, s, prefix);
+	}
+	r = h->trunk->ops->send(h->trunk, &tagged);
+	if (r != REASON_NONE && s)
+		hub_kick(h, s, r);
+}
+
+static void take_input(struct hub *h, struct seat *s, const struct piece *p)
+{
+	if (h->state != HUB_OPEN && h->state != HUB_HELD)
 		return;
 	if (h->route->input == CONF_INPUT_DRIVER && s != h->driver) {
 		deny(h, s);
 		return;
 	}
 	h->messages_in++;
-	if (!h->trunk) { /* room: */
+	if (h->route->to.kind == BACKEND_ROOM) {
 		hub_publish(h, p->opcode, p->data, p->n, s->id);
 		return;
 	}
-	hub_tagged_before_input(h, s);
-	tagged = *p;
-	tagged.prefix = prefix;
-	tagged.prefix_n = (uint8_t)hub_tagged_prefix(h, s, prefix);
-	r = h->trunk->ops->send(h->trunk, &tagged);
-	if (r != REASON_NONE)
-		hub_kick(h, s, r);
+	if (hub_holds(h)) {
+		hub_hold_input(h, s, p);
+		return;
+	}
+	hub_send_to_trunk(h, s, p);
 	if (hub_trunk_is_full(h))
 		atomic_store(&h->trunk_full, true);
 }
@@ -144,7 +156,9 @@ void hub_read_input(struct hub *h, const struct mail *m)
 
 void hub_trunk_drained(struct hub *h)
 {
-	atomic_store(&h->trunk_full, false);
-	resume_when_empty(h);
+	if (hub_hold_drained(h)) {
+		atomic_store(&h->trunk_full, false);
+		resume_when_empty(h);
+	}
 	hub_tagged_drained(h);
 }

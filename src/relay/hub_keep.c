@@ -17,8 +17,7 @@
 struct keeper {
 	TAILQ_ENTRY(keeper) next; /* in worker->keepers */
 	struct worker *worker;
-	struct conf *conf; /* a reference, for route */
-	const struct conf_route *route;
+	size_t route; /* its index: a reload does not change it */
 	struct backoff backoff;
 	struct timer timer; /* set while there is no hub */
 };
@@ -49,7 +48,7 @@ static bool is_there(const struct keeper *k)
 	const struct hub *h;
 
 	TAILQ_FOREACH (h, &k->worker->hubs, home_next)
-		if (h->route == k->route)
+		if (h->route->index == k->route)
 			return true;
 	return false;
 }
@@ -60,7 +59,7 @@ static void keep(struct timer *t)
 	struct keeper *k = CONTAINER_OF(t, struct keeper, timer);
 
 	if (!k->worker->draining && !is_there(k) &&
-		hubs_open_kept(k->worker, k->conf, k->route) < 0)
+		hubs_open_kept(k->worker, k->route) < 0)
 		try_later(k);
 }
 
@@ -73,8 +72,7 @@ static int keeper_new(struct worker *w, const struct conf_route *route)
 		return -1;
 	}
 	k->worker = w;
-	k->conf = conf_ref(w->conf);
-	k->route = route;
+	k->route = route->index;
 	TAILQ_INSERT_TAIL(&w->keepers, k, next);
 	keep(&k->timer);
 	return 0;
@@ -100,7 +98,6 @@ void hubs_keep_no_more(struct worker *w)
 	while ((k = TAILQ_FIRST(&w->keepers))) {
 		TAILQ_REMOVE(&w->keepers, k, next);
 		timer_fini(w->loop, &k->timer);
-		conf_unref(k->conf);
 		free(k);
 	}
 }
@@ -111,7 +108,7 @@ static struct keeper *keeper_of(const struct hub *h)
 
 	if (hub_is_kept(h))
 		TAILQ_FOREACH (k, &h->home->keepers, next)
-			if (k->route == h->route)
+			if (k->route == h->route->index)
 				break;
 	return k;
 }

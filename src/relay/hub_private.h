@@ -37,7 +37,7 @@ enum seat_known {
 	SEAT_LEAVE_WAITS, /* likewise; it is in no other list any more */
 };
 
-enum hub_state { HUB_NEW, HUB_OPENING, HUB_OPEN, HUB_ENDING };
+enum hub_state { HUB_NEW, HUB_OPENING, HUB_OPEN, HUB_HELD, HUB_ENDING };
 
 struct seat { /* a client, as its hub's home knows it */
 	TAILQ_ENTRY(seat) next;
@@ -64,6 +64,19 @@ struct hub_tagged {
 	uint64_t sent;   /* messages for single clients */
 	uint64_t unknown, malformed[TAGGED_ERRORS];
 	bool skipping; /* the rest of a message that is too long */
+};
+
+struct hub_hold {              /* on_backend_loss = hold */
+	struct timer retry;    /* when the trunk is opened again */
+	struct timer deadline; /* when members have waited enough */
+	struct backoff backoff;
+	int64_t lost_ms; /* when the last trunk was lost, 0 = none was */
+	int64_t due;     /* of deadline, over several losses; 0 = not set */
+	STAILQ_HEAD(, held_input) waiting; /* for the trunk */
+	size_t waiting_n, bytes;
+	uint64_t dropped; /* messages of members that were lost */
+	bool partial;     /* the trunk's queue holds the last one sent */
+	bool reached;     /* a trunk has been open */
 };
 
 struct remote { /* a worker that has members */
@@ -101,6 +114,7 @@ struct hub {
 	struct hub_tagged tagged;
 	struct seat *driver;
 	struct timer linger;
+	struct hub_hold hold;
 	struct deferred fan;
 	size_t batch_n, batch_max;
 	struct message **batch;  /* of batch_max */
@@ -132,6 +146,8 @@ bool hub_unlist(struct hub *h, bool force);
 void hub_join_seen(struct hub *h);
 void hub_open_trunk(struct hub *h);
 void hub_end(struct hub *h, const struct ending *why);
+/* Whether who comes becomes a member at once. */
+bool hub_lets_in(const struct hub *h);
 
 /* Its trunk was open for so long that its end is no failure to open. */
 bool hub_is_steady(const struct hub *h);
@@ -139,8 +155,7 @@ bool hub_is_steady(const struct hub *h);
  * The hub of a route with trunk = always, on its home: made when there is none.
  * -1 without memory.
  */
-MUST_CHECK int hubs_open_kept(
-	struct worker *w, struct conf *conf, const struct conf_route *route);
+MUST_CHECK int hubs_open_kept(struct worker *w, size_t route);
 
 /* hub_keep.c */
 /* Whether it is there from the start, with members or without. */
@@ -155,6 +170,34 @@ struct worker *hub_keeper_home(
 void hub_keeper_settled(struct hub *h);
 int64_t hub_keeper_ends(struct hub *h, bool *loud);
 void hub_keeper_over(struct hub *h);
+
+/* hub_hold.c: what all but hub_holds do is for hubs that do. */
+bool hub_holds(const struct hub *h);
+/* At home. -1 without memory. */
+MUST_CHECK int hub_hold_init(struct hub *h);
+void hub_hold_fini(struct hub *h);
+/*
+ * The trunk ended, or could not be opened: whether members are held. Then the
+ * hub is HELD, and a trunk that is there is still to be closed.
+ */
+MUST_CHECK bool hub_hold_lost(struct hub *h, const struct ending *why);
+MUST_CHECK bool hub_hold_failed(struct hub *h, const struct ending *why);
+/* HELD: the old trunk is closed. */
+void hub_hold_trunk_gone(struct hub *h);
+/* Whether a new trunk's subprotocol is what the members were told. */
+bool hub_hold_fits(const struct hub *h, struct str protocol);
+/* It is OPEN: what waits is sent. */
+void hub_hold_opened(struct hub *h);
+/* HELD: somebody came; the last has left. */
+void hub_hold_joined(struct hub *h);
+void hub_hold_empty(struct hub *h);
+/* A member's message: sent now or later. */
+void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p);
+/* The trunk's queue is empty: whether members may go on. */
+MUST_CHECK bool hub_hold_drained(struct hub *h);
+/* Nothing will be sent any more. */
+void hub_hold_ends(struct hub *h);
+void hub_hold_free(struct hub *h);
 
 /* hub_seats.c */
 /* The home's own part is made. -1 without memory. */
@@ -171,6 +214,8 @@ struct seat *hub_seat_find(struct hub *h, uint64_t id);
 /* hub_input.c */
 /* Whether more waits for the backend than queue_limit. */
 bool hub_trunk_is_full(struct hub *h);
+/* A message of a member, who may have left: s is NULL then. */
+void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p);
 
 /* hub_fan.c */
 /* A message for everybody, but for the client except (0: nobody). */

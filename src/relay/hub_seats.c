@@ -123,6 +123,10 @@ int hub_settle(struct hub *h)
 {
 	if (timer_init(h->home->loop, &h->linger, linger_over) < 0)
 		return -1;
+	if (hub_hold_init(h) < 0) {
+		timer_fini(h->home->loop, &h->linger);
+		return -1;
+	}
 	TAILQ_INSERT_TAIL(&h->home->hubs, h, home_next);
 	h->at_home = true;
 	hub_keeper_settled(h);
@@ -152,13 +156,16 @@ void hub_read_join(struct hub *h, struct mail *m)
 		hub_tell_refused(h, m->from, m->id, &memory, false);
 		return;
 	}
-	if (h->state == HUB_OPEN) {
-		hub_tagged_joined(h, s);
-		if (h->state == HUB_OPEN) /* it may have ended of that */
-			hub_tell_joined(h, s);
-	} else if (h->state == HUB_NEW) {
+	if (h->state == HUB_NEW) {
 		hub_open_trunk(h);
+		return;
 	}
+	if (hub_lets_in(h))
+		hub_tagged_joined(h, s);
+	if (hub_lets_in(h)) /* it may have ended of that */
+		hub_tell_joined(h, s);
+	if (h->state == HUB_HELD)
+		hub_hold_joined(h);
 }
 
 struct seat *hub_seat_find(struct hub *h, uint64_t id)
@@ -190,6 +197,7 @@ void hub_read_leave(struct hub *h, const struct mail *m)
 	remove_seat(h, s, m->reason);
 	if (h->seats_n > 0 || h->state == HUB_ENDING)
 		return;
+	hub_hold_empty(h);
 	if (h->home->draining)
 		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
 	else if (!hub_is_kept(h))

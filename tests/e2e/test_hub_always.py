@@ -130,7 +130,9 @@ def test_what_lived_long_starts_anew(relay, workers):
     with Server() as s:
         r = start(relay, workers, s)
         for n in range(3):
-            s.accept().reset()
+            trunk = s.accept()
+            r.wait_log("hub-open", count=n + 1)
+            trunk.reset()
             r.wait_log("hub-close", count=n + 1)
         trunk = s.accept()
         r.wait_log("hub-open", count=4)

@@ -284,6 +284,12 @@ static const struct key_case {
 	{ SECTION_ROUTE, "max_rate", "60", "1000001",
 		NO_RANGE("1000001", "0 to 1000000"),
 		"mode = hub\nframing = line\nqueue_limit = 16M\n" },
+	{ SECTION_ROUTE, "on_backend_loss", "hold", "x",
+		NO_WORDS "close or hold",
+		"backend = exec:/bin/cat\nmode = hub\nframing = line\n"
+		"queue_limit = 16M\n" },
+	{ SECTION_ROUTE, "hold_timeout", "100ms", "99ms",
+		NO_RANGE("99ms", "100ms to 24h"), NULL },
 	{ SECTION_ROUTE, "max_hubs", "1", "0", NO_RANGE("0", "1 to 100000"),
 		NULL },
 	{ SECTION_ROUTE, "allow", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,

@@ -406,6 +406,14 @@ static void test_hub_keys(void **state)
 			"t.ini:11: [route r] trunk: is always, expected "
 			"on-demand: nobody knows which captures to open at the "
 			"start\n" },
+		{ ROUTE "backend = ws://h\non_backend_loss = hold\n",
+			"t.ini:10: [route r] on_backend_loss: means nothing to "
+			"mode = pair, expected it only for mode = hub\n" },
+		{ ROUTE "backend = room:\nmode = hub\nqueue_limit = 16M\n"
+			"on_backend_loss = hold\n",
+			"t.ini:12: [route r] on_backend_loss: is hold, "
+			"expected "
+			"close: what is built in is never lost\n" },
 	};
 
 	(void)state;

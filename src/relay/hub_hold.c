@@ -1,0 +1,359 @@
+/*
+ * on_backend_loss = hold: when the trunk is lost the members stay, and it is
+ * opened again.
+ *
+ *   OPEN --lost--> HELD --retry, back-off--> attempt --done--> OPEN
+ *                    |  hold_timeout, linger                    `- failed: HELD
+ *                    v
+ *                  ENDING
+ *
+ * What members send waits here in whole messages, and is given to the trunk one
+ * at a time, when its connection's queue is empty: so it is known which message
+ * was on its way when a trunk is lost, and no other is lost with it. That one
+ * is never continued on the next trunk.
+ */
+#include "relay/hub_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/end.h"
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+struct held_input { /* a whole message of a member */
+	STAILQ_ENTRY(held_input) next;
+	uint64_t id; /* its sender, who may have left */
+	uint8_t opcode;
+	size_t n;
+	uint8_t data[];
+};
+
+bool hub_holds(const struct hub *h)
+{
+	return h->route->on_backend_loss == CONF_LOSS_HOLD;
+}
+
+/* --- what waits for a trunk -------------------------------------------------------*/
+
+static void add(struct hub *h, uint64_t id, const struct piece *p)
+{
+	struct held_input *i = malloc(sizeof(*i) + p->n);
+
+	if (!i) {
+		h->hold.dropped++;
+		return;
+	}
+	*i = (struct held_input){ .id = id, .opcode = p->opcode, .n = p->n };
+	if (p->n > 0)
+		memcpy(i->data, p->data, p->n);
+	STAILQ_INSERT_TAIL(&h->hold.waiting, i, next);
+	h->hold.waiting_n++;
+	h->hold.bytes += p->n;
+	atomic_fetch_add_explicit(
+		&h->shared->queued, p->n, memory_order_relaxed);
+}
+
+static void forget_first(struct hub *h)
+{
+	struct held_input *i = STAILQ_FIRST(&h->hold.waiting);
+
+	STAILQ_REMOVE_HEAD(&h->hold.waiting, next);
+	h->hold.waiting_n--;
+	h->hold.bytes -= i->n;
+	atomic_fetch_sub_explicit(
+		&h->shared->queued, i->n, memory_order_relaxed);
+	free(i);
+}
+
+void hub_hold_free(struct hub *h)
+{
+	while (!STAILQ_EMPTY(&h->hold.waiting))
+		forget_first(h);
+}
+
+/* Nothing is on its way to the trunk, and it can be written. */
+static bool is_free(const struct hub *h)
+{
+	const struct conn *c = h->trunk->conn;
+
+	return c->queued == 0 && !conn_is_shut(c);
+}
+
+/*
+ * Sends one. Returns false when the trunk took nothing of it and it is intact:
+ * a program that was killed is first noticed by that.
+ */
+static bool send_one(struct hub *h, struct seat *s, const struct piece *p)
+{
+	hub_send_to_trunk(h, s, p);
+	conn_flush(h->trunk->conn);
+	h->hold.partial = h->trunk->conn->queued > 0;
+	if (!conn_is_shut(h->trunk->conn))
+		return true;
+	if (h->route->to.kind != BACKEND_WS)
+		return false;
+	h->hold.dropped++; /* it was masked in place */
+	return true;
+}
+
+static void send_waiting(struct hub *h)
+{
+	struct held_input *i;
+
+	while (h->state == HUB_OPEN && is_free(h) &&
+		(i = STAILQ_FIRST(&h->hold.waiting))) {
+		struct piece p = { .opcode = i->opcode,
+			.first = true,
+			.last = true,
+			.data = i->data,
+			.n = i->n };
+
+		if (!send_one(h, hub_seat_find(h, i->id), &p))
+			return;
+		forget_first(h);
+	}
+}
+
+void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
+{
+	size_t limit = (size_t)h->route->queue_limit;
+	bool open = h->state == HUB_OPEN;
+
+	if (open && STAILQ_EMPTY(&h->hold.waiting) && is_free(h) &&
+		send_one(h, s, p))
+		return;
+	if (open && conn_is_shut(h->trunk->conn)) {
+		/*
+		 * It will be lost in a moment, or it is a program that has
+		 * closed its input and lives: that is no reason to pause.
+		 */
+		if (h->hold.bytes + p->n <= limit)
+			add(h, s->id, p);
+		else
+			h->hold.dropped++;
+		return;
+	}
+	add(h, s->id, p);
+	if (h->hold.bytes > limit)
+		atomic_store(&h->trunk_full, true);
+}
+
+bool hub_hold_drained(struct hub *h)
+{
+	if (!hub_holds(h) || h->state != HUB_OPEN)
+		return h->state != HUB_HELD;
+	if (conn_is_shut(h->trunk->conn)) { /* see hub_hold_input */
+		h->hold.dropped += h->hold.partial;
+		h->hold.partial = false;
+		return true;
+	}
+	h->hold.partial = false;
+	send_waiting(h);
+	return h->hold.bytes <= (size_t)h->route->queue_limit / 2;
+}
+
+/* --- held ---------------------------------------------------------------------------*/
+
+/* How a program ends well, or a peer that speaks of its end, is no loss. */
+static bool is_loss(const struct hub *h, const struct ending *why)
+{
+	static const enum reason losses[] = { REASON_BACKEND_RESET,
+		REASON_BACKEND_EXIT, REASON_BACKEND_PROTOCOL,
+		REASON_PING_TIMEOUT };
+	int kind = (int)h->route->to.kind;
+
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++)
+		if (why->reason == losses[i])
+			return true;
+	if (why->reason != REASON_BACKEND_CLOSE)
+		return false;
+	/* The end of a stream looks the same, whoever killed its backend. */
+	if (kind == BACKEND_TCP || kind == BACKEND_UNIX)
+		return true;
+	return kind == BACKEND_WS && why->code != WS_CODE_NORMAL &&
+	       why->code != WS_CODE_NONE;
+}
+
+static int64_t try_later(struct hub *h)
+{
+	struct loop *l = h->home->loop;
+	uint32_t random;
+	int64_t ms;
+
+	worker_random(h->home, (uint8_t *)&random, sizeof(random));
+	ms = backoff_next(&h->hold.backoff, random);
+	timer_set(l, &h->hold.retry, loop_now(l) + ms);
+	return ms;
+}
+
+static void log_held(const struct hub *h, const char *event,
+	const struct ending *why, int64_t retry_ms)
+{
+	bool loud = backoff_is_loud(&h->hold.backoff);
+	char id[CLIENT_ID_TEXT];
+
+	LOG(loud ? LOG_WARN : LOG_DEBUG, event,
+		F_STR("id", client_id(&h->trunk_client, id)),
+		F_STR("route", h->route->section.name), F_STR("path", h->path),
+		F_STR("reason", reason_get(why->reason)->word),
+		F_STR("detail", why->detail), F_INT("members", h->seats_n),
+		F_INT("retry_ms", retry_ms));
+}
+
+/* Whoever is there waits; not longer than hold_timeout since the loss. */
+static void wait_for_trunk(struct hub *h)
+{
+	struct loop *l = h->home->loop;
+
+	if (h->seats_n == 0 || h->state != HUB_HELD)
+		return;
+	if (h->hold.due == 0)
+		h->hold.due = loop_now(l) + h->route->hold_timeout;
+	timer_set(l, &h->hold.deadline, h->hold.due);
+}
+
+bool hub_hold_lost(struct hub *h, const struct ending *why)
+{
+	if (!hub_holds(h) || h->state != HUB_OPEN || !is_loss(h, why) ||
+		h->home->draining)
+		return false;
+	if (hub_is_steady(h)) {
+		backoff_reset(&h->hold.backoff);
+		h->hold.due = 0;
+	}
+	h->state = HUB_HELD;
+	h->hold.lost_ms = loop_now(h->home->loop);
+	h->hold.dropped += h->hold.partial;
+	h->hold.partial = false;
+	end_forget(&h->whole, &h->shared->queued);
+	log_held(h, "hub-lost", why, try_later(h));
+	worker_count_reason(h->home, why->reason);
+	wait_for_trunk(h);
+	return true;
+}
+
+bool hub_hold_failed(struct hub *h, const struct ending *why)
+{
+	struct seat *s;
+
+	if (!hub_holds(h) || h->home->draining)
+		return false;
+	if (h->state == HUB_OPENING && hub_is_kept(h)) {
+		h->state = HUB_HELD;
+		h->hold.lost_ms = loop_now(h->home->loop);
+	}
+	if (h->state != HUB_HELD)
+		return false;
+	log_held(h, "hub-retry", why, try_later(h));
+	TAILQ_FOREACH (s, &h->seats, next)
+		if (!s->told && hub_lets_in(h))
+			hub_tell_joined(h, s);
+	wait_for_trunk(h);
+	return true;
+}
+
+bool hub_lets_in(const struct hub *h)
+{
+	bool chosen = h->route->to.kind != BACKEND_WS ||
+		      h->route->subprotocols.n == 0;
+
+	/* A client is told the subprotocol with its 101. */
+	return h->state == HUB_OPEN ||
+	       (h->state == HUB_HELD && (h->hold.reached || chosen));
+}
+
+void hub_hold_joined(struct hub *h)
+{
+	wait_for_trunk(h);
+}
+
+void hub_hold_empty(struct hub *h)
+{
+	timer_clear(h->home->loop, &h->hold.deadline);
+	h->hold.due = 0;
+}
+
+bool hub_hold_fits(const struct hub *h, struct str protocol)
+{
+	return !h->hold.reached || h->seats_n == 0 ||
+	       str_eq(str_of(h->protocol), protocol);
+}
+
+void hub_hold_opened(struct hub *h)
+{
+	char id[CLIENT_ID_TEXT];
+
+	if (!hub_holds(h))
+		return;
+	timer_clear(h->home->loop, &h->hold.deadline);
+	h->hold.reached = true;
+	if (h->hold.lost_ms == 0)
+		return;
+	LOG(LOG_INFO, "hub-reopened",
+		F_STR("id", client_id(&h->trunk_client, id)),
+		F_STR("route", h->route->section.name), F_STR("path", h->path),
+		F_INT("gap_ms", loop_now(h->home->loop) - h->hold.lost_ms),
+		F_INT("attempts", h->hold.backoff.failures),
+		F_INT("waiting", h->hold.waiting_n),
+		F_INT("dropped", h->hold.dropped));
+	hub_trunk_drained(h);
+}
+
+void hub_hold_trunk_gone(struct hub *h)
+{
+	assert(h->state == HUB_HELD);
+	h->trunk = NULL;
+	if (!h->hold.retry.at && !h->attempt && !h->home->draining)
+		hub_open_trunk(h);
+}
+
+static void retry(struct timer *t)
+{
+	struct hub *h = CONTAINER_OF(t, struct hub, hold.retry);
+
+	/* There are never two: the old one is waited for. */
+	if (h->state == HUB_HELD && !h->trunk && !h->home->draining)
+		hub_open_trunk(h);
+}
+
+static void deadline(struct timer *t)
+{
+	struct hub *h = CONTAINER_OF(t, struct hub, hold.deadline);
+
+	hub_end(h, &(struct ending){ .reason = REASON_HOLD_TIMEOUT });
+}
+
+void hub_hold_ends(struct hub *h)
+{
+	if (!hub_holds(h))
+		return;
+	timer_clear(h->home->loop, &h->hold.retry);
+	timer_clear(h->home->loop, &h->hold.deadline);
+	h->hold.dropped += h->hold.waiting_n;
+	hub_hold_free(h);
+}
+
+int hub_hold_init(struct hub *h)
+{
+	struct loop *l = h->home->loop;
+
+	if (timer_init(l, &h->hold.retry, retry) < 0)
+		return -1;
+	if (timer_init(l, &h->hold.deadline, deadline) < 0) {
+		timer_fini(l, &h->hold.retry);
+		return -1;
+	}
+	return 0;
+}
+
+void hub_hold_fini(struct hub *h)
+{
+	timer_fini(h->home->loop, &h->hold.retry);
+	timer_fini(h->home->loop, &h->hold.deadline);
+}
