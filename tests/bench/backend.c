@@ -6,6 +6,10 @@
  *   backend --tagged PORT as --ws, but only of messages that begin with ">":
  *                         to a relay's tagged hub, an echo to who sent it
  *
+ *   backend --floor PORT  as --ws, but a message goes to everybody else, with
+ *                         one send each and nothing more: what fan-out costs
+ *                         at least
+ *
  *   socket -> scratch -> unmask -> out -> socket
  *                          |        ^
  *                          v        | (last fragment)
@@ -27,6 +31,8 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,6 +50,7 @@ struct bytes {
 };
 
 struct conn {
+	LIST_ENTRY(conn) next;
 	int fd;
 	bool tagged;     /* see above */
 	bool open;       /* no upgrade is awaited (any more) */
@@ -66,6 +73,8 @@ struct conn {
 struct server {
 	bool ws;
 	bool tagged;
+	bool floor;
+	LIST_HEAD(, conn) conns;
 	int epoll;
 	int listener;
 	uint8_t *scratch;
@@ -118,6 +127,7 @@ static void bytes_clear(struct bytes *b)
 
 static void conn_free(struct conn *c)
 {
+	LIST_REMOVE(c, next);
 	close(c->fd);
 	free(c->rest.data);
 	free(c->message.data);
@@ -342,10 +352,26 @@ static ssize_t conn_input(struct conn *c, const uint8_t *p, size_t n)
 	return used < 0 ? -1 : used + (ssize_t)head;
 }
 
+/* Whoever does not take all at once has spoiled the measurement: he ends. */
+static int conn_broadcast(struct server *s, struct conn *c)
+{
+	struct conn *other;
+
+	LIST_FOREACH (other, &s->conns, next) {
+		if (other != c && send(other->fd, c->out.data, c->ready,
+					  MSG_NOSIGNAL) != (ssize_t)c->ready)
+			shutdown(other->fd, SHUT_RDWR);
+	}
+	bytes_clear(&c->out);
+	c->ready = 0;
+	return c->closing ? -1 : 0;
+}
+
 static int conn_read(struct server *s, struct conn *c)
 {
 	ssize_t n, used;
 	size_t rest = c->rest.len;
+	bool opened = c->open;
 
 	n = recv(c->fd, s->scratch + rest, SCRATCH_SIZE - rest, 0);
 	if (n <= 0)
@@ -365,6 +391,8 @@ static int conn_read(struct server *s, struct conn *c)
 	if (bytes_add(&c->rest, s->scratch + used,
 		    rest + (size_t)n - (size_t)used) < 0)
 		return -1;
+	if (s->floor && opened)
+		return c->ready > 0 ? conn_broadcast(s, c) : 0;
 	return conn_flush(c);
 }
 
@@ -381,6 +409,7 @@ static void server_accept(struct server *s)
 			close(fd);
 			continue;
 		}
+		LIST_INSERT_HEAD(&s->conns, c, next);
 		c->fd = fd;
 		c->open = !s->ws;
 		c->tagged = s->tagged;
@@ -432,15 +461,23 @@ int main(int argc, char **argv)
 {
 	struct epoll_event events[EVENTS];
 	struct server s = { 0 };
+	struct rlimit files;
 	int i, n;
 
 	if (argc != 3 || (strcmp(argv[1], "--ws") && strcmp(argv[1], "--tcp") &&
-				 strcmp(argv[1], "--tagged"))) {
-		fprintf(stderr, "usage: backend --ws|--tcp|--tagged PORT\n");
+				 strcmp(argv[1], "--tagged") &&
+				 strcmp(argv[1], "--floor"))) {
+		fprintf(stderr,
+			"usage: backend --ws|--tcp|--tagged|--floor PORT\n");
 		return 2;
 	}
 	s.tagged = strcmp(argv[1], "--tagged") == 0;
-	s.ws = s.tagged || strcmp(argv[1], "--ws") == 0;
+	s.floor = strcmp(argv[1], "--floor") == 0;
+	s.ws = strcmp(argv[1], "--tcp") != 0;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	if (server_open(&s, argv[2]) < 0) {
 		perror("backend");

@@ -10,7 +10,7 @@ import statistics
 import measure
 import relays
 import report
-from relays import Nginx, Relay, Wsrelayd, free_port
+from relays import OUT, Nginx, Relay, Wsrelayd, free_port
 
 PARTS = ['fan', 'batch', 'stalled', 'workers', 'tagged']
 
@@ -88,6 +88,16 @@ class NodeWs(Relay):
     fan_options = Nchan.fan_options
 
 
+class Floor(Relay):
+    """No relay: one send per delivery, and hardly anything else."""
+
+    def argv(self, work, backends):
+        return [os.path.join(OUT, 'backend'), '--floor', str(self.port)]
+
+    def fan_options(self, run):
+        return {'u': '/', 'U': '/'}
+
+
 class Hub(Wsrelayd):
     """Its trunk is opened anew for every run: a path of its own."""
 
@@ -115,6 +125,7 @@ def hub_relays():
         Nchan('nchan', 'nchan (nginx)', NCHAN,
               module='ngx_nchan_module.so'),
         NodeWs('node-ws', 'Node, package ws'),
+        Floor('floor', 'one send per delivery'),
         Hub('wsrelayd-hub', 'wsrelayd, hub'),
         TwoWorkers('wsrelayd-2', 'wsrelayd, 2 workers'),
         Tagged('wsrelayd-tagged', 'wsrelayd, tagged hub'),
@@ -171,7 +182,8 @@ class HubParts:
 
     def fan(self):
         self.data['fan'] = []
-        with self.started('nchan', 'node-ws', 'wsrelayd-hub') as running:
+        with self.started('nchan', 'node-ws', 'floor',
+                          'wsrelayd-hub') as running:
             for count, size in itertools.product(SUBSCRIBERS,
                                                  (SMALL, LARGER)):
                 if self.wanted(size):
