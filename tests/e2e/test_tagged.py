@@ -496,9 +496,9 @@ def test_too_long(hub, kind):
         if n == 1000:
             assert a.recv().text == "x" * n
         h.still_there(a)
-    assert len(h.r.log("backend-malformed")) == 1
     a.close()
     assert h.r.wait_log("hub-close")["malformed"] == "5"
+    assert len(h.r.log("backend-malformed")) == 1
 
 
 def test_too_long_in_fragments(hub):
