@@ -120,6 +120,21 @@ def test_simulation_opens_to_minted_tokens(simulation, tmp_path):
     assert uri.split("=")[1] not in (tmp_path / "output").read_text()
 
 
+def keys_of(text, section):
+    body = re.search(r"(?ms)^\[%s\]\n(.*?)(?=^\[|\Z)" % section, text).group(1)
+    return dict(re.findall(r"(?m)^(\w+) = (.*)$", body))
+
+
+def test_the_class_is_that_of_the_demo():
+    """What one sees in the demo is what the example does."""
+    example = keys_of((EXAMPLES / "classroom.ini").read_text(), "route class")
+    demo = keys_of((ROOT / "scripts/demo/demo.ini.in").read_text(),
+                   "route class")
+    for key in set(example) - {"backend"}:
+        assert demo[key] == example[key], key
+    assert {"mode", "linger", "input", "slow"} <= set(example)
+
+
 # --- TLS ----------------------------------------------------------------------
 
 @pytest.fixture
