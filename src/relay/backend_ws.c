@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/forwarded.h"
 #include "codec/handshake.h"
 #include "codec/http.h"
 #include "codec/pattern.h"
@@ -149,6 +150,29 @@ static int add_target(struct buf *out, const struct backend_params *p)
 	return failed;
 }
 
+/* Whose request it is, in both ways that backends read. */
+static int add_forwarded(
+	struct buf *out, const struct client *c, const struct request *r)
+{
+	char peer[ADDR_TEXT];
+	bool has_address = c->peer.family == ADDR_IPV4 ||
+			   c->peer.family == ADDR_IPV6;
+
+	if (has_address && add_field(out, "X-Forwarded-For",
+				   str_of(addr_format_ip(&c->peer, peer))) < 0)
+		return -1;
+	if (add_field(out, "X-Forwarded-Proto",
+		    r->secure ? STR("https") : STR("http")) < 0 ||
+		add_field(out, "X-Forwarded-Host", r->host) < 0)
+		return -1;
+	if (c->route->mode == CONF_MODE_HUB) /* nobody's in particular */
+		return 0;
+	if (buf_add_str(out, STR("Forwarded: ")) < 0 ||
+		forwarded_write(out, &c->peer, r->host, r->secure) < 0)
+		return -1;
+	return buf_add_str(out, STR("\r\n"));
+}
+
 /* What comes from the client is chosen by name: nothing else gets through. */
 static int add_fields(struct buf *out, const struct backend_params *p)
 {
@@ -156,19 +180,13 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 		"Cookie" };
 	const struct client *c = p->client;
 	const struct request *r = p->request;
-	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+	char id[CLIENT_ID_TEXT];
 
 	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
 		if (add_field(out, passed[i],
 			    http_field(&r->head, str_of(passed[i]))) < 0)
 			return -1;
-	if (c->peer.family != ADDR_UNIX &&
-		add_field(out, "X-Forwarded-For",
-			str_of(addr_format_ip(&c->peer, peer))) < 0)
-		return -1;
-	if (add_field(out, "X-Forwarded-Proto",
-		    r->secure ? STR("https") : STR("http")) < 0 ||
-		add_field(out, "X-Forwarded-Host", r->host) < 0 ||
+	if (add_forwarded(out, c, r) < 0 ||
 		add_field(out, "X-Wsrelay-Id", str_of(client_id(c, id))) < 0 ||
 		add_field(out, "X-Wsrelay-Route",
 			str_of(c->route->section.name)) < 0)

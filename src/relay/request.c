@@ -25,19 +25,22 @@ static enum reason reason_of_status(int status)
 }
 
 /* Who it really comes from, where a trusted proxy says so. */
-static void read_forwarded(struct request *r, const struct request_source *from)
+static int read_forwarded(
+	struct request *r, const struct request_source *from, const char **why)
 {
 	const struct cidr_list *trusted = &from->listen->trusted_proxies;
 	struct forwarded f;
 
 	if (from->unnamed || !cidr_list_contains(trusted, from->peer))
-		return;
-	forwarded_read(&f, &r->head, from->peer, trusted);
+		return 0;
+	if (forwarded_read(&f, &r->head, from->peer, trusted, why) < 0)
+		return -1;
 	r->peer = f.peer;
 	if (f.has_proto)
 		r->secure = f.secure;
 	if (f.host.p)
 		r->host = f.host;
+	return 0;
 }
 
 static enum reason parse_target(struct request *r, const char **why)
@@ -106,7 +109,8 @@ enum reason request_parse(struct request *r, const char *p, size_t n,
 	reason = parse_target(r, why);
 	if (reason != REASON_NONE)
 		return reason;
-	read_forwarded(r, from);
+	if (read_forwarded(r, from, why) < 0)
+		return REASON_BAD_REQUEST;
 	if (!str_eq(r->head.method, STR("GET")) &&
 		!str_eq(r->head.method, STR("HEAD")))
 		return REASON_METHOD;

@@ -1,12 +1,15 @@
 """Whose address it is, and what is counted by it."""
 import contextlib
+import shutil
+import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import wait_for
+from relay import PATIENCE, Relay, wait_for
 
 ECHO = """
 [route echo]
@@ -153,3 +156,212 @@ deny = 192.0.2.1
             p.send(frame(b"in"))
             assert p.message() == (1, b"in")
         wait_for(lambda: len(r.log("open", peer="unix")) == 5)
+
+
+# --- Forwarded -------------------------------------------------------------
+
+PROXIED = "hosts = relay.example\ntrusted_proxies = 127.0.0.1 10.0.0.0/8\n"
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory):
+    r = Relay(ECHO + """
+[route same]
+path = /same
+backend = echo:
+auth = none
+""", tmp_path_factory.mktemp("relay"), listen=PROXIED + """
+[listen local]
+address = unix:{dir}/relay.sock
+hosts = relay.example
+trusted_proxies = unix
+[listen acl]
+address = 127.0.0.1:0
+hosts = *
+trusted_proxies = 127.0.0.1
+allow = 192.0.2.0/24
+deny = 192.0.2.128/25
+""")
+    yield r
+    r.stop()
+
+
+@pytest.mark.parametrize("fields, peer", [
+    (["for=192.0.2.7"], "192.0.2.7"),
+    (["For=\"192.0.2.7:4711\""], "192.0.2.7"),
+    (["for=\"[2001:db8::7]:4711\";by=_x"], "2001:db8::7"),
+    (["for=\"[::ffff:192.0.2.7]\""], "192.0.2.7"),
+    (["for=6.6.6.6, for=192.0.2.7"], "192.0.2.7"),
+    (["for=6.6.6.6", "for=192.0.2.7"], "192.0.2.7"),
+    (["for=6.6.6.6, for=192.0.2.7, for=10.1.2.3"], "192.0.2.7"),
+    (["for=10.1.1.1, for=10.1.2.3"], "10.1.1.1"),
+    (["for=6.6.6.6, for=unknown"], "127.0.0.1"),
+    (["for=6.6.6.6, for=_hidden, for=10.1.2.3"], "10.1.2.3"),
+    (["for=\"evil, for=10.9.9.9\", for=192.0.2.7"], "192.0.2.7"),
+    (["proto=http"], "127.0.0.1"), ([""], "127.0.0.1")], ids=str)
+def test_forwarded_is_read_from_the_right(proxied, fields, peer):
+    answer = ask(proxied, upgrade("/echo", Host="relay.example",
+                                  Forwarded=fields))
+    assert answer.status == 101
+    said = proxied.wait_log("open", id=answer.id)["peer"]
+    assert said.rsplit(":", 1)[0].strip("[]") == peer or said == peer
+
+
+@pytest.mark.parametrize("fields", [
+    {"Forwarded": "for=\"192.0.2.7"}, {"Forwarded": "for=192.0.2.7:80"},
+    {"Forwarded": "192.0.2.7"}, {"Forwarded": "for=localhost"},
+    {"Forwarded": "for=192.0.2.7;for=192.0.2.7"},
+    {"Forwarded": "x=\", for=\"[2001:db8::7]\""},
+    {"Forwarded": "for=192.0.2.7;host=\"a b\""},
+    # One of the two is the client's own; nobody knows which.
+    {"Forwarded": "for=10.0.0.9", "X_Forwarded_For": "192.0.2.7"},
+    {"Forwarded": "for=192.0.2.7", "X_Forwarded_For": "10.0.0.9"},
+    {"Forwarded": "for=192.0.2.7, for=10.0.0.9",
+     "X_Forwarded_For": "192.0.2.8, 10.0.0.9"},
+    {"Forwarded": "for=192.0.2.7;proto=https", "X_Forwarded_Proto": "http"},
+    {"Forwarded": "for=192.0.2.7;host=relay.example",
+     "X_Forwarded_Host": "other.example"}], ids=str)
+def test_forwarded_that_nobody_can_believe(proxied, fields):
+    fields = {"Host": "relay.example", **fields}
+    answer = ask(proxied, upgrade("/echo", **fields))
+    assert (answer.status, answer.word) == (400, "bad-request")
+    line = proxied.wait_log("refuse", id=answer.id)
+    assert line["detail"].startswith("Forwarded ")
+    assert line["peer"].startswith("127.0.0.1:")
+    # From others than proxies it says nothing, well-formed or not.
+    assert ask(proxied, upgrade("/echo", **fields),
+               source="127.0.0.9").status == 101
+
+
+def test_both_that_agree(proxied):
+    answer = ask(proxied, upgrade(
+        "/same", Host="inner", Origin="https://relay.example",
+        Forwarded="for=192.0.2.7;proto=https;host=relay.example",
+        X_Forwarded_For="192.0.2.7", X_Forwarded_Proto="https",
+        X_Forwarded_Host="relay.example"))
+    assert answer.echo == b"probe"
+    assert proxied.wait_log("open", id=answer.id)["peer"] == "192.0.2.7"
+
+
+@pytest.mark.parametrize("forwarded, origin, enters", [
+    ("for=192.0.2.7;proto=https", "https", True),
+    ("for=192.0.2.7;proto=wss", "https", True),
+    ("for=192.0.2.7;proto=https", "http", False),
+    ("for=192.0.2.7", "http", True), ("for=192.0.2.7", "https", False),
+    # That of the proxy that the client spoke to; not the client's own.
+    ("for=192.0.2.7;proto=https, for=10.0.0.2;proto=http", "https", True),
+    ("for=6.6.6.6;proto=https, for=192.0.2.7;proto=http", "https", False),
+    ("for=6.6.6.6;proto=https, for=192.0.2.7", "https", False)])
+def test_forwarded_proto_and_host(proxied, forwarded, origin, enters):
+    forwarded = forwarded.replace("for=192.0.2.7",
+                                  "for=192.0.2.7;host=relay.example")
+    answer = ask(proxied, upgrade("/same", Host="inner", Forwarded=forwarded,
+                                  Origin=origin + "://relay.example"))
+    assert bool(answer.echo) == enters
+    assert enters or answer.word == "origin"
+
+
+def test_forwarded_over_a_unix_socket(proxied):
+    answer = ask(proxied, upgrade("/echo", Host="relay.example",
+                                  Forwarded="for=192.0.2.7"), "local")
+    assert proxied.wait_log("open", id=answer.id)["peer"] == "192.0.2.7"
+    answer = ask(proxied, upgrade("/echo", Host="relay.example",
+                                  Forwarded="for=unknown"), "local")
+    assert proxied.wait_log("open", id=answer.id)["peer"] == "unix"
+
+
+@pytest.mark.parametrize("client, enters", [
+    ("192.0.2.1", True), ("192.0.2.128", False), ("198.51.100.1", False),
+    ("\"[::ffff:192.0.2.1]\"", True), ("\"[::ffff:192.0.2.128]\"", False),
+    ("unknown", False), ("192.0.2.1, for=192.0.2.128", False)])
+def test_acl_and_forwarded(proxied, client, enters):
+    answer = ask(proxied, upgrade("/echo", Forwarded="for=" + client), "acl")
+    assert answer.status == (101 if enters else 403)
+    assert enters or answer.word == "address"
+
+
+@WORKERS
+def test_limits_and_forwarded(relay, workers):
+    r = relay(ECHO, server=f"workers = {workers}",
+              listen="trusted_proxies = 127.0.0.1\n"
+              "max_connections_per_ip = 1\n")
+    with contextlib.ExitStack() as stack:
+        for client in ("192.0.2.1", "192.0.2.2", "\"[2001:db8::1]\""):
+            p = stack.enter_context(Peer(r))
+            p.send(upgrade("/echo", Forwarded="for=" + client))
+            assert p.answer().status == 101
+        for client in ("192.0.2.1", "6.6.6.6, for=192.0.2.2",
+                       "\"[::ffff:192.0.2.1]:80\"", "\"[2001:db8::2]:80\""):
+            answer = ask(r, upgrade("/echo", Forwarded="for=" + client))
+            assert (answer.status, answer.word) == (429, "limit-address")
+
+
+# nginx's own advice for $proxy_add_forwarded, of its documentation.
+NGINX = r"""
+daemon off;
+master_process off;
+pid {dir}/pid;
+error_log {dir}/error.log;
+events {}
+http {
+    access_log off;
+    map $remote_addr $forwarded_elem {
+        ~^[0-9.]+$ "for=$remote_addr";
+        ~^[0-9A-Fa-f:.]+$ "for=\"[$remote_addr]\"";
+        default "for=unknown";
+    }
+    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2;
+    fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4;
+    scgi_temp_path {dir}/t5;
+    server {
+        listen 127.0.0.1:{port};
+        location / {
+            proxy_pass http://127.0.0.1:{relay};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_set_header Host $http_host;
+            proxy_set_header Forwarded
+                "{before}$forwarded_elem;host=\"$http_host\";proto=$scheme";
+        }
+    }
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="no nginx here")
+@pytest.mark.parametrize("before", ["", "$http_forwarded, "])
+def test_behind_nginx_that_says_forwarded(relay, tmp_path, before):
+    """Whether it adds to what a client says, or says it alone."""
+    r = relay(ECHO.replace("origins = any", "origins = same"),
+              listen="hosts = *\ntrusted_proxies = 127.0.0.1\n")
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    text = NGINX.replace("{dir}", str(tmp_path))
+    (tmp_path / "nginx.conf").write_text(
+        text.replace("{port}", str(port)).replace("{relay}", str(r.port))
+        .replace("{before}", before))
+    process = subprocess.Popen(["nginx", "-e", str(tmp_path / "error.log"),
+                                "-c", str(tmp_path / "nginx.conf")])
+
+    class There:
+        @staticmethod
+        def wait_log(*_, **__):
+            return {"address": f"127.0.0.1:{port}"}
+
+    def listens():
+        assert process.poll() is None
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return True
+    try:
+        wait_for(listens, "nginx")
+        for said in (None, "for=6.6.6.6;proto=https;host=evil.example"):
+            answer = ask(There, upgrade(
+                "/echo", Host="relay.example:8080", Forwarded=said,
+                Origin="http://relay.example:8080"), source="127.0.0.9")
+            assert answer.echo == b"probe"
+            assert r.wait_log("open", id=answer.id)["peer"] == "127.0.0.9"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)

@@ -215,7 +215,8 @@ def ws(s, *more, path="/", **options):
 
 ALWAYS = {"host", "upgrade", "connection", "sec-websocket-version",
           "sec-websocket-key", "x-forwarded-for", "x-forwarded-proto",
-          "x-forwarded-host", "x-wsrelay-id", "x-wsrelay-route"}
+          "x-forwarded-host", "forwarded", "x-wsrelay-id",
+          "x-wsrelay-route"}
 
 
 def test_ws_request_is_built_anew(relay):
@@ -237,6 +238,8 @@ def test_ws_request_is_built_anew(relay):
         assert b.fields["x-forwarded-for"] == "127.0.0.1"
         assert b.fields["x-forwarded-proto"] == "http"
         assert b.fields["x-forwarded-host"] == f"127.0.0.1:{r.port}"
+        assert b.fields["forwarded"] == \
+            f'for=127.0.0.1;host="127.0.0.1:{r.port}";proto=http'
         assert b.fields["x-wsrelay-id"] == c.id
         assert b.fields["x-wsrelay-route"] == "r"
         other = ws_pair(r, s, "/r")[1]
@@ -283,6 +286,8 @@ def test_ws_request_behind_a_proxy(relay):
         assert b.fields["x-forwarded-for"] == "203.0.113.9"
         assert b.fields["x-forwarded-proto"] == "https"
         assert b.fields["x-forwarded-host"] == "relay.example.org"
+        assert b.fields["forwarded"] == \
+            "for=203.0.113.9;host=relay.example.org;proto=https"
 
 
 @pytest.mark.parametrize("query, passed", [

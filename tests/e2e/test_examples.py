@@ -406,6 +406,7 @@ def test_proxy_upgrades(certificate, upstream, name):
                 "Referer: https://relay.example.org/?token=%s\r\n"
                 "X-Forwarded-For: 192.0.2.66\r\nX-Forwarded-Proto: http\r\n"
                 "X-Forwarded-Host: evil.example\r\n"
+                "Forwarded: for=192.0.2.66\r\n"
                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
                 "Sec-WebSocket-Version: 13\r\n\r\n" % (TOKEN, TOKEN)).encode())
             assert read_head(peer).startswith("HTTP/1.1 101 ")
@@ -424,6 +425,7 @@ def test_proxy_upgrades(certificate, upstream, name):
         assert [value for field, value in fields if field == expected[0]] \
             == [expected[1]]
     assert "upgrade" in dict(fields)["connection"].lower()
+    assert "forwarded" not in dict(fields)
     assert " 101 " in logged
     assert "00000000000000a7" in logged
     for file in certificate.iterdir():
@@ -449,6 +451,7 @@ def test_proxy_and_relay(relay, certificate, example):
     with running(FRONTS[example](certificate, port, r.port), certificate,
                  port):
         for forged in ("", "X-Forwarded-For: 192.0.2.66\r\n"
+                       "Forwarded: for=192.0.2.66;proto=http\r\n"
                        "X-Forwarded-Proto: http\r\n"
                        "X-Forwarded-Host: evil.example\r\n"):
             # From an address that is no trusted proxy.

@@ -675,6 +675,7 @@ def test_ws_trunk_names_no_client(relay, workers):
         c.upgraded()
         text = (b.request + "\n" + "\n".join(
             f"{k}: {v}" for k, v in b.fields.items())).lower()
+        assert "forwarded" not in b.fields
         for word in ("cookie", "x-forwarded-for", "x-wsrelay-subject",
                      "alice", "203.0.113.9", "token", "secretly",
                      "user-agent", "origin"):
