@@ -205,7 +205,8 @@ enum jwt_result jwt_parse(struct jwt *t, struct str token, const char **why)
 	json_t *header = NULL, *payload = NULL;
 	enum jwt_result r;
 
-	*t = (struct jwt){ .exp = JWT_NEVER,
+	*t = (struct jwt){ .text = token,
+		.exp = JWT_NEVER,
 		.nbf = JWT_NEVER,
 		.iat = JWT_NEVER,
 		.expire_at = JWT_NEVER };

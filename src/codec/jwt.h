@@ -70,7 +70,8 @@ struct jwt {
 	enum jwt_perm perm; /* JWT_READ_WRITE where absent */
 	/* SHA-256 of header and payload: a token's identity. */
 	uint8_t hash[JWT_HASH];
-	/* what the signature covers, and the signature; borrowed */
+	/* the whole token, what its signature covers, and that; borrowed */
+	struct str text;
 	struct str signing_input;
 	uint8_t signature[JWT_SIGNATURE_MAX];
 	size_t signature_n;

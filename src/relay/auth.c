@@ -6,12 +6,13 @@
 #include <mbedtls/sha256.h>
 #include <mbedtls/version.h>
 
+#include "base/log.h"
 #include "codec/handshake.h"
 #include "codec/http.h"
 #include "codec/jwt.h"
-#include "codec/jwt_public.h"
 #include "codec/uri.h"
 #include "relay/admission.h"
+#include "relay/auth_key.h"
 #include "relay/client.h"
 #include "relay/request.h"
 #include "relay/worker.h"
@@ -87,61 +88,7 @@ static void find_in_subprotocols(struct found *f, const struct request *r)
 	f->alone = tokens > 0 && others == 0;
 }
 
-/* --- which key made it --------------------------------------------------------------*/
-
-struct search {
-	const struct jwt *t;
-	int tries;
-	enum jwt_result result; /* of the last try */
-};
-
-static bool secret_made(struct search *s, const struct conf_key *key)
-{
-	s->tries++;
-	s->result = jwt_verify(s->t, &key->jwt);
-	return s->result == JWT_OK;
-}
-
-static bool public_made(struct search *s, const struct jwt_public *p)
-{
-	s->tries++;
-	s->result = jwt_verify_public(s->t, p);
-	return s->result == JWT_OK;
-}
-
-/* A kid says which key it is, unless several have that name. */
-static bool key_made(struct search *s, const struct conf_key *key)
-{
-	const struct jwt *t = s->t;
-	const struct jwt_public *p;
-	size_t at = 0;
-
-	if (key->jwt.secret && t->algorithm == key->jwt.algorithm &&
-		(!t->kid || strcmp(t->kid, key->section.name) == 0))
-		return secret_made(s, key);
-	while (s->tries < JWT_TRIES) {
-		p = jwt_public_next(t, &key->jwt, &at);
-		if (!p)
-			break;
-		if (public_made(s, p))
-			return true;
-	}
-	return false;
-}
-
-/* The key that verifies the signature; *result says what was wrong. */
-static const struct conf_key *find_key(const struct conf_keys *keys,
-	const struct jwt *t, enum jwt_result *result)
-{
-	struct search s = { .t = t, .result = JWT_UNKNOWN_KEY };
-	const struct conf_key *found = NULL;
-
-	for (size_t i = 0; i < keys->n && !found && s.tries < JWT_TRIES; i++)
-		if (key_made(&s, keys->v[i]))
-			found = keys->v[i];
-	*result = s.result;
-	return found;
-}
+/* --- what it says -------------------------------------------------------------------*/
 
 static enum reason reason_of(enum jwt_result r)
 {
@@ -220,19 +167,31 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 		a->shared, c, t->exp + key->jwt.leeway_ms, a->now_ms);
 }
 
+static void log_signature(const struct client *c, const struct auth_key *made)
+{
+	char id[CLIENT_ID_TEXT];
+
+	LOG(LOG_DEBUG, "signature", F_STR("id", client_id(c, id)),
+		F_STR("key", made->key->section.name),
+		F_STR("remembered", made->remembered ? "yes" : "no"));
+}
+
 /* --- all of it ------------------------------------------------------------------------*/
 
 static enum reason check_parsed(const struct auth_params *a,
 	const struct request *r, const struct jwt *t, struct client *c,
 	const char **detail)
 {
+	struct auth_key made = auth_key_find(
+		a->keys, t, a->shared->verified, a->now_ms);
+	const struct conf_key *key = made.key;
 	enum jwt_result result;
-	const char *why;
-	const struct conf_key *key = find_key(a->keys, t, &result);
 	enum reason reason;
+	const char *why;
 
 	if (!key)
-		return reason_of(result);
+		return reason_of(made.result);
+	log_signature(c, &made);
 	result = jwt_check(t, &key->jwt, a->now_ms, r->path, &why);
 	if (result == JWT_MALFORMED)
 		*detail = why;

@@ -26,6 +26,7 @@
 #include "relay/hub.h"
 #include "relay/pair.h"
 #include "relay/service.h"
+#include "relay/verified.h"
 #include "relay/worker.h"
 
 #define IDLE_POLL_MS 10
@@ -428,8 +429,9 @@ static int start(struct daemon *d)
 	if (!d->shared.tickets)
 		return -1;
 	d->shared.admission = admission_new(d->conf);
+	d->shared.verified = verified_new();
 	d->shared.hubs = hubs_new();
-	if (!d->shared.admission || !d->shared.hubs)
+	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs)
 		return -1;
 	if (loop_use_threads() < 0 || tls_init() < 0)
 		return -1;
@@ -468,6 +470,7 @@ static void daemon_free(struct daemon *d)
 	free(d->workers);
 	loop_free(d->loop);
 	admission_free(d->shared.admission);
+	verified_free(d->shared.verified);
 	if (d->conf)
 		tickets_free(d->shared.tickets, d->conf->listens_n);
 	conf_unref(d->conf);

@@ -31,6 +31,7 @@ struct keeper;
 struct mail;
 struct pair;
 struct shard;
+struct verified;
 struct tls_tickets;
 
 /* One writer, the worker; readers elsewhere read relaxed. */
@@ -43,6 +44,7 @@ struct counters {
 /* What all workers share; see admission.h for what of it locks. */
 struct shared {
 	struct admission *admission;
+	struct verified *verified; /* signatures, see verified.h */
 	struct hubs *hubs;       /* the directory, see hub.h */
 	struct tls_tickets **tickets; /* by place in conf->listens */
 	struct worker **workers; /* fixed once they run */

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import \
 
 from peers import Node
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import ROOT, RUNNER, SECRET, WSRELAYCTL, Relay, b64, mint
+from relay import ROOT, RUNNER, SECRET, WSRELAYCTL, Relay, b64, mint, wait_for
 from signers import Signer, jwks
 
 ROUTE = """
@@ -414,6 +414,120 @@ def test_example(started, who):
     r.wait_log("reload")
     assert status(second) == (101, "")
     assert status(first) == (401, UNKNOWN)
+
+
+# --- verified once ----------------------------------------------------------
+
+def signature(r, answer):
+    """(key, remembered) of the line about the token of this answer."""
+    line = r.wait_log("signature", id=answer.id)
+    return line["key"], line["remembered"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_remembered(started, who, workers):
+    """A token that comes again is not verified again, on any worker; another
+    one is, and all of them are checked in every other way."""
+    r = started(KEYS + "[page all]\npath = /\nroot = {dir}\nauth = token\n",
+                server=f"workers = {workers}")
+    for signer, kid in ((who.ec, "ec"), (who.rsa, "rsa"),
+                        (who.idp_ec[0], None)):
+        token = signer.token("/*", kid=kid)
+        key = kid or "idp-ec"
+        assert signature(r, open_with(r, token)) == (key, "no")
+        for path in ["/sim/1", "/sim/2"] * 3:
+            assert signature(r, open_with(r, token, path)) == (key, "yes")
+        (started.dir / "a.txt").write_text("x")
+        assert signature(r, ask(r, head("/a.txt?token=" + token,
+                                        Connection="close"))) == (key, "yes")
+        # The same claims, signed once more, or the twin of a signature.
+        again = signer.token("/*", kid=kid)
+        assert signature(r, open_with(r, again)) == (key, "no")
+        if signer is not who.rsa:
+            assert signature(r, open_with(r, twin(token))) == (key, "no")
+        # What is wrong is wrong each time.
+        for _ in range(3):
+            assert open_with(r, changed(token)).word == SIGNATURE
+            assert open_with(r, other_claims(token)).word == SIGNATURE
+        assert signature(r, open_with(r, token)) == (key, "yes")
+    # A secret costs less than to look.
+    token = mint("/sim/1")
+    for _ in range(2):
+        assert signature(r, open_with(r, token)) == ("lab", "no")
+
+
+def test_remembered_is_not_admitted(started, who):
+    """Only the signature is remembered."""
+    r = started(KEYS + """
+[route once]
+path = /once/{id}
+backend = echo:
+single_use = yes
+[route own]
+path = /own/{id}
+backend = echo:
+keys = rsa
+""")
+    token = who.ec.token("/sim/1", kid="ec")
+    assert open_with(r, token).echo
+    assert open_with(r, token, "/sim/2").word == "token-path"
+    token = who.ec.token("/sim/1", kid="ec", origin="http://localhost")
+    assert open_with(r, token, Origin="http://localhost").echo
+    assert open_with(r, token).word == "origin"
+    token = who.ec.token("/once/1", kid="ec")
+    assert open_with(r, token, "/once/1").echo
+    answer = open_with(r, token, "/once/1")
+    assert answer.word == "token-used"
+    assert signature(r, answer) == ("ec", "yes")
+    # On a route that does not know the key it is a stranger's.
+    token = who.ec.token("/*", kid="ec")
+    assert open_with(r, token).echo
+    assert open_with(r, token, "/own/1").word == UNKNOWN
+
+
+def test_remembered_until_exp(started, who):
+    """Behind it the token is verified again, as long as leeway goes."""
+    r = started(ROUTE + EC_KEY + "leeway = 10m\n")
+    token = who.ec.token(kid="ec", exp=time.time() - 60)
+    for _ in range(2):
+        assert signature(r, open_with(r, token)) == ("ec", "no")
+    r = started(ROUTE + EC_KEY + "leeway = 0\n")
+    token = who.ec.token(kid="ec", exp=time.time() + 5)
+    assert signature(r, open_with(r, token)) == ("ec", "no")
+    assert signature(r, open_with(r, token)) == ("ec", "yes")
+    wait_for(lambda: open_with(r, token).status == 401, "the end of a token")
+    assert open_with(r, token).word == "token-expired"
+
+
+def test_remembered_by_its_key(started, who):
+    """After a reload an entry counts for the key that it was made with, under
+    whatever name, and for no other one."""
+    a, b = Signer("ES256"), Signer("ES256")
+    file = started.dir / "one.json"
+    text = ROUTE + """
+[key one]
+algorithm = ES256
+jwks_file = {dir}/one.json
+"""
+
+    def reload(*keys):
+        file.write_text(jwks(*keys))
+        before = len(r.log("reload"))
+        r.kill(signal.SIGHUP)
+        r.wait_log("reload", count=before + 1)
+    file.write_text(jwks(a.jwk("1")))
+    r = started(text, server="workers = 2")
+    token, named = a.token(), a.token(kid="1")
+    for t in token, named:
+        assert signature(r, open_with(r, t)) == ("one", "no")
+    reload(b.jwk("1"))
+    for t in token, named:
+        assert open_with(r, t).word == SIGNATURE
+    reload(b.jwk("1"), a.jwk("2"))
+    assert signature(r, open_with(r, token)) == ("one", "yes")
+    assert open_with(r, named).word == SIGNATURE
+    reload(a.jwk("1"))
+    assert signature(r, open_with(r, named)) == ("one", "yes")
 
 
 # --- tokens of others -------------------------------------------------------

@@ -1,0 +1,122 @@
+/*
+ *   token -> the keys that may fit -> one that is known to have signed it?
+ *                                  -> else each in turn: verify, remember
+ */
+#include "relay/auth_key.h"
+
+#include <string.h>
+
+#include <mbedtls/md.h>
+
+#include "codec/jwt_public.h"
+#include "relay/verified.h"
+
+struct search {
+	const struct conf_keys *keys;
+	const struct jwt *t;
+	/* the key that comes next */
+	size_t section, at;
+	const struct conf_key *key; /* of the one that came last */
+};
+
+static bool secret_fits(const struct jwt *t, const struct conf_key *key)
+{
+	return key->jwt.secret && t->algorithm == key->jwt.algorithm &&
+	       (!t->kid || strcmp(t->kid, key->section.name) == 0);
+}
+
+/* The next public key that may fit; NULL: no more. */
+static const struct jwt_public *next_public(struct search *s)
+{
+	for (; s->section < s->keys->n; s->section++, s->at = 0) {
+		const struct jwt_public *p;
+
+		s->key = s->keys->v[s->section];
+		p = jwt_public_next(s->t, &s->key->jwt, &s->at);
+		if (p)
+			return p;
+	}
+	return NULL;
+}
+
+static struct auth_key find_secret(
+	const struct conf_keys *keys, const struct jwt *t)
+{
+	struct auth_key a = { .result = JWT_UNKNOWN_KEY };
+	int tries = 0;
+
+	for (size_t i = 0; i < keys->n && tries < JWT_TRIES; i++) {
+		if (!secret_fits(t, keys->v[i]))
+			continue;
+		tries++;
+		a.result = jwt_verify(t, &keys->v[i]->jwt);
+		if (a.result != JWT_OK)
+			continue;
+		a.key = keys->v[i];
+		break;
+	}
+	return a;
+}
+
+/* The whole token as it stands there: what is remembered of it. */
+static int hash_text(uint8_t out[JWT_HASH], const struct jwt *t)
+{
+	const mbedtls_md_info_t *md = mbedtls_md_info_from_type(
+		MBEDTLS_MD_SHA256);
+
+	return md && mbedtls_md(md, (const unsigned char *)t->text.p, t->text.n,
+			     out) == 0
+		       ? 0
+		       : -1;
+}
+
+static struct auth_key find_known(const struct conf_keys *keys,
+	const struct jwt *t, const uint8_t text[JWT_HASH], struct verified *v,
+	int64_t now_ms)
+{
+	struct search s = { .keys = keys, .t = t };
+	struct auth_key a = { .result = JWT_UNKNOWN_KEY };
+	const struct jwt_public *p;
+
+	for (int tries = 0; tries < JWT_TRIES && (p = next_public(&s)); tries++)
+		if (verified_has(v, text, p->id, now_ms)) {
+			a = (struct auth_key){ s.key, JWT_OK, true };
+			break;
+		}
+	return a;
+}
+
+static struct auth_key find_public(const struct conf_keys *keys,
+	const struct jwt *t, const uint8_t text[JWT_HASH], struct verified *v,
+	int64_t now_ms)
+{
+	struct search s = { .keys = keys, .t = t };
+	struct auth_key a = { .result = JWT_UNKNOWN_KEY };
+	const struct jwt_public *p;
+
+	for (int tries = 0; tries < JWT_TRIES && (p = next_public(&s));
+		tries++) {
+		a.result = jwt_verify_public(t, p);
+		if (a.result != JWT_OK)
+			continue;
+		a.key = s.key;
+		if (t->exp > now_ms)
+			verified_add(v, text, p->id, t->exp);
+		break;
+	}
+	return a;
+}
+
+struct auth_key auth_key_find(const struct conf_keys *keys, const struct jwt *t,
+	struct verified *v, int64_t now_ms)
+{
+	uint8_t text[JWT_HASH];
+	struct auth_key a;
+
+	if (t->algorithm == JWT_HS256)
+		return find_secret(keys, t);
+	if (hash_text(text, t) < 0)
+		return (struct auth_key){ .result = JWT_NO_MEMORY };
+	a = find_known(keys, t, text, v, now_ms);
+	return a.key ? a : find_public(keys, t, text, v, now_ms);
+}

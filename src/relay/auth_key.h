@@ -1,0 +1,30 @@
+/*
+ * auth_key.h: which key made a token.
+ */
+#ifndef RELAY_AUTH_KEY_H
+#define RELAY_AUTH_KEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "codec/jwt.h"
+#include "conf/conf.h"
+
+struct verified;
+
+struct auth_key {
+	const struct conf_key *key; /* NULL: none of them */
+	enum jwt_result result;     /* of the last try */
+	bool remembered;            /* it was verified before */
+};
+
+/*
+ * The key whose signature the token has, of those that a route allows: by its
+ * kid, or by trying the first JWT_TRIES that may fit. Public keys' signatures
+ * are remembered in v until the token's exp; a secret's cost less than that.
+ */
+MUST_CHECK struct auth_key auth_key_find(const struct conf_keys *keys,
+	const struct jwt *t, struct verified *v, int64_t now_ms);
+
+#endif
