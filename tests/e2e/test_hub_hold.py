@@ -10,7 +10,7 @@ import pytest
 
 from peers import (BINARY, CONT, PING, PONG, TEXT, Background, Client, Server,
                    WsPeer, alive, program)
-from relay import mint, wait_for
+from relay import ROOT, mint, wait_for
 from test_hub import Hub, everything, hub, texts
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
@@ -864,3 +864,29 @@ def test_a_reload_changes_nothing(relay, workers):
         r.wait_log("close", count=2)
         assert Client(r, "/h").recv().text == "one"
         assert len(r.log("hub-open")) == 1 and not r.log("hub-close")
+
+
+# --- the example ----------------------------------------------------------------------------------------
+
+def test_the_example(relay, workers, tmp_path):
+    """conf/examples/wall.ini, with a port and a page of the test's own."""
+    text = (ROOT / "conf/examples/wall.ini").read_text()
+    port = free_port()
+    assert "[listen public]\n" in text and ":7000" in text
+    r = relay(text.replace("[listen public]\n", "").replace(
+        ":7000", f":{port}").replace("/srv/wall/www", str(tmp_path)),
+        server=f"workers = {workers}")
+    screens = [Client(r, "/wall") for _ in range(3)]
+    with Server(port=port) as s:
+        for life in range(2):
+            trunk = s.accept()
+            for i in range(100):
+                text = f"{life} {i}".encode()
+                trunk.write(struct.pack(">IB", len(text) + 1, BINARY) + text)
+            for c in screens:
+                while c.recv().text != f"{life} 99":
+                    pass
+            screens.append(Client(r, "/wall"))
+            assert screens[-1].recv().text == f"{life} 99"
+            trunk.reset()
+    assert not r.log("close")
