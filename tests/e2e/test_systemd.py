@@ -50,7 +50,8 @@ def test_files(tree):
         assert name in found
     for name in found:
         mode = stat.S_IMODE((tree / name).stat().st_mode)
-        assert mode == (0o755 if name.startswith("usr/sbin/") else 0o644), name
+        program = name.startswith("usr/sbin/") or name.endswith("-hook")
+        assert mode == (0o755 if program else 0o644), name
 
 
 @pytest.mark.parametrize("prefix, units", [
