@@ -264,17 +264,17 @@ struct conf_route {
 	int mode;  /* enum conf_mode */
 	int trunk; /* enum conf_trunk */
 	int64_t linger;
-	int input;        /* enum conf_input */
-	int denied_input; /* enum conf_denied */
-	int addressing;   /* enum conf_addressing; tagged: a hub, no room */
+	int input;           /* enum conf_input */
+	int denied_input;    /* enum conf_denied */
+	int addressing;      /* enum conf_addressing; tagged: a hub, no room */
+	int on_backend_loss; /* enum conf_loss */
+	int64_t hold_timeout;
 	int64_t replay;
 	int64_t replay_bytes;
 	int slow;      /* enum conf_slow */
 	int slow_text; /* 0 = as slow, else enum conf_slow + 1 */
 	int slow_binary;
 	int64_t max_rate;
-	int on_backend_loss; /* enum conf_loss */
-	int64_t hold_timeout;
 	int64_t max_hubs;
 	struct cidr_list allow;
 	struct cidr_list deny;

@@ -688,7 +688,7 @@ def test_cut_off_while_it_is_held(relay, workers):
     h.r.stop()
 
 
-# --- with trunk = always ---------------------------------------------------------------------------
+# --- with trunk = always -----------------------------------------------------
 
 def always(relay, workers, port, *more, scheme="tcp", framing=True):
     return relay(hub(f"{scheme}://127.0.0.1:{port}", HOLD, "trunk = always",
@@ -761,7 +761,7 @@ def test_not_let_in_before_the_subprotocol_is_known(relay, workers):
         assert c.upgraded().fields["sec-websocket-protocol"] == "v1"
 
 
-# --- without hold: the trunk closes ------------------------------------------------------------------
+# --- without hold: the trunk closes ------------------------------------------
 
 def test_joining_and_leaving_while_it_closes(relay, workers, tmp_path):
     """Who comes gets a new hub at once; who does not answer the close frame
@@ -786,7 +786,7 @@ def test_joining_and_leaving_while_it_closes(relay, workers, tmp_path):
     r.wait_log("hub-open", count=2)
 
 
-# --- with addressing = tagged ---------------------------------------------------------------------------
+# --- with addressing = tagged ------------------------------------------------
 
 def words(h):
     return h.heard().split(" ", 2)[:2]
@@ -844,7 +844,7 @@ def test_a_tagged_sender_that_has_left(relay, workers):
     assert h.heard() == f"> {b.id} here"
 
 
-# --- with SIGHUP ---------------------------------------------------------------------------------------
+# --- with SIGHUP -------------------------------------------------------------
 
 def test_a_reload_changes_nothing(relay, workers):
     """One hub before and after, kept or held."""
@@ -866,7 +866,7 @@ def test_a_reload_changes_nothing(relay, workers):
         assert len(r.log("hub-open")) == 1 and not r.log("hub-close")
 
 
-# --- the example ----------------------------------------------------------------------------------------
+# --- the example -------------------------------------------------------------
 
 def test_the_example(relay, workers, tmp_path):
     """conf/examples/wall.ini, with a port and a page of the test's own."""
