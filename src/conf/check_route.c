@@ -254,6 +254,10 @@ static void check_auth(struct builder *b, const struct conf_route *r)
 		build_error(b, check_at_route(r, "single_use"),
 			"yes means "
 			"nothing without tokens, expected auth = token");
+	if (none && r->max_connections_per_subject > 0)
+		build_error(b, check_at_route(r, "max_connections_per_subject"),
+			"means nothing without tokens, which name subjects, "
+			"expected auth = token");
 	if (none && r->keys.n > 0)
 		build_warn(b, check_at_route(r, "keys"),
 			"no token is looked "

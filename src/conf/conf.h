@@ -250,6 +250,7 @@ struct conf_route {
 	int64_t max_backend_message;
 	int64_t queue_limit;
 	int64_t max_connections;
+	int64_t max_connections_per_subject;
 	int64_t message_rate;
 	int64_t byte_rate;
 	int64_t connect_timeout;

@@ -17,6 +17,7 @@
 #include "conf/conf.h"
 #include "relay/buckets.h"
 #include "relay/client.h"
+#include "relay/subjects.h"
 #include "relay/worker.h"
 
 #define KEY     16
@@ -40,8 +41,9 @@ struct route_counts {
 };
 
 struct admission {
-	struct table addresses;     /* -> connections */
-	struct table tokens;        /* -> end of life, Unix ms */
+	struct table addresses; /* -> connections */
+	struct table tokens;    /* -> end of life, Unix ms */
+	struct subjects *subjects;
 	struct buckets *handshakes; /* by address and listener */
 	size_t routes_n, listens_n;
 	struct route_counts *routes;   /* by route->index */
@@ -135,7 +137,8 @@ struct admission *admission_new(const struct conf *conf)
 	a->routes = calloc(a->routes_n + 1, sizeof(*a->routes));
 	a->pending = calloc(a->listens_n + 1, sizeof(*a->pending));
 	a->handshakes = buckets_new();
-	if (!a->routes || !a->pending || !a->handshakes)
+	a->subjects = subjects_new();
+	if (!a->routes || !a->pending || !a->handshakes || !a->subjects)
 		goto fail;
 	if (table_init(&a->addresses) < 0)
 		goto fail;
@@ -146,6 +149,7 @@ struct admission *admission_new(const struct conf *conf)
 	return a;
 fail:
 	buckets_free(a->handshakes);
+	subjects_free(a->subjects);
 	free(a->routes);
 	free(a->pending);
 	free(a);
@@ -159,6 +163,7 @@ void admission_free(struct admission *a)
 	table_free(&a->addresses);
 	table_free(&a->tokens);
 	buckets_free(a->handshakes);
+	subjects_free(a->subjects);
 	free(a->routes);
 	free(a->pending);
 	free(a);
@@ -314,6 +319,20 @@ enum reason admission_enter_route(struct shared *s, struct client *c)
 	return REASON_NONE;
 }
 
+enum reason admission_enter_subject(struct shared *s, struct client *c)
+{
+	int64_t limit = c->route->max_connections_per_subject;
+	int64_t n;
+
+	if (limit == 0 || !c->subject || !*c->subject)
+		return REASON_NONE;
+	n = subjects_enter(s->admission->subjects, c->route->index, c->subject);
+	if (n < 0)
+		return REASON_INTERNAL;
+	c->in_subject = true;
+	return n > limit ? REASON_LIMIT_SUBJECT : REASON_NONE;
+}
+
 int64_t admission_pending(struct shared *s, const struct client *c, int by)
 {
 	size_t i = listen_index(c);
@@ -397,6 +416,10 @@ static void release_token(struct shared *s, struct client *c)
 void admission_give_back(struct shared *s, struct client *c)
 {
 	release_token(s, c);
+	if (c->in_subject)
+		subjects_leave(
+			s->admission->subjects, c->route->index, c->subject);
+	c->in_subject = false;
 	if (c->in_route)
 		atomic_fetch_sub_explicit(&counts(s, c->route)->connections, 1,
 			memory_order_relaxed);

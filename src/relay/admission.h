@@ -1,6 +1,6 @@
 /*
  * admission.h: limits over all workers: connections and their rate per address,
- * connections per route, processes, used tokens. Touched only when a connection opens or closes. Any
+ * connections per route and subject, processes, used tokens. Touched only when a connection opens or closes. Any
  * thread may call: a short lock each.
  */
 #ifndef RELAY_ADMISSION_H
@@ -48,13 +48,20 @@ MUST_CHECK enum reason admission_set_peer(struct shared *s, struct client *c,
 MUST_CHECK enum reason admission_enter_route(
 	struct shared *s, struct client *c);
 /*
+ * Counts it among its subject's connections in its route, when it has a subject
+ * and the route a limit: REASON_NONE, LIMIT_SUBJECT, INTERNAL. Its route and
+ * subject must not change until it is given back.
+ */
+MUST_CHECK enum reason admission_enter_subject(
+	struct shared *s, struct client *c);
+/*
  * Gives everything back that the client holds: counts, an unused reserved
  * token, its subject and its configuration. The client is empty then.
  */
 void admission_leave(struct shared *s, struct client *c);
 /*
- * Refused: its place in the route and its token are free again, although the
- * connection lingers. The rest is for admission_leave.
+ * Refused: its place in the route and among its subject's, and its token, are
+ * free again, although the connection lingers. The rest is for admission_leave.
  */
 void admission_give_back(struct shared *s, struct client *c);
 

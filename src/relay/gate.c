@@ -1,5 +1,6 @@
 #include "relay/gate.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,7 @@ static bool subject_listed(const struct conf_strings *list, const char *subject)
 /* Who made the request before, on the same connection, says nothing. */
 static void forget_visitor(struct client *c)
 {
+	assert(!c->in_subject); /* that comes last */
 	free(c->subject);
 	c->subject = NULL;
 	c->perm = JWT_READ_WRITE;
@@ -108,12 +110,13 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 		return REASON_ORIGIN;
 	if (route->auth == CONF_AUTH_NONE)
 		return REASON_NONE;
-	return auth_check(&(struct auth_params){ .keys = &route->use_keys,
-				  .token_param = route->token_param,
-				  .single_use = route->single_use,
-				  .shared = s,
-				  .now_ms = clock_unix_ms() },
+	reason = auth_check(&(struct auth_params){ .keys = &route->use_keys,
+				    .token_param = route->token_param,
+				    .single_use = route->single_use,
+				    .shared = s,
+				    .now_ms = clock_unix_ms() },
 		r, c, detail);
+	return reason == REASON_NONE ? admission_enter_subject(s, c) : reason;
 }
 
 enum reason gate_check_page(struct shared *s, const struct request *r,

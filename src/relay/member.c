@@ -216,6 +216,8 @@ void member_gone(struct member *m)
 	struct worker *w = s->worker;
 
 	assert(!is_open(m));
+	/* Before the line: who reads it may come at once. */
+	admission_give_back(w->shared, &m->client);
 	log_close(m);
 	worker_count_reason(w, (enum reason)m->reason);
 	counter_add(&w->counters.closed, 1);

@@ -71,6 +71,8 @@ static void pair_free(struct pair *p)
 {
 	struct worker *w = p->worker;
 
+	/* Before the line: who reads it may come at once. */
+	admission_give_back(w->shared, &p->client);
 	log_close(p);
 	worker_count_reason(w, (enum reason)p->reason);
 	counter_add(&w->counters.closed, 1);

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import PATIENCE, Relay, wait_for
+from relay import KEY, PATIENCE, Relay, mint, wait_for
 
 ECHO = """
 [route echo]
@@ -156,6 +156,152 @@ deny = 192.0.2.1
             p.send(frame(b"in"))
             assert p.message() == (1, b"in")
         wait_for(lambda: len(r.log("open", peer="unix")) == 5)
+
+
+# --- max_connections_per_subject -------------------------------------------
+
+SUBJECTS = """
+[route one]
+path = /one
+backend = echo:
+max_connections_per_subject = 2
+origins = any
+[route other]
+path = /other
+backend = echo:
+max_connections_per_subject = 2
+[route single]
+path = /single
+backend = echo:
+max_connections_per_subject = 1
+single_use = yes
+[route dead]
+path = /dead
+backend = tcp://127.0.0.1:1
+framing = line
+max_connections_per_subject = 1
+""" + KEY
+
+
+def asks(path, sub="alice", **fields):
+    token = mint(path, sub=sub, drop=() if sub else ("sub",))
+    return upgrade(f"{path}?token={token}", **fields)
+
+
+def held(stack, r, data):
+    p = stack.enter_context(Peer(r))
+    p.send(data)
+    assert p.answer().status == 101
+    p.send(frame(b"in"))
+    assert p.message() == (1, b"in")
+    return p
+
+
+@WORKERS
+def test_connections_per_subject(relay, workers):
+    r = relay(SUBJECTS, server=f"workers = {workers}")
+    with contextlib.ExitStack() as stack:
+        first = held(stack, r, asks("/one"))
+        held(stack, r, asks("/one"))
+        answer = ask(r, asks("/one"))
+        assert (answer.status, answer.word) == (429, "limit-subject")
+        assert int(answer["Retry-After"]) > 0
+        answer = ask(r, asks("/one", Origin="http://a.example"))
+        assert answer.close == (
+            1013, "limit-subject: max_connections_per_subject is reached")
+        assert r.wait_log("refuse", id=answer.id)["subject"] == "alice"
+        # Others, other routes, and nobody in particular.
+        held(stack, r, asks("/one", "bob"))
+        held(stack, r, asks("/other"))
+        for _ in range(3):
+            held(stack, r, asks("/one", None))
+            held(stack, r, asks("/one", ""))
+        first.socket.close()
+        first.file.close()
+        r.wait_log("close", subject="alice")
+        held(stack, r, asks("/one"))
+        assert ask(r, asks("/one")).status == 429
+    wait_for(lambda: len(r.log("close")) == len(r.log("open")))
+    with contextlib.ExitStack() as stack:   # every place was given back, once
+        held(stack, r, asks("/one"))
+        held(stack, r, asks("/one"))
+        assert ask(r, asks("/one")).status == 429
+
+
+@WORKERS
+def test_connections_per_subject_all_at_once(relay, workers):
+    r = relay(SUBJECTS, server=f"workers = {workers}")
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(Peer(r)) for _ in range(20)]
+
+        def one(i):
+            peers[i].send(asks("/one"))
+            return peers[i].answer().status
+        assert many(20, one) == {101: 2, 429: 18}
+
+
+def test_the_refused_are_not_their_subjects_connections(relay):
+    """Neither who is turned away and stays, nor whose backend is dead; and a
+    token that was not used is good still."""
+    r = relay(SUBJECTS)
+    for _ in range(3):
+        assert ask(r, asks("/dead")).status == 502
+    with contextlib.ExitStack() as stack:
+        p = held(stack, r, asks("/single"))
+        late = asks("/single")
+        stay = stack.enter_context(Peer(r))
+        stay.send(late)
+        assert stay.answer().word == "limit-subject"
+        p.socket.close()
+        p.file.close()
+        r.wait_log("close")
+        assert ask(r, late).echo == b"probe"
+        assert ask(r, late).word == "token-used"
+
+
+@WORKERS
+@pytest.mark.parametrize("limit", [1, 2])
+def test_who_comes_back_to_a_hub(relay, workers, limit):
+    """The limit counts connections: with room for one more the driver's seat
+    is taken over at once, without it not before the old one is gone."""
+    r = relay(f"""
+[route hub]
+path = /hub
+backend = room:
+mode = hub
+input = driver
+queue_limit = 16M
+max_connections_per_subject = {limit}
+""" + KEY, server=f"workers = {workers}")
+
+    def join(stack, sub):
+        p = stack.enter_context(Peer(r))
+        p.send(asks("/hub", sub))
+        return p, p.answer().status
+    with contextlib.ExitStack() as stack:
+        viewer, status = join(stack, "alice")
+        assert status == 101
+        old, status = join(stack, "teacher")
+        assert status == 101
+        viewer.send(frame(b"1"))
+        assert old.message() == (1, b"1")   # alice drives: she was the first
+        viewer.socket.close()
+        viewer.file.close()
+        r.wait_log("close", subject="alice")
+        viewer, status = join(stack, "bob")
+        assert status == 101
+        old.send(frame(b"2"))
+        assert viewer.message() == (1, b"2")
+        new, status = join(stack, "teacher")
+        assert status == (101 if limit == 2 else 429)
+        if limit == 2:
+            new.send(frame(b"3"))
+            assert viewer.message() == (1, b"3")
+        else:
+            old.socket.close()
+            old.file.close()
+            r.wait_log("close", subject="teacher")
+            assert join(stack, "teacher")[1] == 101
 
 
 # --- Forwarded -------------------------------------------------------------

@@ -234,6 +234,8 @@ static const struct key_case {
 		NULL },
 	{ SECTION_ROUTE, "max_connections", "2", "1.5",
 		"\"1.5\" is not understood, expected a whole number", NULL },
+	{ SECTION_ROUTE, "max_connections_per_subject", "2", "1000001",
+		NO_RANGE("1000001", "0 to 1000000"), NULL },
 	{ SECTION_ROUTE, "message_rate", "60", "",
 		"\"\" is not understood, expected a whole number", NULL },
 	{ SECTION_ROUTE, "byte_rate", "64K", "x",

@@ -429,6 +429,10 @@ static void test_auth(void **state)
 		{ ROUTE "backend = echo:\nsingle_use = yes\n",
 			"t.ini:10: [route r] single_use: yes means nothing "
 			"without tokens, expected auth = token\n" },
+		{ ROUTE "backend = echo:\nmax_connections_per_subject = 2\n",
+			"t.ini:10: [route r] max_connections_per_subject: "
+			"means nothing without tokens, which name subjects, "
+			"expected auth = token\n" },
 		{ ROUTE "backend = echo:\norigins = same https://a\n",
 			"t.ini:10: [route r] origins: same beside others, "
 			"expected same, any, or a list of origins\n" },
