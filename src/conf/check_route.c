@@ -287,6 +287,30 @@ static void check_origins(struct builder *b, struct conf_route *r)
 	}
 }
 
+/*
+ * Browsers send cookies with every request, also those that a foreign page
+ * asks for: the Origin is all that tells them apart.
+ */
+static void check_cookie(struct builder *b, const struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "token_cookie");
+
+	if (!r->token_cookie || build_is_bad(b, check_at_route(r, "origins")))
+		return;
+	if (r->auth == CONF_AUTH_NONE)
+		build_error(b, at,
+			"means nothing without tokens, expected auth = token");
+	if (r->origins_kind != CONF_ORIGINS_LIST)
+		build_error(b, at,
+			"needs a list of origins, expected one instead of %s",
+			r->origins_kind == CONF_ORIGINS_ANY ? "any" : "same");
+	for (size_t i = 0; i < r->origins.n; i++)
+		if (strcmp(r->origins.v[i], "null") == 0)
+			build_error(b, at,
+				"stands beside the origin null, which every "
+				"page can take on, expected a list without it");
+}
+
 static void set_backend_host(struct conf_route *r)
 {
 	r->backend_host_kind = CONF_HOST_NAME;
@@ -313,5 +337,6 @@ void check_route(struct builder *b, struct conf_route *r)
 	check_auth(b, r);
 	check_pathless(b, r);
 	check_origins(b, r);
+	check_cookie(b, r);
 	check_access(b, check_at_route(r, NULL), &r->allow, &r->deny);
 }

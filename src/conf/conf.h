@@ -240,6 +240,7 @@ struct conf_route {
 	int auth; /* enum conf_auth */
 	struct conf_strings keys;
 	char *token_param;
+	char *token_cookie;
 	bool backend_verify;
 	bool single_use;
 	struct conf_strings origins;

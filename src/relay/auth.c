@@ -7,6 +7,7 @@
 #include <mbedtls/version.h>
 
 #include "base/log.h"
+#include "codec/cookie.h"
 #include "codec/handshake.h"
 #include "codec/http.h"
 #include "codec/jwt.h"
@@ -30,6 +31,7 @@ struct found {
 	size_t n; /* tokens, in all places */
 	struct str token;
 	bool alone; /* as a subprotocol with nothing beside it */
+	bool odd_cookie;
 };
 
 static void found_add(struct found *f, struct str token)
@@ -63,6 +65,25 @@ static void find_in_fields(struct found *f, const struct request *r)
 		v.p += sizeof(BEARER) - 1;
 		v.n -= sizeof(BEARER) - 1;
 		found_add(f, str_trim(v));
+	}
+}
+
+static void find_in_cookies(
+	struct found *f, const struct request *r, const char *name)
+{
+	struct str value = STR_NONE;
+
+	if (!name)
+		return;
+	for (size_t i = 0; i < r->head.n; i++) {
+		ssize_t n;
+
+		if (!str_eq_nocase(r->head.fields[i].name, STR("Cookie")))
+			continue;
+		n = cookie_find(r->head.fields[i].value, str_of(name), &value);
+		f->odd_cookie |= n < 0;
+		for (; n > 0; n--)
+			found_add(f, value);
 	}
 }
 
@@ -232,11 +253,16 @@ enum reason auth_check(const struct auth_params *a, const struct request *r,
 	*detail = NULL;
 	find_in_query(&found, r, a->token_param);
 	find_in_fields(&found, r);
+	find_in_cookies(&found, r, a->token_cookie);
 	find_in_subprotocols(&found, r);
-	if (found.n == 0)
-		return REASON_TOKEN_MISSING;
 	if (found.n > 1)
 		return REASON_TOKEN_TWICE;
+	if (found.odd_cookie) {
+		*detail = "its cookie is not NAME=value (RFC 6265)";
+		return REASON_TOKEN_MALFORMED;
+	}
+	if (found.n == 0)
+		return REASON_TOKEN_MISSING;
 	if (found.alone)
 		return REASON_SUBPROTOCOL;
 	result = jwt_parse(&t, found.token, detail);

@@ -25,6 +25,7 @@ struct shared;
 struct auth_params {
 	const struct conf_keys *keys;
 	const char *token_param;
+	const char *token_cookie; /* NULL: cookies are not looked at */
 	bool single_use;
 	struct shared *shared;
 	int64_t now_ms; /* Unix time */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "codec/forwarded.h"
+#include "codec/cookie.h"
 #include "codec/handshake.h"
 #include "codec/http.h"
 #include "codec/pattern.h"
@@ -173,11 +174,34 @@ static int add_forwarded(
 	return buf_add_str(out, STR("\r\n"));
 }
 
+/* Without tokens, also those of other routes: a browser sends them to all. */
+static int add_cookies(struct buf *out, const struct backend_params *p)
+{
+	const struct conf *conf = p->client->conf;
+	struct str field = http_field(&p->request->head, STR("Cookie"));
+	char *rest;
+	int failed;
+
+	if (field.n == 0)
+		return 0;
+	rest = malloc(field.n);
+	if (!rest)
+		return -1;
+	memcpy(rest, field.p, field.n);
+	field.p = rest;
+	for (size_t i = 0; i < conf->routes_n; i++)
+		if (conf->routes[i].token_cookie)
+			field.n = cookie_without(rest, field,
+				str_of(conf->routes[i].token_cookie));
+	failed = add_field(out, "Cookie", field);
+	free(rest);
+	return failed;
+}
+
 /* What comes from the client is chosen by name: nothing else gets through. */
 static int add_fields(struct buf *out, const struct backend_params *p)
 {
-	static const char *const passed[] = { "Origin", "User-Agent",
-		"Cookie" };
+	static const char *const passed[] = { "Origin", "User-Agent" };
 	const struct client *c = p->client;
 	const struct request *r = p->request;
 	char id[CLIENT_ID_TEXT];
@@ -186,6 +210,8 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 		if (add_field(out, passed[i],
 			    http_field(&r->head, str_of(passed[i]))) < 0)
 			return -1;
+	if (add_cookies(out, p) < 0)
+		return -1;
 	if (add_forwarded(out, c, r) < 0 ||
 		add_field(out, "X-Wsrelay-Id", str_of(client_id(c, id))) < 0 ||
 		add_field(out, "X-Wsrelay-Route",

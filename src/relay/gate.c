@@ -112,6 +112,7 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 		return REASON_NONE;
 	reason = auth_check(&(struct auth_params){ .keys = &route->use_keys,
 				    .token_param = route->token_param,
+				    .token_cookie = route->token_cookie,
 				    .single_use = route->single_use,
 				    .shared = s,
 				    .now_ms = clock_unix_ms() },

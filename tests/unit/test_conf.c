@@ -210,6 +210,10 @@ static const struct key_case {
 		"\"a&b\" is not well-formed, expected letters, digits, "
 		"_ . ~ -",
 		NULL },
+	{ SECTION_ROUTE, "token_cookie", "__Host-t", "a b",
+		"\"a b\" is not well-formed, expected letters, digits, "
+		"_ . ~ -",
+		"origins = https://a.example\n" },
 	{ SECTION_ROUTE, "single_use", "yes", "1",
 		"\"1\" is not understood, expected yes or no", NULL },
 	{ SECTION_ROUTE, "origins", "https://*.example.org:444 null", "x", NULL,

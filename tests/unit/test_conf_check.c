@@ -439,6 +439,26 @@ static void test_auth(void **state)
 		{ ROUTE "backend = echo:\norigins = https://a\norigins = any\n",
 			"t.ini:11: [route r] origins: any beside others, "
 			"expected same, any, or a list of origins\n" },
+		{ ROUTE "backend = echo:\ntoken_cookie = t\n"
+			"origins = https://a\n",
+			"t.ini:10: [route r] token_cookie: means nothing "
+			"without tokens, expected auth = token\n" },
+		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
+		       "token_cookie = t\n",
+			"t.ini:11: [route r] token_cookie: needs a list of "
+			"origins, expected one instead of same\n" },
+		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
+		       "token_cookie = t\norigins = any\n",
+			"t.ini:11: [route r] token_cookie: needs a list of "
+			"origins, expected one instead of any\n" },
+		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
+		       "token_cookie = t\norigins = https://a null\n",
+			"t.ini:11: [route r] token_cookie: stands beside the "
+			"origin null, which every page can take on, expected "
+			"a list without it\n" },
+		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
+		       "token_cookie = t\norigins = https://*.a.example\n",
+			NULL },
 		{ KEYS "[route r]\npath = /r\nbackend = echo:\nkeys = k\n"
 		       "keys = j\n",
 			"t.ini:12: [route r] keys: there is no [key j], "
