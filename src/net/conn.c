@@ -790,6 +790,7 @@ void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms)
 
 void conn_set_unsent_limit(struct conn *c, unsigned bytes)
 {
+	c->unsent_limit = bytes;
 	/* Not on a Unix socket, which has no such thing. */
 	(void)setsockopt(
 		c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));

@@ -81,6 +81,7 @@ struct conn {
 	int fd, wfd;
 	int error;  /* of a failed write, until ended has been called */
 	int unsent; /* bytes in the kernel, when last looked at */
+	unsigned unsent_limit; /* conn_set_unsent_limit; 0 = none */
 	uint8_t state;
 	uint8_t watch;    /* EV_READ, EV_WRITE as asked of libevent */
 	bool reading;     /* wanted by the owner */

@@ -32,7 +32,8 @@
 
 #define RECORD_TEXT 16384 /* RFC 8446 section 5.1 */
 /* Records of a batch, with what sealing adds to each. */
-#define BATCH (4 * (RECORD_TEXT + 256))
+#define RECORD_MAX (RECORD_TEXT + 256)
+#define BATCH      (4 * RECORD_MAX)
 /* Records are read behind so much room, in which the first is opened. */
 #define OPEN_ROOM (RECORD_TEXT + 1024)
 /* Held bytes beyond this are alerts that somebody provokes. */
@@ -369,11 +370,23 @@ static void advance(const struct iovec **v, int *parts, size_t *at, size_t n)
 	}
 }
 
+/*
+ * What is sealed can't be taken back: where the newest matters, no more than
+ * the socket is asked to hold.
+ */
+static size_t batch_of(const struct conn *c)
+{
+	if (c->unsent_limit == 0 || c->unsent_limit >= BATCH)
+		return BATCH;
+	return c->unsent_limit > RECORD_MAX ? c->unsent_limit : RECORD_MAX;
+}
+
 static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 {
 	struct tls *t = c->tls;
 	struct tls_loop *l = of_loop(t);
 	size_t at = 0, taken = 0, n;
+	size_t batch = batch_of(c);
 
 	if (t->io_error || push_held(t) < 0) {
 		errno = t->io_error;
@@ -399,7 +412,7 @@ static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 		}
 		taken += (size_t)sealed;
 		advance(&v, &parts, &at, (size_t)sealed);
-		if ((parts == 0 || l->sealed_n > BATCH - RECORD_TEXT - 256) &&
+		if ((parts == 0 || l->sealed_n + RECORD_MAX > batch) &&
 			push(t) < 0) {
 			errno = t->io_error;
 			return -1;

@@ -513,6 +513,7 @@ def test_slow_text_and_binary_differ(relay, workers):
     for i in range(30):
         h.say("x" * 2000)
         live.recv()
+        lazy.recv()
     h.r.wait_log("close", id=chatty.id, reason="slow")
     assert not h.r.log("close", id=lazy.id)
 
