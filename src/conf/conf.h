@@ -120,6 +120,7 @@ struct conf_listen {
 	int64_t max_pending;
 	int64_t max_connections_per_ip;
 	struct conf_rate handshake_rate;
+	struct conf_rate auth_failures;
 	struct cidr_list trusted_proxies;
 	bool proxy_protocol;
 	struct cidr_list allow; /* empty = all */

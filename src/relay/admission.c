@@ -45,6 +45,7 @@ struct admission {
 	struct table tokens;    /* -> end of life, Unix ms */
 	struct subjects *subjects;
 	struct buckets *handshakes; /* by address and listener */
+	struct buckets *failures;   /* likewise, of tokens */
 	size_t routes_n, listens_n;
 	struct route_counts *routes;   /* by route->index */
 	atomic_int_least64_t *pending; /* by place in conf->listens */
@@ -137,8 +138,10 @@ struct admission *admission_new(const struct conf *conf)
 	a->routes = calloc(a->routes_n + 1, sizeof(*a->routes));
 	a->pending = calloc(a->listens_n + 1, sizeof(*a->pending));
 	a->handshakes = buckets_new();
+	a->failures = buckets_new();
 	a->subjects = subjects_new();
-	if (!a->routes || !a->pending || !a->handshakes || !a->subjects)
+	if (!a->routes || !a->pending || !a->handshakes || !a->failures ||
+		!a->subjects)
 		goto fail;
 	if (table_init(&a->addresses) < 0)
 		goto fail;
@@ -149,6 +152,7 @@ struct admission *admission_new(const struct conf *conf)
 	return a;
 fail:
 	buckets_free(a->handshakes);
+	buckets_free(a->failures);
 	subjects_free(a->subjects);
 	free(a->routes);
 	free(a->pending);
@@ -163,6 +167,7 @@ void admission_free(struct admission *a)
 	table_free(&a->addresses);
 	table_free(&a->tokens);
 	buckets_free(a->handshakes);
+	buckets_free(a->failures);
 	subjects_free(a->subjects);
 	free(a->routes);
 	free(a->pending);
@@ -234,21 +239,29 @@ static uint32_t listen_index(const struct client *c)
 	return (uint32_t)(c->listen - c->conf->listens);
 }
 
+/* Takes one from the bucket of the client's address at its listener. */
+static int64_t take_one(struct buckets *b, const struct client *c,
+	const struct conf_rate *rate, int64_t now_ms)
+{
+	uint8_t key[BUCKETS_KEY];
+	uint32_t listen = listen_index(c);
+
+	_Static_assert(BUCKETS_KEY == KEY, "an address is a key of both");
+	address_key(key, &c->peer);
+	memcpy(key + 8, &listen, sizeof(listen));
+	return buckets_take(b, key, rate, now_ms);
+}
+
 /* A connection counts once: when it is known whose it is. */
 static enum reason take_handshake(
 	struct shared *s, struct client *c, int64_t now_ms)
 {
-	uint8_t key[BUCKETS_KEY];
-	uint32_t listen = listen_index(c);
 	int64_t wait;
 
-	_Static_assert(BUCKETS_KEY == KEY, "an address is a key of both");
 	if (!has_address(c))
 		return REASON_NONE;
-	address_key(key, &c->peer);
-	memcpy(key + 8, &listen, sizeof(listen));
-	wait = buckets_take(s->admission->handshakes, key,
-		&c->listen->handshake_rate, now_ms);
+	wait = take_one(s->admission->handshakes, c, &c->listen->handshake_rate,
+		now_ms);
 	c->flood = wait == BUCKETS_FLOOD;
 	c->retry_ms = wait > 0 ? (uint32_t)wait : 0;
 	return wait == 0 ? REASON_NONE : REASON_LIMIT_RATE;
@@ -297,6 +310,28 @@ enum reason admission_set_peer(struct shared *s, struct client *c,
 	leave_address(s, c);
 	c->peer = *peer;
 	return enter_peer(s, c, now_ms);
+}
+
+enum reason admission_failed(
+	struct shared *s, struct client *c, enum reason reason, int64_t now_ms)
+{
+	const struct conf_rate *rate = &c->listen->auth_failures;
+	int64_t wait;
+
+	if (reason != REASON_TOKEN_MALFORMED &&
+		reason != REASON_TOKEN_SIGNATURE)
+		return reason;
+	if (!has_address(c) ||
+		cidr_list_contains(&c->listen->trusted_proxies, &c->peer))
+		return reason;
+	wait = take_one(s->admission->failures, c, rate, now_ms);
+	if (wait == 0)
+		return reason;
+	/* Whoever goes on and on is told, too, but not how long exactly. */
+	if (wait == BUCKETS_FLOOD)
+		wait = rate->ms / rate->n;
+	c->retry_ms = (uint32_t)wait;
+	return REASON_LIMIT_FAILURES;
 }
 
 /* --- routes ----------------------------------------------------------------------------*/

@@ -66,6 +66,15 @@ void admission_leave(struct shared *s, struct client *c);
 void admission_give_back(struct shared *s, struct client *c);
 
 /*
+ * Its token was refused for this reason: counts it under the client's address
+ * at now_ms, a time of the loop, if that is somebody's who may be guessing:
+ * TOKEN_MALFORMED, TOKEN_SIGNATURE. The reason itself, or LIMIT_FAILURES with
+ * the client's retry_ms. Exempt as in admission_enter.
+ */
+MUST_CHECK enum reason admission_failed(
+	struct shared *s, struct client *c, enum reason reason, int64_t now_ms);
+
+/*
  * A connection of the listener waits for a complete request (by +1), or no
  * longer (by -1). Returns how many do now.
  */

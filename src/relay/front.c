@@ -579,6 +579,19 @@ static enum reason check_limits(const struct front *f)
 	return worker_memory_full(f->worker) ? REASON_MEMORY : REASON_NONE;
 }
 
+/* Whoever goes on guessing tokens is told to wait; the log says what it was. */
+static void refuse_at_gate(struct front *f, const struct request *r,
+	enum reason reason, const char *detail)
+{
+	struct worker *w = f->worker;
+	enum reason told = admission_failed(
+		w->shared, &f->client, reason, loop_now(w->loop));
+
+	if (told != reason && !detail)
+		detail = reason_get(reason)->text;
+	front_refuse(f, r, told, detail);
+}
+
 static void dispatch_route(struct front *f, const struct request *r,
 	const struct captures *captures)
 {
@@ -591,7 +604,7 @@ static void dispatch_route(struct front *f, const struct request *r,
 	}
 	reason = gate_check_route(f->worker->shared, r, &f->client, &detail);
 	if (reason != REASON_NONE)
-		front_refuse(f, r, reason, detail);
+		refuse_at_gate(f, r, reason, detail);
 	else
 		open_backend(f, r, captures);
 }
@@ -616,7 +629,7 @@ static void dispatch_page(struct front *f, const struct request *r)
 	reason = gate_check_page(
 		f->worker->shared, r, match.page, &f->client, &detail);
 	if (reason != REASON_NONE) {
-		front_refuse(f, r, reason, detail);
+		refuse_at_gate(f, r, reason, detail);
 		return;
 	}
 	visitor.subject = f->client.subject;
