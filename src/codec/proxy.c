@@ -1,5 +1,6 @@
 #include "codec/proxy.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -277,31 +278,55 @@ ssize_t proxy_decode(
 
 /* --- writing ---------------------------------------------------------------*/
 
-/* Bytes of an address; 0 when the PROXY protocol cannot tell it. */
-static size_t address_length(const struct addr *src, const struct addr *dst)
+/* Both addresses, in one family. */
+struct both {
+	size_t length; /* bytes of each; 0: the PROXY protocol cannot tell src */
+	uint8_t src[16], dst[16];
+	uint16_t src_port, dst_port;
+};
+
+static void put_address(uint8_t out[16], const struct addr *a, size_t length)
 {
-	if (src->family != dst->family)
-		return 0;
-	return src->family == ADDR_IPV4 ? 4 : src->family == ADDR_IPV6 ? 16 : 0;
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	memset(out, 0, 16);
+	if (a->family == ADDR_IPV4 && length == 16) {
+		memcpy(out, mapped, sizeof(mapped));
+		memcpy(out + sizeof(mapped), a->ip, 4);
+	} else if (a->family == ADDR_IPV4 || a->family == ADDR_IPV6) {
+		memcpy(out, a->ip, length);
+	}
+}
+
+static void make_both(
+	struct both *b, const struct addr *src, const struct addr *dst)
+{
+	*b = (struct both){ .src_port = src->port, .dst_port = dst->port };
+	if (src->family != ADDR_IPV4 && src->family != ADDR_IPV6)
+		return;
+	b->length = src->family == ADDR_IPV6 || dst->family == ADDR_IPV6 ? 16
+									 : 4;
+	put_address(b->src, src, b->length);
+	put_address(b->dst, dst, b->length);
 }
 
 /* Section 2.1, "Human-readable header format". */
-static size_t encode_v1(uint8_t out[PROXY_HEAD_MAX], const struct addr *src,
-	const struct addr *dst)
+static size_t encode_v1(uint8_t out[PROXY_HEAD_MAX], const struct both *b)
 {
-	char from[ADDR_TEXT], to[ADDR_TEXT];
-	size_t length = address_length(src, dst);
+	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
+	int family = b->length == 4 ? AF_INET : AF_INET6;
 	int n;
 
-	if (length == 0)
+	if (b->length == 0) {
 		n = snprintf(
 			(char *)out, PROXY_HEAD_MAX, V1_BEGIN "UNKNOWN\r\n");
-	else
-		n = snprintf((char *)out, PROXY_HEAD_MAX,
-			V1_BEGIN "TCP%c %s %s %u %u\r\n",
-			length == 4 ? '4' : '6', addr_format_ip(src, from),
-			addr_format_ip(dst, to), (unsigned int)src->port,
-			(unsigned int)dst->port);
+		return (size_t)n;
+	}
+	inet_ntop(family, b->src, src, sizeof(src));
+	inet_ntop(family, b->dst, dst, sizeof(dst));
+	n = snprintf((char *)out, PROXY_HEAD_MAX,
+		V1_BEGIN "TCP%c %s %s %u %u\r\n", b->length == 4 ? '4' : '6',
+		src, dst, (unsigned)b->src_port, (unsigned)b->dst_port);
 	return (size_t)n;
 }
 
@@ -313,37 +338,38 @@ static uint8_t *put_16(uint8_t *to, uint16_t value)
 }
 
 /* Section 2.2, "Binary header format". */
-static size_t encode_v2(uint8_t out[PROXY_HEAD_MAX], const struct addr *src,
-	const struct addr *dst)
+static size_t encode_v2(uint8_t out[PROXY_HEAD_MAX], const struct both *b)
 {
-	size_t length = address_length(src, dst);
 	uint8_t *to = out + sizeof(signature);
 
 	memcpy(out, signature, sizeof(signature));
-	*to++ = length ? V2_PROXY : V2_LOCAL;
-	*to++ = length == 4    ? V2_INET_STREAM
-		: length == 16 ? V2_INET6_STREAM
-			       : V2_UNSPEC;
-	to = put_16(to, length ? (uint16_t)(2 * length + 4) : 0);
-	if (length == 0)
+	*to++ = b->length ? V2_PROXY : V2_LOCAL;
+	*to++ = b->length == 4    ? V2_INET_STREAM
+		: b->length == 16 ? V2_INET6_STREAM
+				  : V2_UNSPEC;
+	to = put_16(to, b->length ? (uint16_t)(2 * b->length + 4) : 0);
+	if (b->length == 0)
 		return (size_t)(to - out);
-	memcpy(to, src->ip, length);
-	memcpy(to + length, dst->ip, length);
-	to = put_16(to + 2 * length, src->port);
-	to = put_16(to, dst->port);
+	memcpy(to, b->src, b->length);
+	memcpy(to + b->length, b->dst, b->length);
+	to = put_16(to + 2 * b->length, b->src_port);
+	to = put_16(to, b->dst_port);
 	return (size_t)(to - out);
 }
 
 size_t proxy_encode(uint8_t out[PROXY_HEAD_MAX], enum proxy_version version,
 	const struct addr *src, const struct addr *dst)
 {
+	struct both both;
+
+	make_both(&both, src, dst);
 	switch (version) {
 	case PROXY_NO:
 		return 0;
 	case PROXY_V1:
-		return encode_v1(out, src, dst);
+		return encode_v1(out, &both);
 	case PROXY_V2:
-		return encode_v2(out, src, dst);
+		return encode_v2(out, &both);
 	}
 	return 0;
 }

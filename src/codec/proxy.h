@@ -49,9 +49,10 @@ enum proxy_version { PROXY_NO, PROXY_V1, PROXY_V2 };
 #define PROXY_HEAD_MAX 108
 
 /*
- * Writes a PROXY header for a connection from src to dst; UNKNOWN (v1) or
- * LOCAL (v2) when they are not both IPv4 or both IPv6. Returns its length, 0
- * for PROXY_NO.
+ * Writes a PROXY header for a connection from src to dst. When only one of them
+ * is IPv6 the other is written as a mapped address; a dst that is none is the
+ * unspecified one. UNKNOWN (v1) or LOCAL (v2) when src is none. Returns its
+ * length, 0 for PROXY_NO.
  */
 size_t proxy_encode(uint8_t out[PROXY_HEAD_MAX], enum proxy_version version,
 	const struct addr *src, const struct addr *dst);

@@ -3,11 +3,13 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from peers import Server
 from rawhttp import Peer, ask, frame, head, upgrade
 from relay import KEY, PATIENCE, Relay, mint, wait_for
 
@@ -35,6 +37,74 @@ def many(n, ask_one):
         t.join()
     assert len(told) == n
     return {what: told.count(what) for what in set(told)}
+
+
+class At:
+    """For rawhttp: a place to connect to that no daemon has told."""
+
+    def __init__(self, port):
+        self.address = f"127.0.0.1:{port}"
+
+    def wait_log(self, *_, **__):
+        return {"address": self.address}
+
+
+# --- IPv4 in IPv6 ----------------------------------------------------------
+
+# Passes a socket that takes both, as a service manager does.
+PASS = """
+import os, socket, sys
+s = socket.create_server(("::", 0), family=socket.AF_INET6,
+                         dualstack_ipv6=True)
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="dual",
+                  LISTEN_PID=str(os.getpid()))
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_ipv4_on_a_socket_for_both(relay):
+    """It is IPv4 in logs, lists, limits and towards backends."""
+    with Server() as s:
+        r = relay(ECHO + f"""
+[route tcp]
+path = /tcp
+backend = {s.uri}
+framing = line
+send_proxy = v1
+auth = none
+""", wrap=[sys.executable, "-c", PASS], listen="""
+[listen dual]
+address = fd:dual
+hosts = *
+trusted_proxies = 127.0.0.4
+deny = 127.0.0.3
+max_connections_per_ip = 1
+handshake_rate = 2/h
+""")
+        there = At(r.wait_log("listen", listen="dual")["address"]
+                   .rsplit(":", 1)[1])
+        with Peer(there, source="127.0.0.2") as p:
+            p.send(upgrade("/tcp"))
+            b = s.accept()
+            port = p.socket.getsockname()[1]
+            assert b.until(b"\r\n").decode() == \
+                f"PROXY TCP4 127.0.0.2 127.0.0.1 {port} " \
+                f"{there.address.rsplit(':', 1)[1]}\r\n"
+            assert r.wait_log("open")["peer"] == f"127.0.0.2:{port}"
+            answer = ask(there, upgrade("/echo"), source="127.0.0.2")
+            assert (answer.status, answer.word) == (429, "limit-address")
+            b.close()
+        answer = ask(there, upgrade("/echo"), source="127.0.0.2")
+        assert (answer.status, answer.word) == (429, "limit-rate")
+        answer = ask(there, upgrade("/echo", X_Forwarded_For="192.0.2.7"),
+                     source="127.0.0.4")
+        assert r.wait_log("open", id=answer.id)["peer"] == "192.0.2.7"
+        with Peer(there, source="127.0.0.3") as p:
+            with contextlib.suppress(ConnectionResetError):
+                assert p.at_end()
+        r.wait_log("refuse", reason="address", detail="on the socket")
 
 
 # --- handshake_rate --------------------------------------------------------
@@ -138,8 +208,16 @@ def test_handshake_rate_behind_a_proxy(relay, workers):
     assert get("::ffff:192.0.2.1") == 429
 
 
-def test_unix_peers_have_no_rate_and_no_count(relay):
-    r = relay(ECHO, listen="""
+def test_unix_peers_have_no_address(relay):
+    """So they pass every list, and are counted by none."""
+    r = relay(ECHO.replace("auth", "deny = 192.0.2.1\nallow = 192.0.2.0/24\n"
+                           "auth") + """
+[page files]
+path = /
+root = {dir}
+allow = 192.0.2.0/24
+deny = 192.0.2.1
+""", listen="""
 [listen local]
 address = unix:{dir}/relay.sock
 hosts = *
@@ -156,6 +234,9 @@ deny = 192.0.2.1
             p.send(frame(b"in"))
             assert p.message() == (1, b"in")
         wait_for(lambda: len(r.log("open", peer="unix")) == 5)
+        (r.dir / "a.txt").write_text("a file\n")
+        assert ask(r, head("/a.txt"), "local").status == 200
+        assert ask(r, head("/a.txt")).status == 403
 
 
 # --- max_connections_per_subject -------------------------------------------
@@ -416,6 +497,29 @@ def test_forwarded_over_a_unix_socket(proxied):
     assert proxied.wait_log("open", id=answer.id)["peer"] == "unix"
 
 
+def test_forwarded_over_a_unix_socket_reaches_a_backend(relay):
+    """There is an address to tell, though the socket has none."""
+    with Server() as s:
+        r = relay(f"""
+[route tcp]
+path = /tcp
+backend = {s.uri}
+framing = line
+send_proxy = v1
+auth = none
+""", listen="""
+[listen local]
+address = unix:{dir}/relay.sock
+trusted_proxies = unix
+""")
+        with Peer(r, "local") as p:
+            p.send(upgrade("/tcp", Forwarded="for=192.0.2.7"))
+            b = s.accept()
+            assert b.until(b"\r\n") == \
+                b"PROXY TCP4 192.0.2.7 0.0.0.0 0 0\r\n"
+            b.close()
+
+
 @pytest.mark.parametrize("client, enters", [
     ("192.0.2.1", True), ("192.0.2.128", False), ("198.51.100.1", False),
     ("\"[::ffff:192.0.2.1]\"", True), ("\"[::ffff:192.0.2.128]\"", False),
@@ -490,11 +594,6 @@ def test_behind_nginx_that_says_forwarded(relay, tmp_path, before):
     process = subprocess.Popen(["nginx", "-e", str(tmp_path / "error.log"),
                                 "-c", str(tmp_path / "nginx.conf")])
 
-    class There:
-        @staticmethod
-        def wait_log(*_, **__):
-            return {"address": f"127.0.0.1:{port}"}
-
     def listens():
         assert process.poll() is None
         with contextlib.suppress(OSError):
@@ -503,7 +602,7 @@ def test_behind_nginx_that_says_forwarded(relay, tmp_path, before):
     try:
         wait_for(listens, "nginx")
         for said in (None, "for=6.6.6.6;proto=https;host=evil.example"):
-            answer = ask(There, upgrade(
+            answer = ask(At(port), upgrade(
                 "/echo", Host="relay.example:8080", Forwarded=said,
                 Origin="http://relay.example:8080"), source="127.0.0.9")
             assert answer.echo == b"probe"

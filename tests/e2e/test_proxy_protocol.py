@@ -182,12 +182,15 @@ auth = none
         with Behind(r, v2("2001:db8::7")) as p:
             assert p.status("/exec") == 101
             assert p.message() == (1, b"2001:db8::7")
-        with Behind(r, v2()) as p:
-            p.send(upgrade("/tcp"))
-            b = s.accept()
-            assert b.until(b"\r\n").decode() == \
-                f"PROXY TCP4 192.0.2.7 127.0.0.1 56324 {r.port}\r\n"
-            b.close()
+        for client, said in (("192.0.2.7", "TCP4 192.0.2.7 127.0.0.1"),
+                             ("2001:db8::7",
+                              "TCP6 2001:db8::7 ::ffff:127.0.0.1")):
+            with Behind(r, v2(client)) as p:
+                p.send(upgrade("/tcp"))
+                b = s.accept()
+                assert b.until(b"\r\n").decode() == \
+                    f"PROXY {said} 56324 {r.port}\r\n"
+                b.close()
 
 
 @pytest.mark.parametrize("header, secure", [
@@ -481,14 +484,18 @@ class Tls:
                     raise ConnectionError("it ended") from None
                 self.wire_in.write(data)
 
-    def speak(self):
+    def status(self, **fields):
+        """Of an upgrade."""
         self.wait(self.tls.do_handshake)
-        self.wait(self.tls.write, upgrade("/echo", Host="relay.example",
-                                          Origin="https://relay.example"))
+        self.wait(self.tls.write,
+                  upgrade("/echo", Host="relay.example", **fields))
         said = b""
         while b"\r\n\r\n" not in said:
             said += self.wait(self.tls.read, 65536)
-        assert said.startswith(b"HTTP/1.1 101 "), said
+        return int(said[9:12])
+
+    def speak(self):
+        assert self.status(Origin="https://relay.example") == 101
         self.wait(self.tls.write, frame(b"in"))
         assert self.wait(self.tls.read, 65536) == b"\x81\x02in"
 
@@ -545,6 +552,28 @@ def test_what_is_not_in_front_of_tls(over_tls):
     r.wait_log("refuse", reason="tls-handshake")
     with Behind(r) as p:
         Tls(p, b"").speak()
+
+
+@pytest.mark.parametrize("make", [None, v1])
+def test_rates_in_front_of_tls(over_tls, make):
+    """Two come in, two are told, and with the others nobody shakes hands."""
+    r = over_tls("handshake_rate = 2/h\n" if make else """
+[listen plain]
+address = 127.0.0.1:0
+hosts = *
+certificates = c
+handshake_rate = 2/h
+""")
+
+    def status():
+        with Peer(r, "main" if make else "plain") as p:
+            try:
+                return Tls(p, make() if make else b"").status()
+            except (ConnectionError, ssl.SSLError):
+                return None
+    assert [status() for _ in range(6)] == [101, 101, 429, 429, None, None]
+    r.wait_log("refuse", count=4, reason="limit-rate")
+    assert not r.log("refuse", reason="tls-handshake")
 
 
 # --- real proxies ----------------------------------------------------------

@@ -368,8 +368,15 @@ static void test_encode_v1(void **state)
 		STR("PROXY TCP6 2001:db8::1 ::1 56324 443\r\n"));
 	check_encode(PROXY_V1, "unix", "1.2.3.4:5", STR("PROXY UNKNOWN\r\n"));
 	check_encode(PROXY_V1, "unix", "unix", STR("PROXY UNKNOWN\r\n"));
+	/* One of them is IPv6: so are both. No destination is any. */
+	check_encode(PROXY_V1, "[::1]:1", "1.2.3.4:5",
+		STR("PROXY TCP6 ::1 ::ffff:1.2.3.4 1 5\r\n"));
+	check_encode(PROXY_V1, "1.2.3.4:5", "[::1]:1",
+		STR("PROXY TCP6 ::ffff:1.2.3.4 ::1 5 1\r\n"));
+	check_encode(PROXY_V1, "1.2.3.4:5", "unix",
+		STR("PROXY TCP4 1.2.3.4 0.0.0.0 5 0\r\n"));
 	check_encode(
-		PROXY_V1, "[::1]:1", "1.2.3.4:5", STR("PROXY UNKNOWN\r\n"));
+		PROXY_V1, "[::1]:5", "unix", STR("PROXY TCP6 ::1 :: 5 0\r\n"));
 	/* The longest, of 104 bytes (the specification: 107 at most). */
 	check_encode(PROXY_V1,
 		"[1111:2222:3333:4444:5555:6666:7777:8888]:65535",
@@ -392,8 +399,14 @@ static void test_encode_v2(void **state)
 			      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01"
 			      "\xdc\x04\x01\xbb"));
 	check_encode(PROXY_V2, "unix", "unix", STR(SIGNATURE "\x20\0\0\0"));
-	check_encode(
-		PROXY_V2, "1.2.3.4:5", "[::1]:1", STR(SIGNATURE "\x20\0\0\0"));
+	check_encode(PROXY_V2, "1.2.3.4:5", "[::1]:1",
+		STR(SIGNATURE "\x21\x21\x00\x24"
+			      "\0\0\0\0\0\0\0\0\0\0\xff\xff\x01\x02\x03\x04"
+			      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01"
+			      "\x00\x05\x00\x01"));
+	check_encode(PROXY_V2, "1.2.3.4:5", "unix",
+		STR(SIGNATURE "\x21\x11\x00\x0c"
+			      "\x01\x02\x03\x04\0\0\0\0\x00\x05\x00\x00"));
 }
 
 int main(void)
