@@ -250,7 +250,7 @@ class HubParts:
                 'workers', running, lambda relay: measure.echo(
                     relay, ECHO[0], self.options.warm,
                     self.options.seconds))
-        self.data['workers', 'tagged'] = runs
+        self.data['workers'] = runs
         report.echo_table('Workers: ' + report.scenario_text(ECHO[0]), runs,
                           self.labels, 'wsrelayd-2')
         if len(runs) == 2:
