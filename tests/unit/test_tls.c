@@ -221,8 +221,9 @@ static void test_handshake(void **state)
 	assert_true(run(client_filled));
 	assert_true(both_ready(world));
 	assert_int_equal(world->client.got[0], 'x');
-	assert_non_null(tls_version(world->server.c));
-	assert_non_null(strstr(tls_suite(world->server.c), "ECDHE"));
+	/* The suites of 1.3 leave the key exchange out of their names. */
+	if (strcmp(tls_version(world->server.c), "TLSv1.2") == 0)
+		assert_non_null(strstr(tls_suite(world->server.c), "ECDHE"));
 }
 
 /* Through sockets with little room: what is refused is held, and arrives. */

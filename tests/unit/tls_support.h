@@ -23,21 +23,37 @@ struct tls_made {
 	struct tls_identity identity;
 };
 
+static inline int tls_make_serial(mbedtls_x509write_cert *crt)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	unsigned char one[] = { 1 };
+
+	return mbedtls_x509write_crt_set_serial_raw(crt, one, sizeof(one));
+#else
+	mbedtls_mpi serial;
+	int error;
+
+	mbedtls_mpi_init(&serial);
+	error = mbedtls_mpi_lset(&serial, 1);
+	if (!error)
+		error = mbedtls_x509write_crt_set_serial(crt, &serial);
+	mbedtls_mpi_free(&serial);
+	return error;
+#endif
+}
+
 /* Signed by itself, on P-256, for a name, as "CN=localhost,O=lab". */
 static inline void tls_make(struct tls_made *m, const char *subject)
 {
 	mbedtls_x509write_cert crt;
 	mbedtls_pk_context key;
-	mbedtls_mpi serial;
 
 	mbedtls_x509write_crt_init(&crt);
 	mbedtls_pk_init(&key);
-	mbedtls_mpi_init(&serial);
 	if (mbedtls_pk_setup(
 		    &key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)) ||
 		mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
-			mbedtls_pk_ec(key), tls_random, NULL) ||
-		mbedtls_mpi_lset(&serial, 1))
+			mbedtls_pk_ec(key), tls_random, NULL))
 		abort();
 	mbedtls_x509write_crt_set_subject_key(&crt, &key);
 	mbedtls_x509write_crt_set_issuer_key(&crt, &key);
@@ -45,7 +61,7 @@ static inline void tls_make(struct tls_made *m, const char *subject)
 	mbedtls_x509write_crt_set_md_alg(&crt, MBEDTLS_MD_SHA256);
 	if (mbedtls_x509write_crt_set_subject_name(&crt, subject) ||
 		mbedtls_x509write_crt_set_issuer_name(&crt, subject) ||
-		mbedtls_x509write_crt_set_serial(&crt, &serial) ||
+		tls_make_serial(&crt) ||
 		mbedtls_x509write_crt_set_basic_constraints(&crt, 1, -1) ||
 		mbedtls_x509write_crt_set_validity(
 			&crt, "20200101000000", "20991231235959") ||
@@ -57,7 +73,6 @@ static inline void tls_make(struct tls_made *m, const char *subject)
 		.chain = { m->chain, strlen((char *)m->chain) + 1 },
 		.key = { m->key, strlen((char *)m->key) + 1 }
 	};
-	mbedtls_mpi_free(&serial);
 	mbedtls_pk_free(&key);
 	mbedtls_x509write_crt_free(&crt);
 }
