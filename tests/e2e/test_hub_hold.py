@@ -770,7 +770,8 @@ def test_joining_and_leaving_while_it_closes(relay, workers, tmp_path):
                       "sys.stdin.readline()\n"
                       "sys.stdout.buffer.write(b'\\xff\\n')\n"
                       "sys.stdout.flush()\ntime.sleep(1)\nsys.exit(1)")
-    r = relay(hub(f"exec:{command}"), server=f"workers = {workers}")
+    r = relay(hub(f"exec:{command}", "replay = 1"),
+              server=f"workers = {workers}")
     members = [Client(r, "/h/1") for _ in range(6)]
     old = [c.recv().text for c in members][0]
     members[0].send(TEXT, "go")
