@@ -239,29 +239,28 @@ static uint32_t listen_index(const struct client *c)
 	return (uint32_t)(c->listen - c->conf->listens);
 }
 
-/* Takes one from the bucket of the client's address at its listener. */
-static int64_t take_one(struct buckets *b, const struct client *c,
-	const struct conf_rate *rate, int64_t now_ms)
+/* The buckets of a client: of its address at its listener. */
+static void bucket_key(uint8_t key[BUCKETS_KEY], const struct client *c)
 {
-	uint8_t key[BUCKETS_KEY];
 	uint32_t listen = listen_index(c);
 
 	_Static_assert(BUCKETS_KEY == KEY, "an address is a key of both");
 	address_key(key, &c->peer);
 	memcpy(key + 8, &listen, sizeof(listen));
-	return buckets_take(b, key, rate, now_ms);
 }
 
 /* A connection counts once: when it is known whose it is. */
 static enum reason take_handshake(
 	struct shared *s, struct client *c, int64_t now_ms)
 {
+	uint8_t key[BUCKETS_KEY];
 	int64_t wait;
 
 	if (!has_address(c))
 		return REASON_NONE;
-	wait = take_one(s->admission->handshakes, c, &c->listen->handshake_rate,
-		now_ms);
+	bucket_key(key, c);
+	wait = buckets_take(s->admission->handshakes, key,
+		&c->listen->handshake_rate, now_ms);
 	c->flood = wait == BUCKETS_FLOOD;
 	c->retry_ms = wait > 0 ? (uint32_t)wait : 0;
 	return wait == 0 ? REASON_NONE : REASON_LIMIT_RATE;
@@ -312,19 +311,29 @@ enum reason admission_set_peer(struct shared *s, struct client *c,
 	return enter_peer(s, c, now_ms);
 }
 
+/* --- failures ------------------------------------------------------------------------*/
+
+/* A proxy's clients are counted, not itself. */
+static bool may_be_guessing(const struct client *c)
+{
+	return has_address(c) &&
+	       !cidr_list_contains(&c->listen->trusted_proxies, &c->peer);
+}
+
 enum reason admission_failed(
 	struct shared *s, struct client *c, enum reason reason, int64_t now_ms)
 {
 	const struct conf_rate *rate = &c->listen->auth_failures;
+	uint8_t key[BUCKETS_KEY];
 	int64_t wait;
 
 	if (reason != REASON_TOKEN_MALFORMED &&
 		reason != REASON_TOKEN_SIGNATURE)
 		return reason;
-	if (!has_address(c) ||
-		cidr_list_contains(&c->listen->trusted_proxies, &c->peer))
+	if (!may_be_guessing(c))
 		return reason;
-	wait = take_one(s->admission->failures, c, rate, now_ms);
+	bucket_key(key, c);
+	wait = buckets_take(s->admission->failures, key, rate, now_ms);
 	if (wait == 0)
 		return reason;
 	/* Whoever goes on and on is told, too, but not how long exactly. */
@@ -332,6 +341,18 @@ enum reason admission_failed(
 		wait = rate->ms / rate->n;
 	c->retry_ms = (uint32_t)wait;
 	return REASON_LIMIT_FAILURES;
+}
+
+bool admission_is_failing(
+	struct shared *s, const struct client *c, int64_t now_ms)
+{
+	uint8_t key[BUCKETS_KEY];
+
+	if (!may_be_guessing(c))
+		return false;
+	bucket_key(key, c);
+	return buckets_is_empty(
+		s->admission->failures, key, &c->listen->auth_failures, now_ms);
 }
 
 /* --- routes ----------------------------------------------------------------------------*/

@@ -74,6 +74,10 @@ void admission_give_back(struct shared *s, struct client *c);
 MUST_CHECK enum reason admission_failed(
 	struct shared *s, struct client *c, enum reason reason, int64_t now_ms);
 
+/* Whether the client's address is over auth_failures by now. */
+bool admission_is_failing(
+	struct shared *s, const struct client *c, int64_t now_ms);
+
 /*
  * A connection of the listener waits for a complete request (by +1), or no
  * longer (by -1). Returns how many do now.

@@ -203,13 +203,17 @@ static enum reason check_parsed(const struct auth_params *a,
 	const struct request *r, const struct jwt *t, struct client *c,
 	const char **detail)
 {
-	struct auth_key made = auth_key_find(
-		a->keys, t, a->shared->verified, a->now_ms);
+	struct auth_key made = auth_key_find(a->keys, t, a->shared->verified,
+		a->now_ms, c->verify == CLIENT_MAY_VERIFY);
 	const struct conf_key *key = made.key;
 	enum jwt_result result;
 	enum reason reason;
 	const char *why;
 
+	if (made.verified)
+		c->verify = CLIENT_VERIFIED;
+	if (made.waits)
+		c->verify = CLIENT_WAITS;
 	if (!key)
 		return reason_of(made.result);
 	log_signature(c, &made);

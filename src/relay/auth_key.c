@@ -80,7 +80,9 @@ static struct auth_key find_known(const struct conf_keys *keys,
 
 	for (int tries = 0; tries < JWT_TRIES && (p = next_public(&s)); tries++)
 		if (verified_has(v, text, p->id, now_ms)) {
-			a = (struct auth_key){ s.key, JWT_OK, true };
+			a = (struct auth_key){ .key = s.key,
+				.result = JWT_OK,
+				.remembered = true };
 			break;
 		}
 	return a;
@@ -97,6 +99,7 @@ static struct auth_key find_public(const struct conf_keys *keys,
 	for (int tries = 0; tries < JWT_TRIES && (p = next_public(&s));
 		tries++) {
 		a.result = jwt_verify_public(t, p);
+		a.verified = true;
 		if (a.result != JWT_OK)
 			continue;
 		a.key = s.key;
@@ -108,8 +111,9 @@ static struct auth_key find_public(const struct conf_keys *keys,
 }
 
 struct auth_key auth_key_find(const struct conf_keys *keys, const struct jwt *t,
-	struct verified *v, int64_t now_ms)
+	struct verified *v, int64_t now_ms, bool may_verify)
 {
+	struct search s = { .keys = keys, .t = t };
 	uint8_t text[JWT_HASH];
 	struct auth_key a;
 
@@ -118,5 +122,9 @@ struct auth_key auth_key_find(const struct conf_keys *keys, const struct jwt *t,
 	if (hash_text(text, t) < 0)
 		return (struct auth_key){ .result = JWT_NO_MEMORY };
 	a = find_known(keys, t, text, v, now_ms);
-	return a.key ? a : find_public(keys, t, text, v, now_ms);
+	if (!a.key && may_verify)
+		a = find_public(keys, t, text, v, now_ms);
+	else if (!a.key)
+		a.waits = next_public(&s) != NULL;
+	return a;
 }

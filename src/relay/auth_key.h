@@ -17,14 +17,18 @@ struct auth_key {
 	const struct conf_key *key; /* NULL: none of them */
 	enum jwt_result result;     /* of the last try */
 	bool remembered;            /* it was verified before */
+	bool verified;              /* a public key was tried: that took time */
+	bool waits;                 /* one would have to be, and may not */
 };
 
 /*
  * The key whose signature the token has, of those that a route allows: by its
  * kid, or by trying the first JWT_TRIES that may fit. Public keys' signatures
  * are remembered in v until the token's exp; a secret's cost less than that.
+ * Without may_verify no public key is tried that is not known.
  */
 MUST_CHECK struct auth_key auth_key_find(const struct conf_keys *keys,
-	const struct jwt *t, struct verified *v, int64_t now_ms);
+	const struct jwt *t, struct verified *v, int64_t now_ms,
+	bool may_verify);
 
 #endif

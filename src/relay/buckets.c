@@ -55,36 +55,68 @@ void buckets_free(struct buckets *b)
 	free(b);
 }
 
-static struct bucket *find(struct buckets *b, const uint8_t key[BUCKETS_KEY])
+static struct bucket *set_of(struct buckets *b, const uint8_t key[BUCKETS_KEY])
 {
-	struct bucket *set, *soonest;
 	uint64_t w[2];
 
 	memcpy(w, key, BUCKETS_KEY);
 	w[0] = (w[0] ^ b->seed[0]) * 0x9e3779b97f4a7c15u;
 	w[1] = (w[1] ^ b->seed[1] ^ (w[0] >> 29)) * 0xbf58476d1ce4e5b9u;
-	set = soonest = b->places[(w[1] >> 32) % SETS];
+	return b->places[(w[1] >> 32) % SETS];
+}
+
+/* Its own place, or else the one that is full soonest. */
+static struct bucket *place_of(
+	struct buckets *b, const uint8_t key[BUCKETS_KEY])
+{
+	struct bucket *set = set_of(b, key);
+	struct bucket *soonest = set;
+
 	for (size_t i = 0; i < WAYS; i++) {
 		if (memcmp(set[i].key, key, BUCKETS_KEY) == 0)
 			return &set[i];
 		if (set[i].full_us < soonest->full_us)
 			soonest = &set[i];
 	}
-	*soonest = (struct bucket){ 0 };
-	memcpy(soonest->key, key, BUCKETS_KEY);
 	return soonest;
+}
+
+static bool is_of(const struct bucket *k, const uint8_t key[BUCKETS_KEY])
+{
+	return memcmp(k->key, key, BUCKETS_KEY) == 0;
+}
+
+static struct bucket *find(struct buckets *b, const uint8_t key[BUCKETS_KEY])
+{
+	struct bucket *k = place_of(b, key);
+
+	if (!is_of(k, key)) {
+		*k = (struct bucket){ 0 };
+		memcpy(k->key, key, BUCKETS_KEY);
+	}
+	return k;
+}
+
+/* When it will be full if one is taken now; *missing: us until there is one. */
+static int64_t taken(int64_t full_us, const struct conf_rate *rate, int64_t now,
+	int64_t *missing)
+{
+	int64_t interval = rate->ms * 1000 / rate->n;
+	int64_t from = full_us > now ? full_us : now;
+
+	*missing = from + interval - now - interval * rate->n;
+	return from + interval;
 }
 
 /* 0, or how many us are missing until there is one. */
 static int64_t take(int64_t *full_us, const struct conf_rate *rate, int64_t now)
 {
-	int64_t interval = rate->ms * 1000 / rate->n;
-	int64_t from = *full_us > now ? *full_us : now;
-	int64_t missing = from + interval - now - interval * rate->n;
+	int64_t missing;
+	int64_t then = taken(*full_us, rate, now, &missing);
 
 	if (missing > 0)
 		return missing;
-	*full_us = from + interval;
+	*full_us = then;
 	return 0;
 }
 
@@ -106,4 +138,20 @@ int64_t buckets_take(struct buckets *b, const uint8_t key[BUCKETS_KEY],
 			       : BUCKETS_FLOOD;
 	pthread_mutex_unlock(&b->lock);
 	return wait;
+}
+
+bool buckets_is_empty(struct buckets *b, const uint8_t key[BUCKETS_KEY],
+	const struct conf_rate *rate, int64_t now_ms)
+{
+	struct bucket *k;
+	int64_t missing;
+
+	if (rate->n == 0)
+		return false;
+	pthread_mutex_lock(&b->lock);
+	k = place_of(b, key);
+	(void)taken(
+		is_of(k, key) ? k->full_us : 0, rate, now_ms * 1000, &missing);
+	pthread_mutex_unlock(&b->lock);
+	return missing > 0;
 }

@@ -6,6 +6,7 @@
 #ifndef RELAY_BUCKETS_H
 #define RELAY_BUCKETS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -27,6 +28,9 @@ void buckets_free(struct buckets *b);
  */
 #define BUCKETS_FLOOD -1
 int64_t buckets_take(struct buckets *b, const uint8_t key[BUCKETS_KEY],
+	const struct conf_rate *rate, int64_t now_ms);
+/* Whether buckets_take would find none; takes nothing. */
+bool buckets_is_empty(struct buckets *b, const uint8_t key[BUCKETS_KEY],
 	const struct conf_rate *rate, int64_t now_ms);
 
 #endif

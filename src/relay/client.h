@@ -17,6 +17,18 @@ struct conf_route;
 #define CLIENT_ID_TEXT 20
 #define CLIENT_TOKEN   16 /* bytes of a token's identity */
 
+/*
+ * A verification of a token's signature may take a millisecond. The front says
+ * whether there is time for it in this turn of the loop, and is told whether
+ * one was made, or is needed and must wait.
+ */
+enum client_verify {
+	CLIENT_MAY_VERIFY,
+	CLIENT_MUST_WAIT,
+	CLIENT_VERIFIED,
+	CLIENT_WAITS,
+};
+
 struct client {
 	uint64_t id;       /* unique over restarts, see daemon.c */
 	struct conf *conf; /* a reference: keeps listen and route alive */
@@ -27,6 +39,7 @@ struct client {
 	int64_t expire_at;              /* Unix ms, JWT_NEVER = does not */
 	struct addr peer;               /* the client; differs behind a proxy */
 	uint8_t perm;                   /* enum jwt_perm */
+	uint8_t verify;                 /* enum client_verify */
 	bool entered;                   /* counted in all, see admission.h */
 	bool counted;                   /* counted under peer */
 	bool in_route;                  /* counted in its route's connections */

@@ -77,6 +77,8 @@ static void set_state(struct front *f, enum front_state to)
 
 	if (f->state == FRONT_HEAD)
 		admission_pending(s, &f->client, -1);
+	if (to != FRONT_LINE)
+		front_line_leave(f);
 	if (to == FRONT_HEAD && admission_pending(s, &f->client, 1) >
 					f->client.listen->max_pending)
 		make_room(f);
@@ -187,6 +189,10 @@ static void front_ended(struct conn *c, int error)
 		front_log_refusal(f,
 			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
 			"while the backend was being opened");
+	} else if (f->state == FRONT_LINE) {
+		front_log_refusal(f,
+			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
+			"while its token waited to be verified");
 	} else if (c->opening && tls_cause(c) != TLS_NOTHING) {
 		front_tls_failed(f);
 		return;
@@ -579,6 +585,24 @@ static enum reason check_limits(const struct front *f)
 	return worker_memory_full(f->worker) ? REASON_MEMORY : REASON_NONE;
 }
 
+/*
+ * Whether its token has to wait for another turn of the loop: the request stays
+ * where it is, and holds nothing meanwhile.
+ */
+static bool must_wait(struct front *f)
+{
+	struct worker *w = f->worker;
+
+	if (f->client.verify == CLIENT_VERIFIED)
+		front_line_verified(w);
+	if (f->client.verify != CLIENT_WAITS)
+		return false;
+	admission_give_back(w->shared, &f->client);
+	set_state(f, FRONT_LINE);
+	front_line_enter(f);
+	return true;
+}
+
 /* Whoever goes on guessing tokens is told to wait; the log says what it was. */
 static void refuse_at_gate(struct front *f, const struct request *r,
 	enum reason reason, const char *detail)
@@ -603,6 +627,8 @@ static void dispatch_route(struct front *f, const struct request *r,
 		return;
 	}
 	reason = gate_check_route(f->worker->shared, r, &f->client, &detail);
+	if (must_wait(f))
+		return;
 	if (reason != REASON_NONE)
 		refuse_at_gate(f, r, reason, detail);
 	else
@@ -628,6 +654,8 @@ static void dispatch_page(struct front *f, const struct request *r)
 	}
 	reason = gate_check_page(
 		f->worker->shared, r, match.page, &f->client, &detail);
+	if (must_wait(f))
+		return;
 	if (reason != REASON_NONE) {
 		refuse_at_gate(f, r, reason, detail);
 		return;
@@ -719,8 +747,15 @@ static void take_request(struct front *f, size_t n)
 		&why);
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
+	f->client.verify = f->worker->verified ? CLIENT_MUST_WAIT
+					       : CLIENT_MAY_VERIFY;
 	dispatch(f, &r, reason, why);
 	request_free(&r);
+	if (f->line) { /* it is looked at again, with what came behind it */
+		buf_free(&f->head);
+		f->head = bytes;
+		return;
+	}
 	buf_free(&bytes);
 }
 
@@ -744,6 +779,14 @@ static void front_process(struct front *f)
 		front_refuse(f, NULL, REASON_HEAD_SIZE, NULL);
 	else if (n > 0)
 		take_request(f, (size_t)n);
+}
+
+void front_resume(struct front *f)
+{
+	if (f->conn->state != CONN_OPEN)
+		return;
+	front_process(f);
+	count_head(f);
 }
 
 void front_set_answering(struct front *f)
@@ -827,6 +870,8 @@ void front_drain(struct front *f)
 	if (f->state == FRONT_OPENING) {
 		backend_cancel(f->attempt);
 		f->attempt = NULL;
+		front_refuse(f, NULL, REASON_SHUTDOWN, NULL);
+	} else if (f->state == FRONT_LINE) {
 		front_refuse(f, NULL, REASON_SHUTDOWN, NULL);
 	} else if (f->state == FRONT_HEAD) {
 		conn_close(f->conn);

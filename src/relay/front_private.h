@@ -1,7 +1,7 @@
 /*
  * front_private.h: the front's own structure, for its files: front.c (requests,
  * refusals, the upgrade), front_answer.c (pages), front_proxy.c (what a proxy
- * says first).
+ * says first), front_line.c (who waits to have a token verified).
  */
 #ifndef RELAY_FRONT_PRIVATE_H
 #define RELAY_FRONT_PRIVATE_H
@@ -30,6 +30,7 @@ struct worker;
 
 enum front_state {
 	FRONT_HEAD,    /* waits for a request, or for the rest of one */
+	FRONT_LINE,    /* waits until its token may be verified */
 	FRONT_ANSWER,  /* a page is on its way */
 	FRONT_OPENING, /* a backend is being opened */
 	FRONT_LEAVING, /* the last answer is on its way */
@@ -47,6 +48,8 @@ struct front_upgrade { /* what is kept of a request that asks for one */
 
 struct front {
 	TAILQ_ENTRY(front) next; /* in worker->fronts */
+	TAILQ_ENTRY(front) in_line;
+	struct fronts *line; /* of its worker, while LINE */
 	struct worker *worker;
 	struct conn *conn;
 	const struct conf_address *address;
@@ -89,5 +92,14 @@ void front_turn_away(struct front *f, enum reason reason, const char *detail);
 void front_set_over(struct front *f, enum reason over);
 /* The answer has left: wait for another request, or leave. */
 void front_done(struct front *f);
+/* It has stood in line: its request is looked at again. */
+void front_resume(struct front *f);
+
+/* front_line.c */
+/* A token was verified: no other one is in this turn of the loop. */
+void front_line_verified(struct worker *w);
+void front_line_enter(struct front *f);
+/* Also when it does not stand there. */
+void front_line_leave(struct front *f);
 
 #endif

@@ -73,6 +73,9 @@ struct worker {
 	struct conf *conf; /* a reference; what new connections get */
 	struct credentials *credentials; /* made of it */
 	TAILQ_HEAD(fronts, front) fronts; /* oldest request first */
+	struct fronts line, late_line;    /* of tokens, see front_line.c */
+	struct deferred line_turn;
+	bool verified; /* a token, in this turn of the loop */
 	TAILQ_HEAD(, pair) pairs;
 	TAILQ_HEAD(, hub) hubs;          /* those at home here */
 	TAILQ_HEAD(, keeper) keepers;    /* of hubs that are always there */

@@ -32,6 +32,34 @@ static void test_no_limit(void **state)
 	buckets_free(NULL);
 }
 
+/* Looking takes nothing, and takes no place. */
+static void test_empty(void **state)
+{
+	struct buckets *b = buckets_new();
+	struct conf_rate rate = { 2, 1000 }, none = { 0 };
+	uint8_t key[BUCKETS_KEY];
+
+	(void)state;
+	assert_non_null(b);
+	make_key(key, 5);
+	for (int64_t now = 1000000; now < 1000002; now++) {
+		for (uint32_t i = 0; i < 40000; i++) {
+			make_key(key, i);
+			assert_false(buckets_is_empty(b, key, &rate, now));
+		}
+		make_key(key, 5);
+	}
+	assert_int_equal(take(b, 5, &rate, 1000000), 0);
+	assert_false(buckets_is_empty(b, key, &rate, 1000000));
+	assert_int_equal(take(b, 5, &rate, 1000000), 0);
+	for (int i = 0; i < 3; i++)
+		assert_true(buckets_is_empty(b, key, &rate, 1000000));
+	assert_false(buckets_is_empty(b, key, &none, 1000000));
+	assert_true(buckets_is_empty(b, key, &rate, 1000499));
+	assert_false(buckets_is_empty(b, key, &rate, 1000500));
+	buckets_free(b);
+}
+
 /* A burst of one bucket, then one per interval, whatever the unit. */
 static void test_rates(void **state)
 {
@@ -114,6 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_limit),
+		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_refusals_and_floods),
 		cmocka_unit_test(test_bound),

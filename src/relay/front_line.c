@@ -1,0 +1,68 @@
+/*
+ * Requests whose token costs a verification stand in a line: one is verified
+ * in a turn of the loop, a millisecond of ES256, after everything else that is
+ * there; so a flood of tokens takes its time from those who sent them, not
+ * from messages that are relayed.
+ *
+ *   request -> gate: has this turn verified one? -- no --> verified at once
+ *                         yes -> line -> the end of a later turn -> gate again
+ *
+ * Addresses over auth_failures stand in a second line, which moves when the
+ * first is empty: a good token among their wrong ones is let in, but later
+ * than those of others. Both are as long as max_connections lets them be.
+ */
+#include "net/conn.h"
+#include "relay/admission.h"
+#include "relay/front_private.h"
+#include "relay/worker.h"
+
+/* Those that need no verification any more: each takes some time, too. */
+#define CHEAP_ONES 16
+
+static struct front *first(const struct worker *w)
+{
+	struct front *f = TAILQ_FIRST(&w->line);
+
+	return f ? f : TAILQ_FIRST(&w->late_line);
+}
+
+static void next_turn(struct deferred *d)
+{
+	struct worker *w = CONTAINER_OF(d, struct worker, line_turn);
+
+	for (int i = 0; i < CHEAP_ONES; i++) {
+		struct front *f = first(w);
+
+		w->verified = false;
+		if (!f)
+			return;
+		front_line_leave(f);
+		front_resume(f);
+		if (w->verified)
+			return;
+	}
+	front_line_verified(w); /* nobody overtakes those who wait */
+}
+
+void front_line_verified(struct worker *w)
+{
+	w->verified = true;
+	loop_defer_next(w->loop, &w->line_turn, next_turn);
+}
+
+void front_line_enter(struct front *f)
+{
+	struct worker *w = f->worker;
+
+	f->line = admission_is_failing(w->shared, &f->client, loop_now(w->loop))
+			  ? &w->late_line
+			  : &w->line;
+	TAILQ_INSERT_TAIL(f->line, f, in_line);
+}
+
+void front_line_leave(struct front *f)
+{
+	if (f->line)
+		TAILQ_REMOVE(f->line, f, in_line);
+	f->line = NULL;
+}
