@@ -397,6 +397,7 @@ def test_max_connections_per_ip(relay):
         opened(stack, r, source="127.0.0.2")
     wait_for(lambda: len(r.log("close")) == 2)
     wait_for(lambda: ask(r, data()).status == 101)
+    wait_for(lambda: len(r.log("close")) == 3)
     with contextlib.ExitStack() as stack:
         opened(stack, r, "/any")
         opened(stack, r, "/any")
