@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from browser import wait_for as page_waits
 from peers import Client, Server
 from rawhttp import ask, head, upgrade
 from relay import KEY, Relay, mint
@@ -230,6 +229,8 @@ ws.onclose = (e) => seen.push(e.code + " " + e.reason.split(":")[0]);
 def test_in_chromium(relay, driver):
     """The application sets the cookie when somebody signs in; its pages open
     the WebSocket without a token, those of others do not."""
+    from browser import wait_for as page_waits  # only here it is needed
+
     pages = Pages()
     try:
         r = relay(ROUTES.replace("https://app.example",
