@@ -45,7 +45,9 @@ struct tls_server_params {
 	bool only_1_3;
 	enum tls_ask ask;            /* for a client's certificate */
 	struct tls_pem client_ca;    /* that must have signed it */
-	struct tls_tickets *tickets; /* outlive the context; NULL = none */
+	struct tls_tickets *tickets; /* outlive the context; NULL = none.
+					Unused where certificates are asked
+					for: each connection shows its own */
 };
 
 struct tls_client_params {
@@ -71,14 +73,11 @@ enum tls_cause {
 MUST_CHECK int tls_init(void);
 
 /*
- * The keys of session tickets: all workers' of one listener, and of no other,
- * for a ticket carries its client's certificate. They renew themselves every
- * lifetime_s, and the one before is good as long again. Any thread. NULL: no
- * memory.
+ * The keys of session tickets: all workers' of one listener, and of no other.
+ * They renew themselves every lifetime_s, and the one before is good as long
+ * again. Any thread. NULL: no memory.
  */
 MUST_CHECK struct tls_tickets *tls_tickets_new(uint32_t lifetime_s);
-/* All tickets that were given become worthless. Any thread. NULL is fine. */
-void tls_tickets_renew(struct tls_tickets *t);
 void tls_tickets_free(struct tls_tickets *t);
 
 /*

@@ -105,6 +105,20 @@ static inline bool tls_compat_handshake_over(const mbedtls_ssl_context *s)
 #endif
 }
 
+/*
+ * A ticket without a new exchange of keys (psk_ke, RFC 8446 section 2.2) would
+ * be readable by whoever learns the tickets' keys later.
+ */
+static inline void tls_compat_exchange(mbedtls_ssl_config *c)
+{
+#if TLS_HAS_1_3
+	mbedtls_ssl_conf_tls13_key_exchange_modes(
+		c, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ALL);
+#else
+	(void)c;
+#endif
+}
+
 /* No record is in its buffers, not even a part of one. */
 static inline bool tls_compat_idle(const mbedtls_ssl_context *s)
 {

@@ -24,7 +24,6 @@
 
 struct tls_tickets {
 	pthread_mutex_t lock;
-	uint32_t lifetime_s;
 	mbedtls_ssl_ticket_context context;
 };
 
@@ -111,40 +110,23 @@ static bool chacha_is_faster(void)
 
 /* --- tickets ------------------------------------------------------------------------*/
 
-static int make_ticket_keys(struct tls_tickets *t)
-{
-	mbedtls_ssl_ticket_init(&t->context);
-	return mbedtls_ssl_ticket_setup(&t->context, tls_random, NULL,
-		MBEDTLS_CIPHER_AES_256_GCM, t->lifetime_s);
-}
-
 struct tls_tickets *tls_tickets_new(uint32_t lifetime_s)
 {
 	struct tls_tickets *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
-	t->lifetime_s = lifetime_s;
 	pthread_mutex_init(&t->lock, NULL);
-	if (make_ticket_keys(t) != 0) {
+	mbedtls_ssl_ticket_init(&t->context);
+	if (mbedtls_ssl_ticket_setup(&t->context, tls_random, NULL,
+		    MBEDTLS_CIPHER_AES_256_GCM, lifetime_s) != 0) {
 		tls_tickets_free(t);
 		return NULL;
 	}
 	return t;
 }
 
-void tls_tickets_renew(struct tls_tickets *t)
-{
-	if (!t)
-		return;
-	pthread_mutex_lock(&t->lock);
-	mbedtls_ssl_ticket_free(&t->context);
-	/* Without keys no ticket is written or believed, which is safe. */
-	(void)make_ticket_keys(t);
-	pthread_mutex_unlock(&t->lock);
-}
-
-/* mbedTLS's, but for tls_tickets_renew. */
+/* mbedTLS's, which locks only where it was built for threads. */
 static int write_ticket(void *arg, const mbedtls_ssl_session *session,
 	unsigned char *start, const unsigned char *end, size_t *n,
 	uint32_t *lifetime)
@@ -345,6 +327,7 @@ static struct tls_context *context_new(bool server, char text[TLS_TEXT])
 	mbedtls_ssl_conf_ciphersuites(
 		&x->config, chacha_is_faster() ? chacha_first : aes_first);
 	tls_compat_groups(&x->config, server);
+	tls_compat_exchange(&x->config);
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
 	mbedtls_ssl_conf_renegotiation(
 		&x->config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
@@ -368,7 +351,11 @@ struct tls_context *tls_server_new(
 	tls_compat_min_version(&x->config, p->only_1_3);
 	mbedtls_ssl_conf_authmode(&x->config, modes[p->ask]);
 	mbedtls_ssl_conf_sni(&x->config, choose_identity, x);
-	if (p->tickets)
+	/*
+	 * A ticket would stand for the client's certificate: in 1.2 also when
+	 * that is trusted no more, and in 1.3 mbedTLS forgets whose it was.
+	 */
+	if (p->tickets && p->ask == TLS_ASK_NONE)
 		mbedtls_ssl_conf_session_tickets_cb(
 			&x->config, write_ticket, parse_ticket, p->tickets);
 	if (add_identities(x, p->identities, p->identities_n, text) < 0 ||

@@ -177,21 +177,9 @@ static int take_conf(struct worker *w, struct conf *conf)
 	return 0;
 }
 
-/*
- * Whom a listener believes may be another now: a ticket of before, which
- * stands for a certificate, is worth nothing then.
- */
-static void renew_tickets(struct worker *w)
-{
-	for (size_t i = 0; i < w->conf->listens_n; i++)
-		if (w->conf->listens[i].tls_client != CONF_TLS_CLIENT_NONE)
-			tls_tickets_renew(w->shared->tickets[i]);
-}
-
 void worker_set_conf(struct worker *w, struct conf *conf)
 {
-	if (take_conf(w, conf) == 0)
-		renew_tickets(w);
+	(void)take_conf(w, conf); /* what is wrong has been logged */
 }
 
 /* --- the mailbox ---------------------------------------------------------------------*/
