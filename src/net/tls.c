@@ -55,6 +55,7 @@ struct tls {
 	int error;      /* mbedTLS's, of what failed */
 	int io_error;   /* the socket's, errno */
 	uint8_t cause;  /* enum tls_cause */
+	uint8_t alert;  /* that came: TLS_REFUSED */
 	bool turn;      /* it is first in the line */
 	bool begun;     /* a byte of the handshake was read */
 	bool warm;      /* in the loop's list */
@@ -156,9 +157,13 @@ static int fail(struct tls *t, int error)
 		uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
 
 		t->error = error;
+		/* Its usages are looked at apart from its chain. */
 		if (flags != UINT32_MAX &&
-			error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+			(error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED ||
+				error == TLS_ERR_BAD_CERTIFICATE))
 			t->flags = flags;
+		if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+			t->alert = tls_compat_alert(&t->ssl);
 		t->cause = (uint8_t)cause_of(t, error);
 	}
 	errno = EPROTO;
@@ -227,11 +232,51 @@ const char *tls_cause_text(const struct conn *c)
 	case TLS_REFUSED:
 		return "a TLS alert came";
 	case TLS_TRUNCATED:
-		return "the TLS stream ended without close_notify";
+		return c->opening ? "it ended in the TLS handshake"
+				  : "the TLS stream ended without close_notify";
 	case TLS_PROTOCOL:
 		return "TLS failed";
 	}
 	return NULL;
+}
+
+/* RFC 8446 section 6, and what RFC 5246 section 7.2 had more. */
+static const char *alert_name(uint8_t alert)
+{
+	static const struct {
+		uint8_t alert;
+		const char *name;
+	} names[] = {
+		{ 10, "unexpected_message" },
+		{ 20, "bad_record_mac" },
+		{ 22, "record_overflow" },
+		{ 40, "handshake_failure" },
+		{ 42, "bad_certificate" },
+		{ 43, "unsupported_certificate" },
+		{ 44, "certificate_revoked" },
+		{ 45, "certificate_expired" },
+		{ 46, "certificate_unknown" },
+		{ 47, "illegal_parameter" },
+		{ 48, "unknown_ca" },
+		{ 49, "access_denied" },
+		{ 50, "decode_error" },
+		{ 51, "decrypt_error" },
+		{ 70, "protocol_version" },
+		{ 71, "insufficient_security" },
+		{ 80, "internal_error" },
+		{ 86, "inappropriate_fallback" },
+		{ 90, "user_canceled" },
+		{ 109, "missing_extension" },
+		{ 110, "unsupported_extension" },
+		{ 112, "unrecognized_name" },
+		{ 116, "certificate_required" },
+		{ 120, "no_application_protocol" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].alert == alert)
+			return names[i].name;
+	return "of an unknown kind";
 }
 
 const char *tls_failure(const struct conn *c, char text[TLS_TEXT])
@@ -239,7 +284,12 @@ const char *tls_failure(const struct conn *c, char text[TLS_TEXT])
 	const struct tls *t = c->tls;
 	char why[TLS_TEXT - 16];
 
-	if (tls_cause(c) != TLS_REFUSED && tls_cause(c) != TLS_PROTOCOL)
+	if (tls_cause(c) == TLS_REFUSED) {
+		snprintf(text, TLS_TEXT, "it sent the alert %u, %s", t->alert,
+			alert_name(t->alert));
+		return text;
+	}
+	if (tls_cause(c) != TLS_PROTOCOL)
 		return tls_cause_text(c);
 	mbedtls_strerror(t->error, why, sizeof(why));
 	snprintf(text, TLS_TEXT, "%s (-0x%04x)", why, (unsigned)-t->error);
@@ -495,22 +545,28 @@ static int check_optional(struct tls *t)
 	return fail_with(t, TLS_CERTIFICATE);
 }
 
+/* The stream is over: who has said something did not want that to be all. */
+static ssize_t handshake_ended(struct tls *t)
+{
+	if (t->begun)
+		return fail_with(t, TLS_TRUNCATED);
+	errno = t->io_error;
+	return t->io_error ? -1 : 0;
+}
+
 static ssize_t handshake(struct tls *t)
 {
 	struct conn *c = t->conn;
 	int error = mbedtls_ssl_handshake(&t->ssl);
+	bool over = t->io_error || error == MBEDTLS_ERR_SSL_CONN_EOF;
 
-	(void)push(t);
-	if (t->io_error) {
-		errno = t->io_error;
-		return -1;
-	}
-	if (error == MBEDTLS_ERR_SSL_WANT_READ)
-		return would_block();
-	if (error == MBEDTLS_ERR_SSL_CONN_EOF)
-		return 0;
-	if (error)
+	(void)push(t); /* an alert may find nobody: that is not the reason */
+	if (!over && error && error != MBEDTLS_ERR_SSL_WANT_READ)
 		return fail(t, error);
+	if (over || t->io_error)
+		return handshake_ended(t);
+	if (error)
+		return would_block();
 	if (check_optional(t) < 0)
 		return -1;
 	c->opening = false;
@@ -559,7 +615,9 @@ static ssize_t open_records(struct tls *t, uint8_t *p, size_t n)
 		}
 		if (got == MBEDTLS_ERR_SSL_WANT_READ)
 			break;
-		if (got == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+		/* 0: records without text (RFC 8446 section 5.4) */
+		if (got == 0 ||
+			got == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
 			continue;
 		if (got == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
 			t->closed = true;
@@ -606,6 +664,8 @@ static ssize_t tls_recv(struct conn *c, void *p, size_t n)
 	got = recv(c->fd, records, n - OPEN_ROOM, 0);
 	if (got < 0)
 		return -1;
+	if (got == 0 && c->state != CONN_OPEN)
+		return 0; /* whatever was cut, nobody wants it any more */
 	if (got == 0)
 		return fail_with(t, TLS_TRUNCATED);
 	note_activity(t);

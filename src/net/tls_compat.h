@@ -19,10 +19,12 @@ typedef int tls_random_fn(void *unused, unsigned char *out, size_t n);
 
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 #include <psa/crypto.h>
-#define TLS_PRIVATE(field) MBEDTLS_PRIVATE(field)
+#define TLS_PRIVATE(field)      MBEDTLS_PRIVATE(field)
+#define TLS_ERR_BAD_CERTIFICATE MBEDTLS_ERR_SSL_BAD_CERTIFICATE
 #else
 #define TLS_PRIVATE(field)                          field
 #define MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET 1 /* never */
+#define TLS_ERR_BAD_CERTIFICATE                     MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE
 #endif
 
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
@@ -103,6 +105,12 @@ static inline bool tls_compat_handshake_over(const mbedtls_ssl_context *s)
 #else
 	return s->state == MBEDTLS_SSL_HANDSHAKE_OVER;
 #endif
+}
+
+/* The alert that came last: RFC 8446 section 6, its level and what it says. */
+static inline unsigned char tls_compat_alert(const mbedtls_ssl_context *s)
+{
+	return s->TLS_PRIVATE(in_msg)[1];
 }
 
 /*

@@ -240,6 +240,16 @@ static bool both_ready(void)
 	return world->ready && tls_compat_handshake_over(&world->peer.ssl);
 }
 
+static bool server_got(void)
+{
+	return world->got_n > 0;
+}
+
+static bool server_has_ended(void)
+{
+	return world->ended;
+}
+
 static bool peer_over(void)
 {
 	return world->peer.over;
@@ -367,6 +377,82 @@ static int teardown(void **state)
 
 /* --- tests ------------------------------------------------------------------------*/
 
+/* RFC 8446 section 5.4: "may be sent", against who counts bytes. */
+static void test_empty_records(void **state)
+{
+	(void)state;
+	start(TLS_ASK_NONE);
+	peer_init(&world->peer, NULL);
+	connect_both();
+	assert_true(run(both_ready));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(
+			mbedtls_ssl_write(&world->peer.ssl, (void *)"", 0), 0);
+	assert_int_equal(
+		mbedtls_ssl_write(&world->peer.ssl, (void *)"x", 1), 1);
+	assert_true(run(server_got));
+	assert_false(world->ended);
+}
+
+/* Who says no more without saying so still gets all of the answer. */
+static void test_half_closed(void **state)
+{
+	static uint8_t answer[3000000];
+
+	(void)state;
+	start(TLS_ASK_NONE);
+	peer_init(&world->peer, NULL);
+	connect_both();
+	assert_true(run(both_ready));
+	conn_write(world->c, answer, sizeof(answer));
+	conn_finish(world->c, 5000);
+	shutdown(world->peer.fd, SHUT_WR);
+	assert_true(run(peer_over));
+	assert_int_equal(world->peer.result, MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
+	assert_int_equal(world->peer.got, sizeof(answer));
+}
+
+static void test_alert_by_name(void **state)
+{
+	(void)state;
+	start(TLS_ASK_NONE);
+	peer_init(&world->peer, NULL);
+	connect_both();
+	assert_true(run(both_ready));
+	mbedtls_ssl_send_alert_message(&world->peer.ssl,
+		MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+		MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA);
+	assert_true(run(server_has_ended));
+	assert_int_equal(world->cause, TLS_REFUSED);
+	assert_string_equal(world->failure, "it sent the alert 48, unknown_ca");
+}
+
+/* It is counted; one that has not said a word is nobody. */
+static void test_gone_in_the_handshake(void **state)
+{
+	static const uint8_t beginning[] = { 22, 3, 1, 0, 100, 1 };
+
+	(void)state;
+	start(TLS_ASK_NONE);
+	peer_init(&world->peer, NULL);
+	for (int said = 0; said < 2; said++) {
+		connect_both();
+		world->peer.over = true; /* by hand */
+		if (said)
+			assert_int_equal(write(world->peer.fd, beginning,
+						 sizeof(beginning)),
+				sizeof(beginning));
+		shutdown(world->peer.fd, SHUT_WR);
+		assert_true(run(server_has_ended));
+		assert_int_equal(
+			world->cause, said ? TLS_TRUNCATED : TLS_NOTHING);
+		if (said)
+			assert_string_equal(world->failure,
+				"it ended in the TLS handshake");
+		disconnect();
+	}
+}
+
 static void test_tickets(void **state)
 {
 	(void)state;
@@ -399,6 +485,14 @@ static void test_keys_are_exchanged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			test_empty_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_half_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_alert_by_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_gone_in_the_handshake, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tickets, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_no_tickets_for_certificates, setup, teardown),

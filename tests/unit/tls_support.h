@@ -12,6 +12,7 @@
 
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecp.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
 
@@ -43,8 +44,12 @@ static inline int tls_make_serial(mbedtls_x509write_cert *crt)
 }
 
 /* Signed by itself, on P-256, for a name, as "CN=localhost,O=lab". */
-static inline void tls_make(struct tls_made *m, const char *subject)
+static inline void tls_make_for(
+	struct tls_made *m, const char *subject, bool servers_only)
 {
+	/* extendedKeyUsage: serverAuth (RFC 5280 section 4.2.1.12) */
+	static const unsigned char usage[] = { 0x30, 10, 0x06, 8, 0x2b, 6, 1, 5,
+		5, 7, 3, 1 };
 	mbedtls_x509write_cert crt;
 	mbedtls_pk_context key;
 
@@ -63,6 +68,12 @@ static inline void tls_make(struct tls_made *m, const char *subject)
 		mbedtls_x509write_crt_set_issuer_name(&crt, subject) ||
 		tls_make_serial(&crt) ||
 		mbedtls_x509write_crt_set_basic_constraints(&crt, 1, -1) ||
+		(servers_only &&
+			mbedtls_x509write_crt_set_extension(&crt,
+				MBEDTLS_OID_EXTENDED_KEY_USAGE,
+				MBEDTLS_OID_SIZE(
+					MBEDTLS_OID_EXTENDED_KEY_USAGE),
+				0, usage, sizeof(usage))) ||
 		mbedtls_x509write_crt_set_validity(
 			&crt, "20200101000000", "20991231235959") ||
 		mbedtls_x509write_crt_pem(
@@ -75,6 +86,11 @@ static inline void tls_make(struct tls_made *m, const char *subject)
 	};
 	mbedtls_pk_free(&key);
 	mbedtls_x509write_crt_free(&crt);
+}
+
+static inline void tls_make(struct tls_made *m, const char *subject)
+{
+	tls_make_for(m, subject, false);
 }
 
 #endif
