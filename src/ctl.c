@@ -12,12 +12,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "base/random.h"
 #include "codec/jwt.h"
 
 void ctl_complain(const char *format, ...)
@@ -31,27 +31,11 @@ void ctl_complain(const char *format, ...)
 	fputc('\n', stderr);
 }
 
-int ctl_random(void *arg, unsigned char *out, size_t n)
-{
-	(void)arg;
-	while (n > 0) {
-		ssize_t got = getrandom(out, n, 0);
-
-		if (got < 0 && errno != EINTR)
-			return -1;
-		if (got > 0) {
-			out += got;
-			n -= (size_t)got;
-		}
-	}
-	return 0;
-}
-
 int ctl_random_text(char *out, size_t n)
 {
 	uint8_t bytes[64];
 
-	if (n > sizeof(bytes) || ctl_random(NULL, bytes, n) < 0)
+	if (n > sizeof(bytes) || random_bytes(NULL, bytes, n) < 0)
 		return -1;
 	out[base64url_encode(out, bytes, n)] = '\0';
 	explicit_bzero(bytes, sizeof(bytes));

@@ -22,8 +22,6 @@ enum ctl_status { CTL_OK, CTL_REFUSED, CTL_USAGE }; /* exit statuses */
 
 /* A line on standard error. */
 void ctl_complain(const char *format, ...) PRINTF_LIKE(1, 2);
-/* Fills n bytes: a jwt_private_random. 0, or -1 and errno. */
-int ctl_random(void *arg, unsigned char *out, size_t n);
 /*
  * n random bytes (64 at most) as base64url; out has room for that and a NUL.
  * -1: errno.

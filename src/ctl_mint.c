@@ -10,6 +10,7 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/str.h"
 #include "codec/jwt.h"
 #include "codec/jwt_private.h"
@@ -54,7 +55,7 @@ static struct jwt_private *private_read(const char *file)
 	setvbuf(f, NULL, _IONBF, 0); /* no second copy */
 	n = fread(pem, 1, sizeof(pem), f);
 	fclose(f);
-	private = jwt_private_new((struct str){ pem, n }, ctl_random, &why);
+	private = jwt_private_new((struct str){ pem, n }, random_bytes, &why);
 	explicit_bzero(pem, n);
 	if (!private)
 		ctl_complain("--private-key: %s holds %s, expected a private "

@@ -9,21 +9,19 @@
  */
 #include "codec/certificate.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
-#include <mbedtls/pk.h>
-#include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
 
+#include "base/mbedtls.h"
+#include "base/random.h"
 #include "base/str.h"
 
 static void explain(char why[CERTIFICATE_WHY], const char *format, ...)
@@ -45,61 +43,6 @@ static int fail_memory(char why[CERTIFICATE_WHY])
 {
 	return fail(why, "cannot be looked at: out of memory");
 }
-
-/* --- what differs between mbedTLS 2.28 and 3 ------------------------------- */
-
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-
-/* It blinds what is computed with a key; no bit of it stays anywhere. */
-static int random_bytes(void *unused, unsigned char *out, size_t n)
-{
-	(void)unused;
-	while (n > 0) {
-		ssize_t got = getrandom(out, n, 0);
-
-		if (got < 0 && errno != EINTR)
-			return -1;
-		if (got > 0) {
-			out += got;
-			n -= (size_t)got;
-		}
-	}
-	return 0;
-}
-
-static int pk_parse(mbedtls_pk_context *pk, const uint8_t *p, size_t n)
-{
-	return mbedtls_pk_parse_key(pk, p, n, NULL, 0, random_bytes, NULL);
-}
-
-static int pk_pair(const mbedtls_pk_context *a, const mbedtls_pk_context *b)
-{
-	return mbedtls_pk_check_pair(a, b, random_bytes, NULL);
-}
-
-static mbedtls_ecp_group_id pk_curve(const mbedtls_pk_context *pk)
-{
-	return mbedtls_pk_ec(*pk)->MBEDTLS_PRIVATE(grp).id;
-}
-
-#else
-
-static int pk_parse(mbedtls_pk_context *pk, const uint8_t *p, size_t n)
-{
-	return mbedtls_pk_parse_key(pk, p, n, NULL, 0);
-}
-
-static int pk_pair(const mbedtls_pk_context *a, const mbedtls_pk_context *b)
-{
-	return mbedtls_pk_check_pair(a, b);
-}
-
-static mbedtls_ecp_group_id pk_curve(const mbedtls_pk_context *pk)
-{
-	return mbedtls_pk_ec(*pk)->grp.id;
-}
-
-#endif
 
 /* --- PEM ------------------------------------------------------------------- */
 
@@ -231,7 +174,7 @@ static int judge_strength(
 			bits, CERTIFICATE_RSA_MIN);
 	}
 	if (type == MBEDTLS_PK_ECKEY || type == MBEDTLS_PK_ECDSA)
-		curve = pk_curve(pk);
+		curve = mbed_curve(pk);
 	if (curve == MBEDTLS_ECP_DP_SECP256R1 ||
 		curve == MBEDTLS_ECP_DP_SECP384R1)
 		return 0;
@@ -280,7 +223,7 @@ static int parse_key(mbedtls_pk_context *pk, const uint8_t *pem, size_t n,
 
 	if (open_pem(&s, pem, n, why) < 0 || find_key(&key, s, why) < 0)
 		return -1;
-	error = pk_parse(pk, pem, n);
+	error = mbed_parse_key(pk, pem, n, random_bytes);
 	if (error == 0)
 		return judge_strength(pk, why);
 	mbedtls_strerror(error, text, sizeof(text));
@@ -514,7 +457,7 @@ static int judge_pair(const mbedtls_x509_crt *leaf,
 	size_t i = 1;
 
 	for (const mbedtls_x509_crt *c = leaf; c; c = c->next, i++) {
-		if (pk_pair(&c->pk, key) != 0)
+		if (mbed_check_pair(&c->pk, key, random_bytes) != 0)
 			continue;
 		if (i == 1)
 			return 0;

@@ -3,10 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include <mbedtls/sha1.h>
-#include <mbedtls/version.h>
 
 #include "base/base64.h"
+#include "base/mbedtls.h"
 #include "codec/http.h"
 
 #define GUID      "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -130,14 +129,9 @@ int handshake_check_request(
 
 static void sha1(const uint8_t *p, size_t n, uint8_t out[SHA1_SIZE])
 {
-	/* mbedTLS 3 took the suffix away and kept the result. */
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-	int result = mbedtls_sha1(p, n, out);
-#else
-	int result = mbedtls_sha1_ret(p, n, out);
-#endif
-	/* Only a hardware implementation could fail. */
-	assert(result == 0);
+	int result = mbed_sha1(p, n, out);
+
+	assert(result == 0); /* see there */
 	(void)result;
 }
 

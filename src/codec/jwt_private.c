@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <mbedtls/pk.h>
-#include <mbedtls/version.h>
-
+#include "base/mbedtls.h"
 #include "codec/jwt_public.h"
 
 struct jwt_private {
@@ -17,11 +15,7 @@ static int parse(struct jwt_private *s, const char *text, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)text;
 
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-	return mbedtls_pk_parse_key(&s->pk, p, n, NULL, 0, s->random, NULL);
-#else
-	return mbedtls_pk_parse_key(&s->pk, p, n, NULL, 0);
-#endif
+	return mbed_parse_key(&s->pk, p, n, s->random);
 }
 
 struct jwt_private *jwt_private_new(
@@ -88,14 +82,7 @@ ssize_t jwt_private_sign(const struct jwt_private *s,
 	size_t n = 0;
 	int r;
 
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-	r = mbedtls_pk_sign(context(s), MBEDTLS_MD_SHA256, hash, JWT_HASH,
-		signature, JWT_SIGNATURE_MAX, &n, s->random, NULL);
-#else
-	if (mbedtls_pk_get_len(&s->pk) > JWT_SIGNATURE_MAX)
-		return -1;
-	r = mbedtls_pk_sign(context(s), MBEDTLS_MD_SHA256, hash, JWT_HASH,
-		signature, &n, s->random, NULL);
-#endif
+	r = mbed_sign(
+		context(s), hash, signature, JWT_SIGNATURE_MAX, &n, s->random);
 	return r == 0 ? (ssize_t)n : -1;
 }

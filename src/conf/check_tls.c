@@ -3,19 +3,9 @@
  * listener and of a route. One that would be ignored is an error: who wrote
  * it counts on it.
  */
-#include <mbedtls/version.h>
-
+#include "base/mbedtls.h"
 #include "conf/check.h"
 #include "conf/value.h"
-
-static bool has_tls13(void)
-{
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
-	return true;
-#else
-	return false;
-#endif
-}
 
 /* --- listeners ------------------------------------------------------------- */
 
@@ -109,7 +99,7 @@ void check_tls_listen(struct builder *b, struct conf_listen *l, size_t index)
 			check_plain(b, l, index);
 		return;
 	}
-	if (l->tls_min == CONF_TLS_1_3 && !has_tls13())
+	if (l->tls_min == CONF_TLS_1_3 && !MBED_HAS_TLS_1_3)
 		build_error(b, at_listen(index, "tls_min"),
 			"1.3 is not in this program's %s, expected 1.2",
 			MBEDTLS_VERSION_STRING_FULL);

@@ -111,9 +111,9 @@ static void sweep(struct timer *timer)
 
 	for (t = TAILQ_FIRST(&l->warm); t; t = next) {
 		next = TAILQ_NEXT(t, warm_next);
-		if (!t->active && tls_compat_idle(&t->ssl)) {
-			drop_pages(tls_compat_in(&t->ssl));
-			drop_pages(tls_compat_out(&t->ssl));
+		if (!t->active && mbed_idle(&t->ssl)) {
+			drop_pages(mbed_in(&t->ssl));
+			drop_pages(mbed_out(&t->ssl));
 			cool(t);
 		}
 		t->active = false;
@@ -163,7 +163,7 @@ static int fail(struct tls *t, int error)
 				error == TLS_ERR_BAD_CERTIFICATE))
 			t->flags = flags;
 		if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-			t->alert = tls_compat_alert(&t->ssl);
+			t->alert = mbed_alert(&t->ssl);
 		t->cause = (uint8_t)cause_of(t, error);
 	}
 	errno = EPROTO;

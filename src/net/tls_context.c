@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <mbedtls/asn1.h>
@@ -17,6 +16,7 @@
 #include <mbedtls/ssl_ticket.h>
 
 #include "base/addr.h"
+#include "base/random.h"
 
 /* Tags of a subjectAltName's entries (RFC 5280 section 4.2.1.6). */
 #define SAN_DNS 2
@@ -26,20 +26,6 @@ struct tls_tickets {
 	pthread_mutex_t lock;
 	mbedtls_ssl_ticket_context context;
 };
-
-int tls_random(void *unused, unsigned char *out, size_t n)
-{
-	(void)unused;
-	while (n > 0) {
-		ssize_t got = getrandom(out, n, 0);
-
-		if (got <= 0)
-			return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
-		out += got;
-		n -= (size_t)got;
-	}
-	return 0;
-}
 
 /* --- suites ------------------------------------------------------------------------*/
 
@@ -53,7 +39,7 @@ int tls_random(void *unused, unsigned char *out, size_t n)
 	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,                       \
 		MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
 
-#if TLS_HAS_1_3
+#if MBED_HAS_TLS_1_3
 #define AES128_1_3 MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
 #define CHACHA_1_3 MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
 #define AES256_1_3 MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
@@ -118,7 +104,7 @@ struct tls_tickets *tls_tickets_new(uint32_t lifetime_s)
 		return NULL;
 	pthread_mutex_init(&t->lock, NULL);
 	mbedtls_ssl_ticket_init(&t->context);
-	if (mbedtls_ssl_ticket_setup(&t->context, tls_random, NULL,
+	if (mbedtls_ssl_ticket_setup(&t->context, random_bytes, NULL,
 		    MBEDTLS_CIPHER_AES_256_GCM, lifetime_s) != 0) {
 		tls_tickets_free(t);
 		return NULL;
@@ -278,8 +264,8 @@ static int add_identities(struct tls_context *x, const struct tls_identity *v,
 			&p->chain, v[i].chain.p, v[i].chain.n);
 		if (error)
 			return say(text, "certificate", error);
-		error = tls_compat_parse_key(
-			&p->key, v[i].key.p, v[i].key.n, tls_random);
+		error = mbed_parse_key(
+			&p->key, v[i].key.p, v[i].key.n, random_bytes);
 		if (error)
 			return say(text, "key", error);
 		error = mbedtls_ssl_conf_own_cert(
@@ -323,11 +309,11 @@ static struct tls_context *context_new(bool server, char text[TLS_TEXT])
 		tls_context_unref(x);
 		return NULL;
 	}
-	mbedtls_ssl_conf_rng(&x->config, tls_random, NULL);
+	mbedtls_ssl_conf_rng(&x->config, random_bytes, NULL);
 	mbedtls_ssl_conf_ciphersuites(
 		&x->config, chacha_is_faster() ? chacha_first : aes_first);
-	tls_compat_groups(&x->config, server);
-	tls_compat_exchange(&x->config);
+	mbed_groups(&x->config, server);
+	mbed_exchange(&x->config);
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
 	mbedtls_ssl_conf_renegotiation(
 		&x->config, MBEDTLS_SSL_RENEGOTIATION_DISABLED);
@@ -348,7 +334,7 @@ struct tls_context *tls_server_new(
 	if (!x)
 		return NULL;
 	x->ask = p->ask;
-	tls_compat_min_version(&x->config, p->only_1_3);
+	mbed_min_version(&x->config, p->only_1_3);
 	mbedtls_ssl_conf_authmode(&x->config, modes[p->ask]);
 	mbedtls_ssl_conf_sni(&x->config, choose_identity, x);
 	/*
@@ -376,7 +362,7 @@ struct tls_context *tls_client_new(
 
 	if (!x)
 		return NULL;
-	tls_compat_min_version(&x->config, false);
+	mbed_min_version(&x->config, false);
 	mbedtls_ssl_conf_authmode(
 		&x->config, p->verify ? MBEDTLS_SSL_VERIFY_REQUIRED
 				      : MBEDTLS_SSL_VERIFY_NONE);
@@ -415,5 +401,5 @@ void tls_context_unref(struct tls_context *x)
 
 int tls_init(void)
 {
-	return tls_compat_init();
+	return mbed_init();
 }

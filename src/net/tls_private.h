@@ -5,8 +5,8 @@
 #ifndef NET_TLS_PRIVATE_H
 #define NET_TLS_PRIVATE_H
 
+#include "base/mbedtls.h"
 #include "net/tls.h"
-#include "net/tls_compat.h"
 
 struct tls_parsed { /* an identity */
 	mbedtls_x509_crt chain;
@@ -22,9 +22,6 @@ struct tls_context {
 	size_t identities_n;
 	struct tls_parsed *identities;
 };
-
-/* The kernel's random numbers: no state, any thread. */
-int tls_random(void *unused, unsigned char *out, size_t n);
 
 /* A client's context: whether the certificate is the host's (RFC 6125). */
 bool tls_is_address(const char *host);

@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <mbedtls/sha256.h>
-#include <mbedtls/version.h>
-
 #include "base/log.h"
+#include "base/mbedtls.h"
 #include "codec/cookie.h"
 #include "codec/handshake.h"
 #include "codec/http.h"
@@ -160,11 +158,7 @@ static int token_identity(uint8_t out[CLIENT_TOKEN], const struct jwt *t,
 		buf_free(&b);
 		return -1;
 	}
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-	failed = mbedtls_sha256(b.p, b.n, hash, 0);
-#else
-	failed = mbedtls_sha256_ret(b.p, b.n, hash, 0);
-#endif
+	failed = mbed_sha256(b.p, b.n, hash);
 	buf_free(&b);
 	memcpy(out, hash, CLIENT_TOKEN);
 	return failed ? -1 : 0;

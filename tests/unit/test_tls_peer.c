@@ -133,7 +133,7 @@ static void peer_step(struct peer *p)
 {
 	if (p->over)
 		return;
-	if (tls_compat_handshake_over(&p->ssl)) {
+	if (mbed_handshake_over(&p->ssl)) {
 		peer_read(p);
 		return;
 	}
@@ -163,8 +163,8 @@ static void peer_init(struct peer *p, const struct tls_made *identity)
 			MBEDTLS_SSL_TRANSPORT_STREAM,
 			MBEDTLS_SSL_PRESET_DEFAULT),
 		0);
-	mbedtls_ssl_conf_rng(&p->config, tls_random, NULL);
-	tls_compat_min_version(&p->config, false);
+	mbedtls_ssl_conf_rng(&p->config, random_bytes, NULL);
+	mbed_min_version(&p->config, false);
 	assert_int_equal(
 		mbedtls_x509_crt_parse(&p->ca, world->made.identity.chain.p,
 			world->made.identity.chain.n),
@@ -177,8 +177,8 @@ static void peer_init(struct peer *p, const struct tls_made *identity)
 		mbedtls_x509_crt_parse(&p->chain, identity->identity.chain.p,
 			identity->identity.chain.n),
 		0);
-	assert_int_equal(tls_compat_parse_key(&p->key, identity->identity.key.p,
-				 identity->identity.key.n, tls_random),
+	assert_int_equal(mbed_parse_key(&p->key, identity->identity.key.p,
+				 identity->identity.key.n, random_bytes),
 		0);
 	assert_int_equal(
 		mbedtls_ssl_conf_own_cert(&p->config, &p->chain, &p->key), 0);
@@ -237,7 +237,7 @@ static bool run(bool (*done)(void))
 
 static bool both_ready(void)
 {
-	return world->ready && tls_compat_handshake_over(&world->peer.ssl);
+	return world->ready && mbed_handshake_over(&world->peer.ssl);
 }
 
 static bool server_got(void)
@@ -286,7 +286,7 @@ static void disconnect(void)
 static void exchange_no_keys(struct peer *p)
 {
 	(void)p;
-#if TLS_HAS_1_3
+#if MBED_HAS_TLS_1_3
 	mbedtls_ssl_conf_tls13_key_exchange_modes(
 		&p->config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK);
 #endif
@@ -303,7 +303,7 @@ static bool resumes(void (*before_that)(struct peer *p))
 	mbedtls_ssl_session session;
 	int before;
 
-#if TLS_HAS_1_3
+#if MBED_HAS_TLS_1_3
 	mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
 		&world->peer.config,
 		MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
@@ -478,7 +478,7 @@ static void test_keys_are_exchanged(void **state)
 	(void)state;
 	start(TLS_ASK_NONE);
 	peer_init(&world->peer, NULL);
-	if (TLS_HAS_1_3) /* 1.2 knows no other way */
+	if (MBED_HAS_TLS_1_3) /* 1.2 knows no other way */
 		assert_false(resumes(exchange_no_keys));
 }
 

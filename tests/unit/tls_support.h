@@ -16,6 +16,7 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
 
+#include "base/random.h"
 #include "net/tls.h"
 #include "net/tls_private.h"
 
@@ -58,7 +59,7 @@ static inline void tls_make_for(
 	if (mbedtls_pk_setup(
 		    &key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)) ||
 		mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
-			mbedtls_pk_ec(key), tls_random, NULL))
+			mbedtls_pk_ec(key), random_bytes, NULL))
 		abort();
 	mbedtls_x509write_crt_set_subject_key(&crt, &key);
 	mbedtls_x509write_crt_set_issuer_key(&crt, &key);
@@ -77,7 +78,7 @@ static inline void tls_make_for(
 		mbedtls_x509write_crt_set_validity(
 			&crt, "20200101000000", "20991231235959") ||
 		mbedtls_x509write_crt_pem(
-			&crt, m->chain, sizeof(m->chain), tls_random, NULL) ||
+			&crt, m->chain, sizeof(m->chain), random_bytes, NULL) ||
 		mbedtls_pk_write_key_pem(&key, m->key, sizeof(m->key)))
 		abort();
 	m->identity = (struct tls_identity){

@@ -1,40 +1,43 @@
 /*
- * tls_compat.h: every difference between mbedTLS 2.28 (Debian 12) and 3.6
- * (Debian 13) that TLS meets.
+ * mbedtls.h: every difference between mbedTLS 2.28 (Debian 12) and 3.6
+ * (Debian 13) that the sources meet, and nothing else.
  */
-#ifndef NET_TLS_COMPAT_H
-#define NET_TLS_COMPAT_H
+#ifndef BASE_MBEDTLS_H
+#define BASE_MBEDTLS_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <mbedtls/version.h>
 
 #include <mbedtls/pk.h>
+#include <mbedtls/sha1.h>
+#include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
 
 #include "base/compiler.h"
 
-typedef int tls_random_fn(void *unused, unsigned char *out, size_t n);
+typedef int mbed_random_fn(void *unused, unsigned char *out, size_t n);
 
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 #include <psa/crypto.h>
-#define TLS_PRIVATE(field)      MBEDTLS_PRIVATE(field)
+#define MBED_PRIVATE(field)     MBEDMBED_PRIVATE(field)
 #define TLS_ERR_BAD_CERTIFICATE MBEDTLS_ERR_SSL_BAD_CERTIFICATE
 #else
-#define TLS_PRIVATE(field)                          field
+#define MBED_PRIVATE(field)                         field
 #define MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET 1 /* never */
 #define TLS_ERR_BAD_CERTIFICATE                     MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE
 #endif
 
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
-#define TLS_HAS_1_3 1
+#define MBED_HAS_TLS_1_3 1
 #else
-#define TLS_HAS_1_3 0
+#define MBED_HAS_TLS_1_3 0
 #endif
 
 /* What must be done once in a process. */
-MUST_CHECK static inline int tls_compat_init(void)
+MUST_CHECK static inline int mbed_init(void)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	return psa_crypto_init() == PSA_SUCCESS ? 0 : -1;
@@ -43,8 +46,8 @@ MUST_CHECK static inline int tls_compat_init(void)
 #endif
 }
 
-static inline int tls_compat_parse_key(mbedtls_pk_context *pk,
-	const unsigned char *pem, size_t n, tls_random_fn *random)
+static inline int mbed_parse_key(mbedtls_pk_context *pk,
+	const unsigned char *pem, size_t n, mbed_random_fn *random)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	return mbedtls_pk_parse_key(pk, pem, n, NULL, 0, random, NULL);
@@ -54,7 +57,61 @@ static inline int tls_compat_parse_key(mbedtls_pk_context *pk,
 #endif
 }
 
-static inline void tls_compat_min_version(mbedtls_ssl_config *c, bool only_1_3)
+/* 0 when both are halves of one pair. */
+static inline int mbed_check_pair(const mbedtls_pk_context *a,
+	const mbedtls_pk_context *b, mbed_random_fn *random)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	return mbedtls_pk_check_pair(a, b, random, NULL);
+#else
+	(void)random;
+	return mbedtls_pk_check_pair(a, b);
+#endif
+}
+
+static inline mbedtls_ecp_group_id mbed_curve(const mbedtls_pk_context *pk)
+{
+	return mbedtls_pk_ec(*pk)->MBED_PRIVATE(grp).id;
+}
+
+/* Signs a SHA-256 hash into at most size bytes; *n is how many they are. */
+static inline int mbed_sign(mbedtls_pk_context *pk,
+	const unsigned char hash[32], unsigned char *out, size_t size,
+	size_t *n, mbed_random_fn *random)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	return mbedtls_pk_sign(
+		pk, MBEDTLS_MD_SHA256, hash, 32, out, size, n, random, NULL);
+#else
+	if (mbedtls_pk_get_len(pk) > size)
+		return -1;
+	return mbedtls_pk_sign(
+		pk, MBEDTLS_MD_SHA256, hash, 32, out, n, random, NULL);
+#endif
+}
+
+/* 0; only a hardware implementation could fail. */
+static inline int mbed_sha1(
+	const unsigned char *p, size_t n, unsigned char out[20])
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	return mbedtls_sha1(p, n, out);
+#else
+	return mbedtls_sha1_ret(p, n, out);
+#endif
+}
+
+static inline int mbed_sha256(
+	const unsigned char *p, size_t n, unsigned char out[32])
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	return mbedtls_sha256(p, n, out, 0);
+#else
+	return mbedtls_sha256_ret(p, n, out, 0);
+#endif
+}
+
+static inline void mbed_min_version(mbedtls_ssl_config *c, bool only_1_3)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	mbedtls_ssl_conf_min_tls_version(
@@ -68,7 +125,7 @@ static inline void tls_compat_min_version(mbedtls_ssl_config *c, bool only_1_3)
 }
 
 /* X25519 and P-256, and for a backend's certificate P-384. */
-static inline void tls_compat_groups(mbedtls_ssl_config *c, bool server)
+static inline void mbed_groups(mbedtls_ssl_config *c, bool server)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	static const uint16_t of_server[] = { MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
@@ -98,7 +155,7 @@ static inline void tls_compat_groups(mbedtls_ssl_config *c, bool server)
 #endif
 }
 
-static inline bool tls_compat_handshake_over(const mbedtls_ssl_context *s)
+static inline bool mbed_handshake_over(const mbedtls_ssl_context *s)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	return mbedtls_ssl_is_handshake_over((mbedtls_ssl_context *)(void *)s);
@@ -108,18 +165,18 @@ static inline bool tls_compat_handshake_over(const mbedtls_ssl_context *s)
 }
 
 /* The alert that came last: RFC 8446 section 6, its level and what it says. */
-static inline unsigned char tls_compat_alert(const mbedtls_ssl_context *s)
+static inline unsigned char mbed_alert(const mbedtls_ssl_context *s)
 {
-	return s->TLS_PRIVATE(in_msg)[1];
+	return s->MBED_PRIVATE(in_msg)[1];
 }
 
 /*
  * A ticket without a new exchange of keys (psk_ke, RFC 8446 section 2.2) would
  * be readable by whoever learns the tickets' keys later.
  */
-static inline void tls_compat_exchange(mbedtls_ssl_config *c)
+static inline void mbed_exchange(mbedtls_ssl_config *c)
 {
-#if TLS_HAS_1_3
+#if MBED_HAS_TLS_1_3
 	mbedtls_ssl_conf_tls13_key_exchange_modes(
 		c, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ALL);
 #else
@@ -128,21 +185,22 @@ static inline void tls_compat_exchange(mbedtls_ssl_config *c)
 }
 
 /* No record is in its buffers, not even a part of one. */
-static inline bool tls_compat_idle(const mbedtls_ssl_context *s)
+static inline bool mbed_idle(const mbedtls_ssl_context *s)
 {
-	return s->TLS_PRIVATE(in_left) == 0 &&
-	       s->TLS_PRIVATE(in_offt) == NULL && s->TLS_PRIVATE(out_left) == 0;
+	return s->MBED_PRIVATE(in_left) == 0 &&
+	       s->MBED_PRIVATE(in_offt) == NULL &&
+	       s->MBED_PRIVATE(out_left) == 0;
 }
 
 /* The two buffers of a record each, MBEDTLS_SSL_*_CONTENT_LEN and more. */
-static inline unsigned char *tls_compat_in(const mbedtls_ssl_context *s)
+static inline unsigned char *mbed_in(const mbedtls_ssl_context *s)
 {
-	return s->TLS_PRIVATE(in_buf);
+	return s->MBED_PRIVATE(in_buf);
 }
 
-static inline unsigned char *tls_compat_out(const mbedtls_ssl_context *s)
+static inline unsigned char *mbed_out(const mbedtls_ssl_context *s)
 {
-	return s->TLS_PRIVATE(out_buf);
+	return s->MBED_PRIVATE(out_buf);
 }
 
 #endif
