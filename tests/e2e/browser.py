@@ -8,6 +8,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 
@@ -28,9 +29,23 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CHROMEDRIVER = os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver")
 
 
-def start_browser(width=1280, height=800, dark=False):
-    """A driver with a profile of its own; end it with stop_browser()."""
+def trust(home, ca):
+    """Makes the browsers of a home directory trust an authority: a file."""
+    database = "sql:" + os.path.join(home, ".pki/nssdb")
+    os.makedirs(database[4:])
+    for more in (["-N", "--empty-password"],
+                 ["-A", "-n", "tests", "-t", "C,,", "-i", str(ca)]):
+        subprocess.run(["certutil", "-d", database, *more], check=True)
+
+
+def start_browser(width=1280, height=800, dark=False, ca=None):
+    """A driver with a profile of its own, which trusts ca; end it with
+    stop_browser()."""
     profile = tempfile.mkdtemp(prefix="chromium-")
+    environment = None
+    if ca:
+        trust(profile, ca)
+        environment = {**os.environ, "HOME": profile}
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for option in OPTIONS:
@@ -38,8 +53,8 @@ def start_browser(width=1280, height=800, dark=False):
     options.add_argument("--user-data-dir=" + profile)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     try:
-        driver = webdriver.Chrome(service=Service(CHROMEDRIVER),
-                                  options=options)
+        driver = webdriver.Chrome(
+            service=Service(CHROMEDRIVER, env=environment), options=options)
     except BaseException:
         shutil.rmtree(profile, ignore_errors=True)
         raise

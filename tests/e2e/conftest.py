@@ -1,14 +1,33 @@
+import os
 import sys
 
 import pytest
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
+import secure  # noqa: E402
+from certificates import certificates as made_certificates  # noqa: E402
 from relay import Relay, WSRELAYD  # noqa: E402
 
 
 # How valgrind up to 3.20 names pidfd_open(2), which exec: backends need.
 NO_PIDFD = "unhandled amd64-linux syscall: 434"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "plain(reason): not over TLS, when "
+                            "the suite runs over TLS; see secure.py")
+    if secure.SECURE:
+        secure.trust(os.environ)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Over TLS run the tests whose client or backend can speak it."""
+    if not secure.SECURE:
+        return
+    plain = [i for i in items if i.get_closest_marker("plain")]
+    config.hook.pytest_deselected(items=plain)
+    items[:] = [i for i in items if not i.get_closest_marker("plain")]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -46,11 +65,38 @@ def relay(tmp_path_factory, request):
 
 
 @pytest.fixture(scope="session")
+def certificates():
+    """The tests' own authority and what it signed: see certificates.py."""
+    return made_certificates()
+
+
+@pytest.fixture
+def tls_relay(relay, certificates):
+    """tls_relay(ini, names=[...], listen=...): a daemon whose listener main
+    speaks TLS with these identities, the first of them its default."""
+    def start(ini="", names=("localhost",), listen="", **options):
+        return relay(ini + "\n" + "".join(certificates.ini(n, n)
+                                          for n in names),
+                     listen=f"certificates = {' '.join(names)}\n{listen}",
+                     secure=False, **options)
+    return start
+
+
+@pytest.fixture(scope="session")
 def driver():
     """One headless Chromium for all tests of a worker."""
     from browser import browser  # most tests need no Selenium
 
     with browser() as driver:
+        yield driver
+
+
+@pytest.fixture
+def trusting_driver(certificates):
+    """A Chromium that trusts the tests' authority."""
+    from browser import browser
+
+    with browser(ca=certificates.ca) as driver:
         yield driver
 
 

@@ -13,6 +13,8 @@ import hashlib
 import json
 import os
 import pathlib
+import queue
+import select
 import socket
 import struct
 import subprocess
@@ -20,7 +22,8 @@ import threading
 import time
 from typing import NamedTuple
 
-from relay import PATIENCE
+from relay import PATIENCE, dial, secure_ports, secure_servers
+from secure import SECURE, TlsSocket, server_context
 
 HERE = pathlib.Path(__file__).resolve().parent / "peers"
 
@@ -217,19 +220,14 @@ class Wire:
 
 class Client(Wire):
     """A WebSocket client on r's listener, or of address. With wait=False its
-    request was sent and upgraded() reads the answer."""
+    request was sent and upgraded() reads the answer. Options are dial()'s."""
 
     masks = True
 
     def __init__(self, r, path, fields=(), wait=True, rcvbuf=None,
-                 protocols=None, token=None, address=None):
-        sock = socket.socket()
-        if rcvbuf:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        sock.settimeout(PATIENCE)
-        sock.connect(address or ("127.0.0.1", r.port))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().__init__(sock)
+                 protocols=None, token=None, address=None, **options):
+        super().__init__(dial(address or ("127.0.0.1", r.port),
+                              rcvbuf=rcvbuf, **options))
         fields = list(fields)
         names = {f.split(":")[0].lower() for f in fields}
         if "host" not in names:
@@ -312,26 +310,70 @@ class WsPeer(Wire):
                                ).encode() + body)
 
 
+def _handshakes(listening, context, accepted):
+    """A relay's connection is open only behind its handshake, which must
+    not wait for the test to accept it."""
+    while True:
+        try:
+            sock = listening.accept()[0]
+        except (TimeoutError, BlockingIOError):
+            if listening.fileno() >= 0:
+                select.select([listening], [], [], PATIENCE)
+            continue
+        except OSError:
+            return      # it was closed
+        sock.settimeout(PATIENCE)
+        try:
+            accepted.put(TlsSocket(sock, context, server=True))
+        except ConnectionError:
+            pass            # who gave up in the handshake was never there
+        except OSError as error:
+            accepted.put(error)
+
+
+class _Listening(socket.socket):
+    def close(self):
+        """Wakes who waits in accept."""
+        with contextlib.suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
+        super().close()
+
+
 class Server:
-    """A listening socket: TCP, or a Unix one with path."""
+    """A listening socket: TCP, or a Unix one with path. With tls, what it
+    accepts has had its handshake, and a daemon that is started while it
+    listens speaks TLS to it; a port that comes back is what it was. The
+    context is localhost's by default."""
 
     def __init__(self, path=None, host="127.0.0.1", port=0, backlog=512,
-                 rcvbuf=None):
+                 rcvbuf=None, tls=SECURE, context=None):
         self.path = path
         family = socket.AF_UNIX if path else \
             socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.sock = socket.socket(family)
+        self.sock = _Listening(family)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind(str(path) if path else (host, port))
         self.sock.listen(backlog)
         self.sock.settimeout(PATIENCE)
+        self.accepted = None
+        if tls and not path and (port == 0 or port in secure_ports):
+            secure_servers[self.port] = self
+            self.accepted = queue.Queue()
+            threading.Thread(target=_handshakes, daemon=True, args=(
+                self.sock, context or server_context(), self.accepted)
+            ).start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        if self.accepted and self.sock.fileno() >= 0:
+            secure_servers.pop(self.port, None)
+        self.sock.close()
+
+    def __del__(self):
         self.sock.close()
 
     @property
@@ -343,12 +385,23 @@ class Server:
         return f"unix://{self.path}" if self.path \
             else f"tcp://127.0.0.1:{self.port}"
 
+    def accept_socket(self):
+        if not self.accepted:
+            return self.sock.accept()[0]
+        try:
+            sock = self.accepted.get(timeout=self.sock.gettimeout())
+        except queue.Empty:
+            raise TimeoutError("nobody connects")
+        if isinstance(sock, OSError):
+            raise sock
+        return sock
+
     def accept(self):
-        return Wire(self.sock.accept()[0])
+        return Wire(self.accept_socket())
 
     def accept_ws(self):
         """The connection with its request read, not yet answered."""
-        return WsPeer(self.sock.accept()[0])
+        return WsPeer(self.accept_socket())
 
 
 def ws_pair(r, s, path, *fields, protocols=None, **options):

@@ -6,10 +6,9 @@
 import base64
 import hashlib
 import re
-import socket
 import struct
 
-from relay import PATIENCE
+from relay import dial
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = base64.b64encode(hashlib.sha1(
@@ -49,17 +48,12 @@ def frame(payload=b"", opcode=1, fin=True, mask=b"\1\2\3\4"):
     return size + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
 
 
-def connect(r, listen="main", source=None):
+def connect(r, listen="main", source=None, **options):
     address = r.wait_log("listen", listen=listen)["address"]
     if address.startswith("unix:"):
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(PATIENCE)
-        s.connect(address[5:])
-        return s
+        return dial(address[5:], **options)
     host, port = address.rsplit(":", 1)
-    return socket.create_connection(
-        (host.strip("[]"), int(port)), PATIENCE,
-        source_address=(source, 0) if source else None)
+    return dial((host.strip("[]"), int(port)), source=source, **options)
 
 
 class Answer:
@@ -97,10 +91,10 @@ class Answer:
 
 
 class Peer:
-    """A client's connection."""
+    """A client's connection; options are relay.dial()'s."""
 
-    def __init__(self, r, listen="main", source=None):
-        self.socket = connect(r, listen, source)
+    def __init__(self, r, listen="main", source=None, **options):
+        self.socket = connect(r, listen, source, **options)
         self.file = self.socket.makefile("rb")
 
     def __enter__(self):
@@ -173,9 +167,9 @@ class Peer:
         return self.file.read(1) == b""
 
 
-def ask(r, data, listen="main", source=None, method="GET"):
+def ask(r, data, listen="main", source=None, method="GET", **options):
     """One request and its answer; whatever refuses must close, too."""
-    with Peer(r, listen, source) as p:
+    with Peer(r, listen, source, **options) as p:
         p.send(data)
         answer = p.answer(method)
         assert answer, "closed without an answer"

@@ -7,6 +7,9 @@
 
 A daemon is stopped when its test ends, and the test fails when it crashed,
 leaked, tripped a sanitizer or did not stop in time.
+
+With WSRELAY_TLS=1 every listener gets a certificate, backends that are a
+peers.Server are spoken to over TLS, and dial() speaks it: see secure.py.
 """
 import base64
 import hashlib
@@ -22,6 +25,10 @@ import subprocess
 import threading
 import time
 import urllib.parse
+import weakref
+
+from certificates import certificates
+from secure import SECURE, TlsSocket, client_context
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WSRELAY_BUILD", ROOT / "build/asan"))
@@ -36,7 +43,9 @@ SECRET = b"an end-to-end test's own secret, 32+"
 KEY = "[key lab]\nsecret_file = {dir}/secret\n"
 
 SANITIZERS = {
-    "ASAN_OPTIONS": "detect_leaks=1:halt_on_error=1:exitcode=99",
+    # Buffers of TLS that were freed would fill its quarantine: 256 MiB.
+    "ASAN_OPTIONS": "detect_leaks=1:halt_on_error=1:exitcode=99" +
+                    (":quarantine_size_mb=16" if SECURE else ""),
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "exitcode=99:second_deadlock_stack=1:"
                     f"suppressions={ROOT}/tests/tsan.supp",
@@ -88,11 +97,61 @@ def parse_line(line):
     return fields
 
 
+def dial(address, tls=SECURE, source=None, rcvbuf=None, **options):
+    """A client's connection to (host, port) or a Unix socket's path; over
+    TLS with the options of TlsSocket."""
+    unix = not isinstance(address, tuple)
+    s = socket.socket(socket.AF_UNIX if unix else
+                      socket.AF_INET6 if ":" in address[0] else
+                      socket.AF_INET)
+    s.settimeout(PATIENCE)
+    try:
+        if rcvbuf:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        if source:
+            s.bind((source, 0))
+        s.connect(address)
+        if not unix:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        s.close()
+        raise
+    if not tls:
+        return s
+    options.setdefault("context", client_context())
+    options.setdefault("hostname", "localhost")
+    return TlsSocket(s, **options)
+
+
+# Backends that speak TLS by their ports: peers.Server's that live.
+secure_servers = weakref.WeakValueDictionary()
+# Ports that some daemon was told to speak TLS to.
+secure_ports = set()
+
+
+def _secured(ini):
+    """The same configuration with TLS."""
+    def backend(m):
+        if int(m[3]) not in secure_servers:
+            return m[0]
+        secure_ports.add(int(m[3]))
+        scheme = {"tcp": "tls", "ws": "wss"}[m[1]]
+        return f"backend = {scheme}://{m[2]}:{m[3]}{m[4]}\n" \
+            f"backend_ca = {certificates().ca}"
+    ini = re.sub(r"(?m)^backend = (tcp|ws)://(.*):(\d+)(/.*)?$",
+                 lambda m: backend([x or "" for x in (m[0], *m.groups())]),
+                 ini)
+    ini, n = re.subn(r"(?m)^\[listen .*\]$", r"\g<0>\ncertificates = test",
+                     ini)
+    return ini + "\n" + certificates().ini() if n else ini
+
+
 class Relay:
     """A running daemon. Every [listen] of its own has a free port."""
 
     def __init__(self, ini, tmp_path, env=None, args=(), listen="",
-                 server="", wrap=(), expect_exit=0, user=None):
+                 server="", wrap=(), expect_exit=0, user=None,
+                 secure=SECURE):
         self.dir = tmp_path
         self.expect_exit = expect_exit
         self.lines = []
@@ -107,7 +166,9 @@ class Relay:
         text = (f"[server]\nlog_level = debug\n{server}\n"
                 f"[listen main]\naddress = 127.0.0.1:0\n{listen}\n"
                 ) + ini.replace("{dir}", str(tmp_path))
-        self.ini.write_text(text.replace("{dir}", str(tmp_path)))
+        text = text.replace("{dir}", str(tmp_path))
+        self.secure = secure
+        self.ini.write_text(_secured(text) if secure else text)
         command = [*wrap, *RUNNER, str(WSRELAYD), "-c", str(self.ini), *args]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -160,7 +221,9 @@ class Relay:
     # --- peers -------------------------------------------------------------
 
     def url(self, path="/", scheme="ws", token=None, **claims):
-        """token=True mints one for the path."""
+        """token=True mints one for the path. ws is wss where it must be."""
+        if self.secure:
+            scheme = {"ws": "wss", "http": "https"}.get(scheme, scheme)
         url = f"{scheme}://127.0.0.1:{self.port}{path}"
         if token is True:
             token = mint(urllib.parse.urlsplit(path).path, **claims)
@@ -168,10 +231,9 @@ class Relay:
             url += ("&" if "?" in path else "?") + "token=" + token
         return url
 
-    def socket(self):
-        s = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return s
+    def socket(self, **options):
+        """A client's connection to the listener main; see dial()."""
+        return dial(("127.0.0.1", self.port), **options)
 
     # --- the end -----------------------------------------------------------
 

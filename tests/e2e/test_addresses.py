@@ -12,6 +12,9 @@ import pytest
 from peers import Server
 from rawhttp import Peer, ask, frame, head, upgrade
 from relay import KEY, PATIENCE, Relay, mint, wait_for
+from secure import HTTP, SECURE
+
+OTHER = "http" if SECURE else "https"
 
 ECHO = """
 [route echo]
@@ -156,7 +159,7 @@ def test_handshake_rate_says_when(relay):
 def test_handshake_rate_is_told_to_pages(relay):
     r = relay(ECHO, listen="handshake_rate = 2/h")
     assert status(r) == status(r) == 101
-    answer = ask(r, upgrade("/echo", Origin="http://localhost"))
+    answer = ask(r, upgrade("/echo", Origin=f"{HTTP}://localhost"))
     assert answer.close == (1013, "limit-rate: handshake_rate is reached")
     assert 1700 < int(ask(r, upgrade("/echo"))["Retry-After"]) <= 1800
 
@@ -474,11 +477,11 @@ def test_both_that_agree(proxied):
     ("for=192.0.2.7;proto=https", "https", True),
     ("for=192.0.2.7;proto=wss", "https", True),
     ("for=192.0.2.7;proto=https", "http", False),
-    ("for=192.0.2.7", "http", True), ("for=192.0.2.7", "https", False),
+    ("for=192.0.2.7", HTTP, True), ("for=192.0.2.7", OTHER, False),
     # That of the proxy that the client spoke to; not the client's own.
     ("for=192.0.2.7;proto=https, for=10.0.0.2;proto=http", "https", True),
     ("for=6.6.6.6;proto=https, for=192.0.2.7;proto=http", "https", False),
-    ("for=6.6.6.6;proto=https, for=192.0.2.7", "https", False)])
+    ("for=6.6.6.6;proto=" + OTHER + ", for=192.0.2.7", OTHER, False)])
 def test_forwarded_proto_and_host(proxied, forwarded, origin, enters):
     forwarded = forwarded.replace("for=192.0.2.7",
                                   "for=192.0.2.7;host=relay.example")
@@ -580,6 +583,7 @@ http {
 
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="no nginx here")
+@pytest.mark.plain("nginx speaks to it without TLS")
 @pytest.mark.parametrize("before", ["", "$http_forwarded, "])
 def test_behind_nginx_that_says_forwarded(relay, tmp_path, before):
     """Whether it adds to what a client says, or says it alone."""

@@ -21,6 +21,9 @@ from relay import ROOT, SANITIZERS, WSRELAYCTL, WSRELAYD, RUNNER
 from relay import PATIENCE
 from relay import wait_for as wait_until
 
+pytestmark = pytest.mark.plain(
+    "the demo and its browser have no TLS; see test_tls")
+
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

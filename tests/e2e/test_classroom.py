@@ -16,6 +16,8 @@ from browser import errors, resize, wait_for
 from demo import AWAY, DEMO, fits
 from relay import PATIENCE
 
+pytestmark = pytest.mark.plain("the demo has no TLS")
+
 IN = "return you && room && picture"
 
 

@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 from peers import (BINARY, CLOSE, PING, PONG, TEXT, Background, Client,
                    Server, alive, children, frame, program, ws_pair)
 from relay import KEY, PATIENCE, ROOT, mint, wait_for
+from secure import SECURE
 
 FAST_PINGS = "ping_interval = 200ms\nping_timeout = 300ms"
 
@@ -466,7 +468,7 @@ def test_last_messages_reach_a_slow_line(relay, talks):
         b.write(b"%9d" % i + b"x" * 50000 + b"\n")
     # What the client says now meets a backend that is gone: its reset must
     # not destroy what this side's kernel still has to send.
-    wait_for(lambda: outstanding(b.sock) == 0, "the relay to have read all")
+    wait_for(lambda: not unread(b.sock), "the relay to have read all")
     b.close()
     end = time.monotonic() + 2
     while time.monotonic() < end:
@@ -499,7 +501,9 @@ def test_client_that_vanishes_while_it_is_not_read(relay, how):
     p = Pair(relay, FAST_PINGS, "queue_limit = 64K", "close_timeout = 300ms",
              rcvbuf=4096)
     p.c.sock.settimeout(0.5)
-    with pytest.raises(TimeoutError):
+    # Sealing it all may take so long that a ping remains unanswered.
+    with pytest.raises((TimeoutError, ConnectionError) if SECURE
+                       else TimeoutError):
         while True:
             p.c.write(frame(BINARY if p.kind == "ws" else TEXT, "x" * 50000))
     getattr(p.c, how)()
@@ -582,12 +586,15 @@ def test_max_session_ends_a_busy_pair(relay, kind):
         n += 1
         time.sleep(0.02)
     assert f.code == 3000 and f.reason.startswith("session-end:")
-    assert 0.95 < time.monotonic() - start < 3
+    assert time.monotonic() - start < 3
     assert n > 10
     if kind == "ws":
         while (f := p.b.recv()).opcode != CLOSE:
             pass
         assert f.code == 1001
+        p.b.send(CLOSE, f.payload)
+    p.c.send(CLOSE, f.payload)
+    assert int(p.line("session-end")["age_ms"]) >= 1000
 
 
 def test_close_timeout_ends_a_client_that_does_not_answer(relay):
@@ -660,9 +667,7 @@ def test_sigterm_flushes_what_waits_for_slow_clients(relay):
     data = [b"%9d" % i + b"x" * 2000 for i in range(1000)]
     for m in data:
         b.write(m + b"\n")
-    b.write(b"")
-    # The relay has read it all: it answers the ping of a later message.
-    wait_for(lambda: outstanding(b.sock) == 0, "the backend's kernel")
+    wait_for(lambda: not unread(b.sock), "the relay to read it all")
     p.c.close()
     p.b.close()
     p.r.kill(signal.SIGTERM)
@@ -679,9 +684,16 @@ def test_sigterm_flushes_what_waits_for_slow_clients(relay):
     p.r.stop(0)
 
 
-def outstanding(sock):
-    """Bytes that the other side's kernel has not got yet."""
-    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"0000"))[0]
+def unread(sock):
+    """Bytes that the other side, on this machine, has not read yet."""
+    here, there = sock.getsockname()[1], sock.getpeername()[1]
+    outstanding, = struct.unpack(
+        "i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"0000"))
+    for row in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues = row.split()[:5]
+        if (int(local[9:], 16), int(remote[9:], 16)) == (there, here):
+            return outstanding + int(queues[9:], 16)
+    return outstanding
 
 
 def stuck_client(p):

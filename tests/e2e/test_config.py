@@ -8,6 +8,8 @@ import pytest
 
 from relay import RUNNER, SANITIZERS, SECRET, WSRELAYD
 
+pytestmark = pytest.mark.plain("about files, not connections")
+
 GOOD = """[server]
 drain_timeout = 3s
 [listen main]

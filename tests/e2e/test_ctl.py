@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.plain("about a program without connections")
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("WSRELAY_BUILD", ROOT / "build/asan"))
 RUNNER = shlex.split(os.environ.get("WSRELAY_RUNNER", ""))

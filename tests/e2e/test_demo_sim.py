@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.plain("the demo has no TLS")
+
 SIM = pathlib.Path(__file__).resolve().parents[2] / "scripts/demo/sim.py"
 LARGEST = 2000
 

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.plain("about documents")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INI_PAGE = ROOT / "man/wsrelayd.ini.5"
 SECTIONS = {"SERVER": "THE DAEMON", "LISTEN": "LISTENERS",

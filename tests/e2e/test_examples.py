@@ -19,6 +19,9 @@ import time
 import pytest
 import websockets
 
+pytestmark = pytest.mark.plain(
+    "about files and what they say; proxies bring their own TLS")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "conf/examples"
 BUILD = pathlib.Path(os.environ.get("WSRELAY_BUILD", ROOT / "build/asan"))

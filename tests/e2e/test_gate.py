@@ -6,7 +6,10 @@ import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
 from relay import KEY, Relay, mint, wait_for
+from secure import HTTP, SECURE
 
+SAME = f"{HTTP}://localhost"
+OTHER = "http" if SECURE else "https"
 LISTENS = """hosts = localhost relay.example 127.0.0.1
 [listen acl]
 address = 127.0.0.1:0
@@ -114,7 +117,7 @@ def shared(tmp_path_factory):
     ("127.0.0.11", False), ("127.0.0.12", True)])
 def test_listener_allow_and_deny(shared, source, enters):
     """On the socket: nothing is read, nothing is said."""
-    with Peer(shared, "acl", source) as p:
+    with Peer(shared, "acl", source, tls=SECURE and enters) as p:
         if enters:
             p.send(upgrade("/any"))
             assert p.answer().status == 101
@@ -207,8 +210,8 @@ def test_untrusted_peers_are_not_believed(shared):
                  "proxied", source="127.0.0.9")
     assert answer.status == 421
     answer = ask(shared, upgrade("/echo", Host="relay.example",
-                                 Origin="https://relay.example",
-                                 X_Forwarded_Proto="https"),
+                                 Origin=f"{OTHER}://relay.example",
+                                 X_Forwarded_Proto=OTHER),
                  "proxied", source="127.0.0.9")
     assert answer.close[0] == 3003 and answer.word == "origin"
 
@@ -240,8 +243,8 @@ def test_x_forwarded_host(shared, fields, status):
     ("http, https", "https://relay.example", True),
     ("https, http", "https://relay.example", False),
     ("https", "http://relay.example", False),
-    (None, "http://relay.example", True),
-    (None, "https://relay.example", False),
+    (None, f"{HTTP}://relay.example", True),
+    (None, f"{OTHER}://relay.example", False),
     ("https", "https://relay.example:443", True),
     ("https", "https://relay.example:444", False)])
 def test_x_forwarded_proto_decides_what_is_same(shared, proto, origin, enters):
@@ -256,15 +259,15 @@ def test_x_forwarded_proto_decides_what_is_same(shared, proto, origin, enters):
 
 @pytest.mark.parametrize("path, host, origin, enters", [
     ("/echo", "localhost", None, True),
-    ("/echo", "localhost", "http://localhost", True),
-    ("/echo", "localhost:80", "http://localhost", True),
-    ("/echo", "localhost:8080", "http://localhost:8080", True),
-    ("/echo", "LOCALHOST:8080", "http://localhost:8080", True),
-    ("/echo", "localhost:8080", "http://localhost", False),
-    ("/echo", "localhost", "http://localhost:8080", False),
-    ("/echo", "localhost", "https://localhost", False),
-    ("/echo", "localhost", "http://127.0.0.1", False),
-    ("/echo", "localhost", "http://localhost.evil.example", False),
+    ("/echo", "localhost", SAME, True),
+    ("/echo", "localhost:443" if SECURE else "localhost:80", SAME, True),
+    ("/echo", "localhost:8080", SAME + ":8080", True),
+    ("/echo", "LOCALHOST:8080", SAME + ":8080", True),
+    ("/echo", "localhost:8080", SAME, False),
+    ("/echo", "localhost", SAME + ":8080", False),
+    ("/echo", "localhost", f"{OTHER}://localhost", False),
+    ("/echo", "localhost", f"{HTTP}://127.0.0.1", False),
+    ("/echo", "localhost", SAME + ".evil.example", False),
     ("/echo", "localhost", "null", False),
     ("/echo", "localhost", "", False),
     ("/echo", "localhost", "garbage", False),
@@ -286,10 +289,10 @@ def test_x_forwarded_proto_decides_what_is_same(shared, proto, origin, enters):
     ("/list", "localhost", "https://a.lab.example", False),
     ("/list", "localhost", "http://plain.example", True),
     ("/list", "localhost", "http://10.0.0.1:3000", True),
-    ("/list", "localhost", "http://localhost", False),
+    ("/list", "localhost", SAME, False),
     ("/list", "localhost", "null", False),
     ("/null", "localhost", "null", True),
-    ("/null", "localhost", "http://localhost", False)])
+    ("/null", "localhost", SAME, False)])
 def test_origins(shared, path, host, origin, enters):
     answer = ask(shared, upgrade(path, Host=host, Origin=origin))
     assert answer.status == 101
@@ -315,7 +318,7 @@ def refused(r, status, code, word, data, **options):
     answer = ask(r, data(), **options)
     assert (answer.status, answer.word) == (status, word)
     assert int(answer["Retry-After"]) > 0
-    answer = ask(r, data(Origin="http://localhost"), **options)
+    answer = ask(r, data(Origin=SAME), **options)
     assert answer.close[0] == code and answer.word == word
 
 
@@ -483,7 +486,7 @@ deny = 192.0.2.99
     wait_for(lambda: word("/no", "192.0.2.1", **bad) == "not-found")
     assert word("/x", "192.0.2.66", **bad) == "address"
     assert word("/x", "192.0.2.1", **bad) == "origin"
-    good = {"Origin": "http://localhost"}
+    good = {"Origin": SAME}
     assert word("/x", "192.0.2.1", **good) == "token-missing"
     assert not r.log("backend-error")
     path = r.url("/x", token=True).split(str(r.port))[1]
@@ -494,10 +497,10 @@ deny = 192.0.2.99
 # --- how it is told --------------------------------------------------------
 
 @pytest.mark.parametrize("path, origin, closes", [
-    ("/reject/auto", None, False), ("/reject/auto", "http://localhost", True),
-    ("/reject/http", None, False), ("/reject/http", "http://localhost", False),
-    ("/reject/close", None, True), ("/reject/close", "http://localhost", True),
-    ("/nowhere", None, False), ("/nowhere", "http://localhost", True)])
+    ("/reject/auto", None, False), ("/reject/auto", SAME, True),
+    ("/reject/http", None, False), ("/reject/http", SAME, False),
+    ("/reject/close", None, True), ("/reject/close", SAME, True),
+    ("/nowhere", None, False), ("/nowhere", SAME, True)])
 def test_reject(shared, path, origin, closes):
     answer = ask(shared, upgrade(path, Origin=origin))
     word = "not-found" if path == "/nowhere" else "token-missing"

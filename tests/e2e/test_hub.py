@@ -10,6 +10,7 @@ import pytest
 from peers import (BINARY, CLOSE, CONT, PING, PONG, TEXT, Background, Client,
                    Server, alive, frame, program)
 from relay import KEY, mint, wait_for
+from secure import HTTP
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
 
@@ -28,8 +29,8 @@ class Hub:
     """A daemon with a hub over a len32 trunk whose backend is the test."""
 
     def __init__(self, relay, workers, *more, framing="len32", server="",
-                 auth="none", rcvbuf=None):
-        self.server = Server(rcvbuf=rcvbuf)
+                 auth="none", **options):
+        self.server = Server(**options)
         self.framing = framing
         self.r = relay(hub(self.server.uri, f"framing = {framing}", *more,
                            auth=auth),
@@ -669,7 +670,7 @@ def test_ws_trunk_names_no_client(relay, workers):
         token = mint("/h/1", sub="alice", perm="rw")
         c = Client(r, "/h/1?a=secretly", [
             "Cookie: c=1", "X-Forwarded-For: 203.0.113.9",
-            "User-Agent: me", f"Origin: http://127.0.0.1:{r.port}"],
+            "User-Agent: me", f"Origin: {HTTP}://127.0.0.1:{r.port}"],
             wait=False, token=token)
         b = s.accept_ws()
         b.accept()
@@ -715,7 +716,7 @@ def test_ws_trunk_offers_the_routes_subprotocols(relay, workers):
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_send_proxy_is_local(relay, workers, version):
-    h = Hub(relay, workers, f"send_proxy = {version}")
+    h = Hub(relay, workers, f"send_proxy = {version}", tls=False)
     c = h.join()
     if version == "v1":
         assert h.trunk.until(b"\r\n") == b"PROXY UNKNOWN\r\n"

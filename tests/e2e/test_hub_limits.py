@@ -85,6 +85,7 @@ def test_age_of_pictures_on_a_slow_line(relay, workers):
 
 # --- what a message for many weighs ----------------------------------------------------
 
+@pytest.mark.plain("TLS costs each client more than the message")
 def test_a_message_for_a_thousand(relay, workers):
     """1 MiB for 1000 clients that do not read weighs about 1 MiB: of each there
     is one that is on its way, and one that waits."""

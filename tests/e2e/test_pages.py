@@ -12,6 +12,7 @@ import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
 from relay import Relay, mint, wait_for
+from secure import WS
 
 INI = """
 [route sim]
@@ -266,8 +267,8 @@ def test_fresh_token_each_time(shared):
         assert answer["ETag"] is None
         assert answer["Referrer-Policy"] == "no-referrer"
         base, path, name, token = WSURI.search(answer.body.decode()).groups()
-        assert (base, path, name) == ("ws://relay.example:81", "/sim/42",
-                                      "token")
+        assert (base, path, name) == (f"{WS}://relay.example:81",
+                                      "/sim/42", "token")
         said = claims(token)
         assert said["path"] == "/sim/42" and said["perm"] == "rw"
         assert 25 < said["exp"] - time.time() <= 30
@@ -288,7 +289,7 @@ def test_two_in_one_page_are_of_one_visitor(shared):
 def test_other_kinds_of_files(shared):
     answer = get(shared, "/t/t.json")
     text = json.loads(answer.body)
-    assert text["a"].startswith("ws://localhost/sim/42?token=")
+    assert text["a"].startswith(f"{WS}://localhost/sim/42?token=")
     assert text["b"].startswith("/param?key=")
     assert ask(shared, upgrade(text["b"])).echo
     answer = get(shared, "/t/t.js")
@@ -324,7 +325,7 @@ def test_captures_subject_and_public_url(shared):
 
 
 @pytest.mark.parametrize("source, base", [
-    ("127.0.0.9", "wss://shown.example"), ("127.0.0.1", "ws://inner:8080")])
+    ("127.0.0.9", "wss://shown.example"), ("127.0.0.1", f"{WS}://inner:8080")])
 def test_what_a_trusted_proxy_says(shared, source, base):
     answer = ask(shared, head("/t/", Host="inner:8080",
                               X_Forwarded_Host="evil.example, shown.example",

@@ -15,6 +15,9 @@ from proxyhead import LOCAL, PROXY, TCP4, UDP4, UNIX, UNSPEC, tlv, v1, v2
 from rawhttp import Peer, frame, head, upgrade
 from relay import PATIENCE, wait_for
 
+pytestmark = pytest.mark.plain(
+    "a header stands in front of TLS; some of the tests here speak that")
+
 ECHO = """
 [route echo]
 path = /echo

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import \
 from peers import Node
 from rawhttp import Peer, ask, frame, head, upgrade
 from relay import ROOT, RUNNER, SECRET, WSRELAYCTL, Relay, b64, mint, wait_for
+from secure import HTTP
 from signers import Signer, jwks
 
 ROUTE = """
@@ -471,8 +472,9 @@ keys = rsa
     token = who.ec.token("/sim/1", kid="ec")
     assert open_with(r, token).echo
     assert open_with(r, token, "/sim/2").word == "token-path"
-    token = who.ec.token("/sim/1", kid="ec", origin="http://localhost")
-    assert open_with(r, token, Origin="http://localhost").echo
+    origin = f"{HTTP}://localhost"
+    token = who.ec.token("/sim/1", kid="ec", origin=origin)
+    assert open_with(r, token, Origin=origin).echo
     assert open_with(r, token).word == "origin"
     token = who.ec.token("/once/1", kid="ec")
     assert open_with(r, token, "/once/1").echo

@@ -12,6 +12,8 @@ import pytest
 from browser import errors, wait_for
 from relay import BUILD, RUNNER, ROOT, wait_for as wait_until
 
+pytestmark = pytest.mark.plain("what the README shows has no TLS")
+
 README = (ROOT / "README.md").read_text()
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -4,6 +4,10 @@ import pathlib
 import re
 import subprocess
 
+import pytest
+
+pytestmark = pytest.mark.plain("about scripts")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 

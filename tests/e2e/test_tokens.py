@@ -12,9 +12,10 @@ import pytest
 from rawhttp import KEY as WS_KEY
 from rawhttp import Peer, ask, frame, head, upgrade
 from relay import SECRET, Relay, b64, mint, wait_for
+from secure import HTTP
 
 OTHER = b"a second secret, of another key, long enough"
-ORIGIN = "http://localhost"
+ORIGIN = f"{HTTP}://localhost"
 KEYS = """
 [key lab]
 secret_file = {dir}/secret
@@ -373,7 +374,7 @@ def test_two_at_once(shared, name):
     answer = ask(shared, TWICE[name](mint("/sim/1")))
     assert (answer.status, answer.word) == (400, "token-twice")
     with_origin = TWICE[name](mint("/sim/1")).replace(
-        b"Host:", b"Origin: http://localhost\r\nHost:")
+        b"Host:", b"Origin: " + ORIGIN.encode() + b"\r\nHost:")
     answer = ask(shared, with_origin)
     assert answer.close[0] == 3003 and answer.word == "token-twice"
 

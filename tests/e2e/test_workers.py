@@ -1,4 +1,5 @@
 """Which worker a connection comes to."""
+import contextlib
 import os
 import pathlib
 
@@ -16,9 +17,13 @@ auth = none
 def watched(pid):
     """What each of the daemon's loops watches: epoll's fd -> how many."""
     fds = pathlib.Path(f"/proc/{pid}/fd")
-    return {fd: pathlib.Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
-            .count("tfd:") for fd in os.listdir(fds)
-            if os.readlink(fds / fd) == "anon_inode:[eventpoll]"}
+    found = {}
+    for fd in os.listdir(fds):
+        with contextlib.suppress(FileNotFoundError):    # closed meanwhile
+            if os.readlink(fds / fd) == "anon_inode:[eventpoll]":
+                found[fd] = pathlib.Path(f"/proc/{pid}/fdinfo/{fd}") \
+                    .read_text().count("tfd:")
+    return found
 
 
 def spread(before, pid):

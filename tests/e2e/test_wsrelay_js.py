@@ -11,6 +11,8 @@ import pytest
 from browser import wait_for
 from stub_relay import StubRelay
 
+pytestmark = pytest.mark.plain("its relay is a stub without TLS")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REASON = re.compile(r'^REASON\((\w+), "([^"]+)", (\d+), (\d+), '
                     r'(NEVER|TOKEN|LATER), "([^"]+)"\)$', re.M)
