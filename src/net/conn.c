@@ -140,10 +140,22 @@ static void conn_free(struct conn *c)
 	free(c);
 }
 
+/*
+ * Where nothing is lost by it the end of TLS is an orderly one: without
+ * close_notify the peer must take it for somebody's cut (RFC 8446 section 6.1).
+ */
+static void say_goodbye(struct conn *c)
+{
+	if (c->tls && c->state == CONN_OPEN && !c->write_ended &&
+		conn_is_clear(c) && c->loop->cork.to != c)
+		(void)c->transport->shut(c);
+}
+
 void conn_close(struct conn *c)
 {
 	if (c->state == CONN_CLOSED)
 		return;
+	say_goodbye(c);
 	c->state = CONN_CLOSED;
 	timer_clear(c->loop, &c->timer);
 	event_del(event_of(c));
@@ -339,9 +351,19 @@ static void queue_rest(
 	conn_update(c);
 }
 
-static void send_parts(struct conn *c, const struct iovec *v, int parts)
+/* What the transport has taken, but not the socket, waits for that. */
+static ssize_t transport_send(struct conn *c, const struct iovec *v, int parts)
 {
 	ssize_t sent = c->transport->send(c, v, parts);
+
+	if (c->held)
+		conn_update(c);
+	return sent;
+}
+
+static void send_parts(struct conn *c, const struct iovec *v, int parts)
+{
+	ssize_t sent = transport_send(c, v, parts);
 
 	if (sent < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
@@ -525,7 +547,7 @@ size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		parts[i] = (struct iovec){ .iov_base = v[i]->bytes,
 			.iov_len = v[i]->n };
-	sent = c->transport->send(c, parts, (int)n);
+	sent = transport_send(c, parts, (int)n);
 	if (sent < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
 			write_failed(c, errno);

@@ -133,6 +133,11 @@ void conn_write(struct conn *c, const void *p, size_t n);
  */
 struct message;
 size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n);
+/* Nothing waits for the peer, so that conn_send_messages takes one at least. */
+static inline bool conn_is_clear(const struct conn *c)
+{
+	return c->queued == 0 && !c->held;
+}
 /* Queues a shared message behind what waits, by reference. */
 void conn_queue_message(struct conn *c, struct message *m);
 /* The kernel takes no more unsent bytes than that: what waits, waits here. */
@@ -155,7 +160,7 @@ void conn_send_gathered(struct conn *c);
 void conn_finish(struct conn *c, uint32_t linger_ms);
 /* For transports: reads, though the socket may not have become readable. */
 void conn_read(struct conn *c);
-/* Closes now, queue or not. */
+/* Closes now, queue or not; TLS with its close_notify where nothing waits. */
 void conn_close(struct conn *c);
 /*
  * Whether the peer seems to be gone although nobody told us: the kernel has

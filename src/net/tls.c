@@ -216,8 +216,9 @@ static const char *certificate_fault(const struct tls *t)
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
 		if (t->flags & faults[i].flag)
 			return faults[i].text;
-	return t->flags ? "its certificate is not valid"
-			: "it sent no certificate";
+	return t->error == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE
+		       ? "it sent no certificate"
+		       : "its certificate is not valid";
 }
 
 const char *tls_cause_text(const struct conn *c)

@@ -78,6 +78,8 @@ MUST_CHECK int tls_init(void);
  * again. Any thread. NULL: no memory.
  */
 MUST_CHECK struct tls_tickets *tls_tickets_new(uint32_t lifetime_s);
+/* All tickets that were given become worthless. Any thread. NULL is fine. */
+void tls_tickets_renew(struct tls_tickets *t);
 void tls_tickets_free(struct tls_tickets *t);
 
 /*

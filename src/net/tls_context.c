@@ -24,6 +24,7 @@
 
 struct tls_tickets {
 	pthread_mutex_t lock;
+	uint32_t lifetime_s;
 	mbedtls_ssl_ticket_context context;
 };
 
@@ -63,6 +64,13 @@ static int64_t cpu_ns(void)
 }
 
 /*
+ * Written once, by tls_init: all contexts must choose the same, for mbedTLS
+ * lets them choose for a resumed session, too, and a client then finds another
+ * suite than that of its session (RFC 5246 section 7.4.1.3).
+ */
+static const int *suites = aes_first;
+
+/*
  * Which of the two is faster depends on the processor and on how the library
  * was built, so it is tried: 64 KiB each, a third of a millisecond in all.
  */
@@ -96,20 +104,37 @@ static bool chacha_is_faster(void)
 
 /* --- tickets ------------------------------------------------------------------------*/
 
+static int make_ticket_keys(struct tls_tickets *t)
+{
+	mbedtls_ssl_ticket_init(&t->context);
+	return mbedtls_ssl_ticket_setup(&t->context, random_bytes, NULL,
+		MBEDTLS_CIPHER_AES_256_GCM, t->lifetime_s);
+}
+
 struct tls_tickets *tls_tickets_new(uint32_t lifetime_s)
 {
 	struct tls_tickets *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
+	t->lifetime_s = lifetime_s;
 	pthread_mutex_init(&t->lock, NULL);
-	mbedtls_ssl_ticket_init(&t->context);
-	if (mbedtls_ssl_ticket_setup(&t->context, random_bytes, NULL,
-		    MBEDTLS_CIPHER_AES_256_GCM, lifetime_s) != 0) {
+	if (make_ticket_keys(t) != 0) {
 		tls_tickets_free(t);
 		return NULL;
 	}
 	return t;
+}
+
+void tls_tickets_renew(struct tls_tickets *t)
+{
+	if (!t)
+		return;
+	pthread_mutex_lock(&t->lock);
+	mbedtls_ssl_ticket_free(&t->context);
+	/* Without keys no ticket is written or believed, which is safe. */
+	(void)make_ticket_keys(t);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* mbedTLS's, which locks only where it was built for threads. */
@@ -222,18 +247,24 @@ bool tls_is_for_host(const mbedtls_x509_crt *leaf, const char *host, size_t n)
 	return !named && ip_n == 0 && common_name_matches(leaf, host, n);
 }
 
-/* SNI (RFC 6066 section 3): nobody's name is answered by the first. */
+/*
+ * SNI (RFC 6066 section 3): of several for the name the suite decides, and
+ * nobody's name is answered by the first.
+ */
 static int choose_identity(void *arg, mbedtls_ssl_context *ssl,
 	const unsigned char *name, size_t n)
 {
 	struct tls_context *x = arg;
+	int error = 0;
 
-	for (size_t i = 0; i < x->identities_n; i++)
-		if (tls_is_for_host(
-			    &x->identities[i].chain, (const char *)name, n))
-			return mbedtls_ssl_set_hs_own_cert(ssl,
-				&x->identities[i].chain, &x->identities[i].key);
-	return 0;
+	for (size_t i = 0; !error && i < x->identities_n; i++) {
+		struct tls_parsed *p = &x->identities[i];
+
+		if (tls_is_for_host(&p->chain, (const char *)name, n))
+			error = mbedtls_ssl_set_hs_own_cert(
+				ssl, &p->chain, &p->key);
+	}
+	return error;
 }
 
 /* --- contexts --------------------------------------------------------------------------*/
@@ -268,8 +299,10 @@ static int add_identities(struct tls_context *x, const struct tls_identity *v,
 			&p->key, v[i].key.p, v[i].key.n, random_bytes);
 		if (error)
 			return say(text, "key", error);
-		error = mbedtls_ssl_conf_own_cert(
-			&x->config, &p->chain, &p->key);
+		/* Others are shown to those who ask for their names. */
+		if (i == 0)
+			error = mbedtls_ssl_conf_own_cert(
+				&x->config, &p->chain, &p->key);
 		if (error)
 			return say(text, "certificate", error);
 	}
@@ -310,8 +343,7 @@ static struct tls_context *context_new(bool server, char text[TLS_TEXT])
 		return NULL;
 	}
 	mbedtls_ssl_conf_rng(&x->config, random_bytes, NULL);
-	mbedtls_ssl_conf_ciphersuites(
-		&x->config, chacha_is_faster() ? chacha_first : aes_first);
+	mbedtls_ssl_conf_ciphersuites(&x->config, suites);
 	mbed_groups(&x->config, server);
 	mbed_exchange(&x->config);
 #if defined(MBEDTLS_SSL_RENEGOTIATION)
@@ -401,5 +433,9 @@ void tls_context_unref(struct tls_context *x)
 
 int tls_init(void)
 {
-	return mbed_init();
+	if (mbed_init() < 0)
+		return -1;
+	if (chacha_is_faster())
+		suites = chacha_first;
+	return 0;
 }

@@ -52,7 +52,7 @@ void front_answer_more(struct front *f)
 	}
 	if (f->conn->write_ended)
 		return; /* it broke: front_ended comes next */
-	if (f->file_left == 0 && f->conn->queued == 0) {
+	if (f->file_left == 0 && conn_is_clear(f->conn)) {
 		front_answer_free(f);
 		front_done(f);
 	}

@@ -348,7 +348,7 @@ static void deliver(struct member *m, struct message *const *v, size_t n)
 		at_once = may_leave(m, v, n);
 	/* One write takes no more than so many; the rest is no backlog yet. */
 	while (taken < at_once && m->backlog.n == 0 &&
-		m->end->conn->queued == 0) {
+		conn_is_clear(m->end->conn)) {
 		size_t sent = conn_send_messages(
 			m->end->conn, v + taken, at_once - taken);
 
@@ -521,7 +521,7 @@ void member_drained(struct member *m)
 	struct message *v[BATCH];
 	size_t n, taken, replay, room;
 
-	while (is_open(m) && m->end->conn->queued == 0 &&
+	while (is_open(m) && conn_is_clear(m->end->conn) &&
 		(n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
 		/* A replay is as fast as the line. */
 		replay = m->backlog.replay < n ? m->backlog.replay : n;

@@ -177,9 +177,21 @@ static int take_conf(struct worker *w, struct conf *conf)
 	return 0;
 }
 
+/*
+ * The suite of a session may not fit a key of another kind: mbedTLS chooses
+ * one for a resumed session anew, and the client ends a handshake that is not
+ * as it was (RFC 5246 section 7.4.1.3).
+ */
+static void renew_tickets(struct worker *w)
+{
+	for (size_t i = 0; i < w->conf->listens_n; i++)
+		tls_tickets_renew(w->shared->tickets[i]);
+}
+
 void worker_set_conf(struct worker *w, struct conf *conf)
 {
-	(void)take_conf(w, conf); /* what is wrong has been logged */
+	if (take_conf(w, conf) == 0)
+		renew_tickets(w);
 }
 
 /* --- the mailbox ---------------------------------------------------------------------*/

@@ -279,10 +279,22 @@ static void test_truncated(void **state)
 	(void)state;
 	connect_both(0, 1, "localhost");
 	assert_true(run(both_ready));
-	conn_close(world->client.c);
+	assert_int_equal(shutdown(world->client.c->fd, SHUT_WR), 0);
 	assert_true(run(server_ended));
 	assert_int_equal(world->server.error, EPROTO);
 	assert_int_equal(world->server.cause, TLS_TRUNCATED);
+}
+
+/* Who has said all says so, even when it closes at once. */
+static void test_close(void **state)
+{
+	(void)state;
+	connect_both(0, 1, "localhost");
+	assert_true(run(both_ready));
+	conn_close(world->client.c);
+	assert_true(run(server_ended));
+	assert_int_equal(world->server.error, 0);
+	assert_int_equal(world->server.cause, TLS_NOTHING);
 }
 
 static void test_plain_http(void **state)
@@ -402,6 +414,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_finish, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_truncated, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_close, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_plain_http, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
