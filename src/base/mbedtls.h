@@ -22,7 +22,7 @@ typedef int mbed_random_fn(void *unused, unsigned char *out, size_t n);
 
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 #include <psa/crypto.h>
-#define MBED_PRIVATE(field)     MBEDMBED_PRIVATE(field)
+#define MBED_PRIVATE(field)     MBEDTLS_PRIVATE(field)
 #define TLS_ERR_BAD_CERTIFICATE MBEDTLS_ERR_SSL_BAD_CERTIFICATE
 #else
 #define MBED_PRIVATE(field)                         field
@@ -187,12 +187,17 @@ static inline void mbed_exchange(mbedtls_ssl_config *c)
 /* No record is in its buffers, not even a part of one. */
 static inline bool mbed_idle(const mbedtls_ssl_context *s)
 {
+#if MBEDTLS_VERSION_NUMBER >= 0x03060300
+	/* The beginning of a message that comes in several records. */
+	if (s->MBED_PRIVATE(badmac_seen_or_in_hsfraglen) != 0)
+		return false;
+#endif
 	return s->MBED_PRIVATE(in_left) == 0 &&
 	       s->MBED_PRIVATE(in_offt) == NULL &&
 	       s->MBED_PRIVATE(out_left) == 0;
 }
 
-/* The two buffers of a record each, MBEDTLS_SSL_*_CONTENT_LEN and more. */
+/* The two buffers of a record each, and what there is of them at least. */
 static inline unsigned char *mbed_in(const mbedtls_ssl_context *s)
 {
 	return s->MBED_PRIVATE(in_buf);
@@ -201,6 +206,26 @@ static inline unsigned char *mbed_in(const mbedtls_ssl_context *s)
 static inline unsigned char *mbed_out(const mbedtls_ssl_context *s)
 {
 	return s->MBED_PRIVATE(out_buf);
+}
+
+static inline size_t mbed_in_room(const mbedtls_ssl_context *s)
+{
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
+	return s->MBED_PRIVATE(in_buf_len);
+#else
+	(void)s;
+	return MBEDTLS_SSL_IN_CONTENT_LEN;
+#endif
+}
+
+static inline size_t mbed_out_room(const mbedtls_ssl_context *s)
+{
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH)
+	return s->MBED_PRIVATE(out_buf_len);
+#else
+	(void)s;
+	return MBEDTLS_SSL_OUT_CONTENT_LEN;
+#endif
 }
 
 #endif

@@ -86,11 +86,11 @@ static struct tls_loop *of_loop(const struct tls *t)
 
 /* --- memory: idle connections give the pages of their buffers back --------------------*/
 
-static void drop_pages(unsigned char *buffer)
+static void drop_pages(unsigned char *buffer, size_t n)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uintptr_t from = (uintptr_t)buffer + BUFFER_HEAD;
-	uintptr_t to = (uintptr_t)buffer + RECORD_TEXT;
+	uintptr_t to = (uintptr_t)buffer + n;
 
 	from = (from + page - 1) / page * page;
 	to = to / page * page;
@@ -112,8 +112,8 @@ static void sweep(struct timer *timer)
 	for (t = TAILQ_FIRST(&l->warm); t; t = next) {
 		next = TAILQ_NEXT(t, warm_next);
 		if (!t->active && mbed_idle(&t->ssl)) {
-			drop_pages(mbed_in(&t->ssl));
-			drop_pages(mbed_out(&t->ssl));
+			drop_pages(mbed_in(&t->ssl), mbed_in_room(&t->ssl));
+			drop_pages(mbed_out(&t->ssl), mbed_out_room(&t->ssl));
 			cool(t);
 		}
 		t->active = false;

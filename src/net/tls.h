@@ -69,7 +69,7 @@ enum tls_cause {
 
 #define TLS_TEXT 200
 
-/* Once, before the first thread. -1: the library does not start. */
+/* Once, before the first thread and all below. -1: the library does not start. */
 MUST_CHECK int tls_init(void);
 
 /*

@@ -425,6 +425,8 @@ static int start(struct daemon *d)
 	/* Microseconds since 1970: no two starts ever meet. */
 	atomic_init(&d->shared.next_id,
 		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	if (loop_use_threads() < 0 || tls_init() < 0)
+		return -1;
 	d->shared.tickets = tickets_new(d->conf);
 	if (!d->shared.tickets)
 		return -1;
@@ -432,8 +434,6 @@ static int start(struct daemon *d)
 	d->shared.verified = verified_new();
 	d->shared.hubs = hubs_new();
 	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs)
-		return -1;
-	if (loop_use_threads() < 0 || tls_init() < 0)
 		return -1;
 	d->loop = loop_new(&d->shared.queued);
 	if (!d->loop || catch_signals(d) < 0 || start_workers(d) < 0)
