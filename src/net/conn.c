@@ -722,6 +722,8 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 		conn_close(c);
 		return;
 	}
+	if (c->spoilt) /* it is read all the same, or our alert may be lost */
+		c->read_ended = false;
 	c->reading = true;
 	conn_update(c);
 	c->sent_ms = loop_now(c->loop);

@@ -96,6 +96,7 @@ struct conn {
 	bool waiting; /* for its turn in that: the socket is not looked at */
 	bool held;    /* bytes that it has taken wait for the socket */
 	bool more;    /* recv has more to say, whatever the socket does */
+	bool spoilt;  /* what comes means nothing, but the socket is good */
 	uint32_t linger_ms;
 	uint32_t resume_at; /* drained is called with so much queued or less */
 	struct timer timer; /* of FINISHING and LINGERING */

@@ -166,6 +166,7 @@ static int fail(struct tls *t, int error)
 			t->alert = mbed_alert(&t->ssl);
 		t->cause = (uint8_t)cause_of(t, error);
 	}
+	t->conn->spoilt = true;
 	errno = EPROTO;
 	return -1;
 }
@@ -543,6 +544,7 @@ static int check_optional(struct tls *t)
 		!mbedtls_ssl_get_peer_cert(&t->ssl) || flags == 0)
 		return 0;
 	t->flags = flags;
+	t->conn->spoilt = true;
 	return fail_with(t, TLS_CERTIFICATE);
 }
 
@@ -649,6 +651,8 @@ static ssize_t tls_recv(struct conn *c, void *p, size_t n)
 
 	if (t->closed)
 		return 0;
+	if (c->spoilt && c->state != CONN_OPEN)
+		return recv(c->fd, p, n, 0); /* to be dropped */
 	if (t->cause != TLS_NOTHING) {
 		errno = EPROTO;
 		return -1;
@@ -694,7 +698,7 @@ static void tls_free(struct conn *c)
 		TAILQ_REMOVE(&l->warm, t, warm_next);
 	if (c->waiting)
 		TAILQ_REMOVE(&l->line, t, line);
-	c->waiting = c->opening = c->held = c->more = false;
+	c->waiting = c->opening = c->held = c->more = c->spoilt = false;
 	atomic_fetch_sub_explicit(
 		c->loop->queued, t->held.n, memory_order_relaxed);
 	buf_free(&t->held);

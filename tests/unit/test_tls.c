@@ -207,6 +207,11 @@ static bool server_ended(struct world *w)
 	return w->server.ended;
 }
 
+static bool server_closed(struct world *w)
+{
+	return w->server.closed;
+}
+
 static bool client_ended(struct world *w)
 {
 	return w->client.ended;
@@ -317,6 +322,7 @@ static void test_plain_http(void **state)
 static void test_garbage(void **state)
 {
 	uint8_t bytes[64];
+	ssize_t n;
 	int fd[2];
 
 	(void)state;
@@ -329,6 +335,12 @@ static void test_garbage(void **state)
 	assert_true(run(server_ended));
 	assert_int_equal(world->server.cause, TLS_PROTOCOL);
 	assert_true(world->server.failure[0] != '\0');
+	/* What else it said is read and dropped, or a reset would follow. */
+	shutdown(fd[1], SHUT_WR);
+	assert_true(run(server_closed));
+	while ((n = read(fd[1], bytes, sizeof(bytes))) > 0)
+		; /* an alert, or none */
+	assert_int_equal(n, 0);
 	close(fd[1]);
 }
 
