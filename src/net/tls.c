@@ -793,10 +793,24 @@ static int verify_address(
 	return 0;
 }
 
+/* For SNI and certificates "host." is "host" (RFC 6066 section 3). */
+static int set_name(struct tls *t, const char *host)
+{
+	size_t n = strlen(host);
+	char *name = strndup(host, n > 1 && host[n - 1] == '.' ? n - 1 : n);
+	int error;
+
+	if (!name)
+		return -1;
+	error = mbedtls_ssl_set_hostname(&t->ssl, name);
+	free(name);
+	return error ? -1 : 0;
+}
+
 static int set_host(struct tls *t, const char *host)
 {
 	if (!tls_is_address(host)) /* SNI is for names only */
-		return mbedtls_ssl_set_hostname(&t->ssl, host) == 0 ? 0 : -1;
+		return set_name(t, host);
 	t->host = strdup(host);
 	if (!t->host)
 		return -1;

@@ -366,6 +366,14 @@ static void test_wrong_host(void **state)
 	}
 }
 
+/* The root's dot is no part of the name in a certificate. */
+static void test_trailing_dot(void **state)
+{
+	(void)state;
+	connect_both(0, 1, "localhost.");
+	assert_true(run(both_ready));
+}
+
 static void test_unknown_authority(void **state)
 {
 	struct tls_made *other = malloc(sizeof(*other));
@@ -432,6 +440,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_wrong_host, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_trailing_dot, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_unknown_authority, setup, teardown),
 		cmocka_unit_test_setup_teardown(
