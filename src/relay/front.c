@@ -2,7 +2,9 @@
  * accept -> conn -> input: bytes -> head complete -> request -> dispatch
  *
  *   dispatch: /healthz | refuse | page -> answer | route -> gate -> backend
- *   backend open -> 101 -> ws_end, pair; the front is gone
+ *
+ * Refusing is in front_refuse.c, what follows the gate in front_upgrade.c, pages
+ * in front_answer.c.
  *
  * A front keeps the bytes of the request under way and of whatever came behind
  * it; they are bounded by max_header and one read.
@@ -19,15 +21,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "codec/certificate.h"
-#include "codec/handshake.h"
-#include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/tls.h"
 #include "relay/admission.h"
-#include "relay/auth.h"
 #include "relay/backend.h"
-#include "relay/backend_hub.h"
 #include "relay/client.h"
 #include "relay/credentials.h"
 #include "relay/front_answer.h"
@@ -35,21 +33,14 @@
 #include "relay/front_proxy.h"
 #include "relay/gate.h"
 #include "relay/page.h"
-#include "relay/hub.h"
-#include "relay/member.h"
-#include "relay/pair.h"
-#include "relay/reply.h"
 #include "relay/request.h"
 #include "relay/worker.h"
-#include "relay/ws_end.h"
 
-#define KEEPALIVE_S     60
-#define REFUSALS_LOGGED 20 /* per second and worker */
+#define KEEPALIVE_S 60
 /* The first byte of TLS (RFC 8446 section 5.1). */
 #define TLS_HANDSHAKE_RECORD 22
 
 static void front_process(struct front *f);
-static void give_way(struct front *f);
 
 /*
  * Too many requests of this listener are incomplete: the oldest gives way. The
@@ -66,12 +57,12 @@ static void make_room(const struct front *newest)
 			f->client.listen != listen ||
 			f->conn->state != CONN_OPEN)
 			continue;
-		give_way(f);
+		front_give_way(f);
 		return;
 	}
 }
 
-static void set_state(struct front *f, enum front_state to)
+void front_set_state(struct front *f, enum front_state to)
 {
 	struct shared *s = f->worker->shared;
 
@@ -97,25 +88,16 @@ static void count_head(struct front *f)
 
 /* --- life ------------------------------------------------------------------------*/
 
-static void upgrade_free(struct front_upgrade *u)
-{
-	free(u->offer);
-	free(u->selected);
-	free(u->path);
-	*u = (struct front_upgrade){ 0 };
-}
-
-/* Frees the front; the connection has been closed, or handed over. */
-static void front_free(struct front *f)
+void front_free(struct front *f)
 {
 	struct worker *w = f->worker;
 
-	set_state(f, FRONT_LEAVING);
+	front_set_state(f, FRONT_LEAVING);
 	if (f->attempt)
 		backend_cancel(f->attempt);
 	front_answer_free(f);
 	front_proxy_free(f);
-	upgrade_free(&f->upgrade);
+	front_forget_upgrade(&f->upgrade);
 	loop_undefer(w->loop, &f->again);
 	timer_fini(w->loop, &f->timer);
 	buf_free(&f->head);
@@ -132,10 +114,9 @@ static void front_closed(struct conn *c)
 	front_free(c->owner);
 }
 
-/* Our last bytes are on their way: what the client still says is dropped. */
-static void front_leave(struct front *f)
+void front_leave(struct front *f)
 {
-	set_state(f, FRONT_LEAVING);
+	front_set_state(f, FRONT_LEAVING);
 	timer_clear(f->worker->loop, &f->timer);
 	conn_finish(f->conn, FRONT_LINGER_MS);
 }
@@ -242,340 +223,6 @@ static void await_request(struct front *f)
 	timer_set(f->worker->loop, &f->timer, loop_now(f->worker->loop) + ms);
 }
 
-/* --- refusing ----------------------------------------------------------------------*/
-
-void front_log_refusal(struct front *f, enum reason reason, const char *detail)
-{
-	struct worker *w = f->worker;
-	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
-	const struct conf_route *route = f->client.route;
-
-	worker_count_reason(w, reason);
-	if (++w->refusals > REFUSALS_LOGGED) {
-		w->refusals_hidden++;
-		return;
-	}
-	LOG(LOG_INFO, "refuse", F_STR("id", client_id(&f->client, id)),
-		F_STR("listen", f->client.listen->section.name),
-		F_STR("route", route ? route->section.name : NULL),
-		F_STR("subject", f->client.subject),
-		F_STR("certificate", f->client.certificate),
-		F_STR("peer", addr_format(&f->client.peer, peer)),
-		F_STR("path", f->upgrade.path),
-		F_STR("reason", reason_get(reason)->word),
-		F_STR("detail", detail));
-}
-
-void front_log_refusals(struct worker *w)
-{
-	if (w->refusals_hidden > 0)
-		LOG(LOG_WARN, "refuse-suppressed",
-			F_INT("count", w->refusals_hidden));
-	w->refusals = w->refusals_hidden = 0;
-}
-
-/*
- * A page's script can't see an HTTP status: for it the upgrade is finished and
- * closed at once, with the reason where CloseEvent shows it.
- */
-static bool refuse_by_close(const struct front *f, enum reason reason)
-{
-	int reject = f->client.route ? f->client.route->reject
-				     : CONF_REJECT_AUTO;
-
-	if (!f->upgrade.possible || !reason_get(reason)->code)
-		return false;
-	return reject == CONF_REJECT_CLOSE ||
-	       (reject == CONF_REJECT_AUTO && f->upgrade.origin);
-}
-
-static int close_text(
-	struct buf *out, struct front *f, enum reason reason, const char *id)
-{
-	const struct reason_info *info = reason_get(reason);
-	uint8_t payload[WS_CONTROL_MAX], head[WS_HEAD_MAX];
-	struct buf text = { 0 };
-	size_t n, head_n;
-	int result = -1;
-
-	if (buf_add_printf(&text, "%s: %s", info->word, info->text) == 0 &&
-		reply_switch(out, front_accept(f), str_of(f->upgrade.offer),
-			id) == 0) {
-		n = ws_encode_close(payload, info->code, buf_str(&text));
-		head_n = ws_encode_head(head, WS_CLOSE, true, n, NULL);
-		result = buf_add(out, head, head_n, SIZE_MAX) < 0 ||
-					 buf_add(out, payload, n, SIZE_MAX) < 0
-				 ? -1
-				 : 0;
-	}
-	buf_free(&text);
-	return result;
-}
-
-void front_refuse(struct front *f, const struct request *r, enum reason reason,
-	const char *detail)
-{
-	struct buf out = { 0 };
-	char id[CLIENT_ID_TEXT];
-	bool head = r && str_eq(r->head.method, STR("HEAD"));
-	int failed;
-
-	front_log_refusal(f, reason, detail);
-	/* Before the answer: who reads it may try again at once. */
-	admission_give_back(f->worker->shared, &f->client);
-	client_id(&f->client, id);
-	if (refuse_by_close(f, reason))
-		failed = close_text(&out, f, reason, id);
-	else
-		failed = reply_refusal(
-			&out, reason, f->client.retry_ms, id, head);
-	if (!failed)
-		conn_write(f->conn, out.p, out.n);
-	buf_free(&out);
-	front_leave(f);
-}
-
-/* One try to say it: lingering would keep what must be given up at once. */
-static void give_way(struct front *f)
-{
-	struct buf out = { 0 };
-	char id[CLIENT_ID_TEXT];
-
-	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
-	if (reply_refusal(&out, REASON_LIMIT_PENDING, 0,
-		    client_id(&f->client, id), false) == 0)
-		conn_write(f->conn, out.p, out.n);
-	buf_free(&out);
-	conn_close(f->conn);
-}
-
-/* --- the upgrade ---------------------------------------------------------------------*/
-
-struct str front_accept(const struct front *f)
-{
-	return (struct str){ f->upgrade.accept, HANDSHAKE_ACCEPT };
-}
-
-static bool offered(const struct request *r, struct str name)
-{
-	struct handshake_offers o;
-	struct str p;
-
-	handshake_offers_init(&o, &r->head);
-	while (handshake_offers_next(&o, &p))
-		if (str_eq(p, name))
-			return true;
-	return false;
-}
-
-/* The client's first offer that the route allows. */
-static struct str select_protocol(
-	const struct conf_route *route, const struct request *r)
-{
-	struct handshake_offers o;
-	struct str p;
-
-	handshake_offers_init(&o, &r->head);
-	while (handshake_offers_next(&o, &p))
-		for (size_t i = 0; i < route->subprotocols.n; i++)
-			if (str_eq(p, str_of(route->subprotocols.v[i])))
-				return p;
-	return STR_NONE;
-}
-
-/*
- * Keeps what the end of the upgrade needs, for the request is forgotten while
- * the backend is opened.
- */
-static int keep_upgrade(struct front *f, const struct request *r)
-{
-	struct front_upgrade *u = &f->upgrade;
-	struct handshake_offers o;
-	struct str p, selected = STR_NONE;
-
-	upgrade_free(u);
-	u->path = str_dup(r->path);
-	if (!u->path)
-		return -1;
-	if (!request_can_upgrade(r))
-		return 0;
-	u->possible = true;
-	u->origin = r->origin.p != NULL;
-	handshake_accept(u->accept, r->key);
-	/* A browser takes a 101 only if one of its offers is in it. */
-	handshake_offers_init(&o, &r->head);
-	while (!u->offer && handshake_offers_next(&o, &p)) {
-		if (auth_is_token(p))
-			continue;
-		u->offer = str_dup(p);
-		if (!u->offer)
-			return -1;
-	}
-	u->plain = offered(r, STR(AUTH_SUBPROTOCOL_PLAIN));
-	if (f->client.route && f->client.route->to.kind != BACKEND_WS)
-		selected = select_protocol(f->client.route, r);
-	if (selected.p) {
-		u->selected = str_dup(selected);
-		if (!u->selected)
-			return -1;
-	}
-	return 0;
-}
-
-static void log_open(const struct front *f)
-{
-	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
-
-	LOG(LOG_INFO, "open", F_STR("id", client_id(&f->client, id)),
-		F_STR("listen", f->client.listen->section.name),
-		F_STR("route", f->client.route->section.name),
-		F_STR("subject", f->client.subject),
-		F_STR("certificate", f->client.certificate),
-		F_STR("peer", addr_format(&f->client.peer, peer)),
-		F_STR("path", f->upgrade.path),
-		F_STR("tls", tls_version(f->conn)),
-		F_STR("suite", tls_suite(f->conn)),
-		F_INT("open_ms", loop_now(f->worker->loop) - f->opening_ms));
-}
-
-/* What was opened for a client that cannot have it. */
-static void discard(struct front *f, const struct backend_result *b)
-{
-	if (!b->joined) {
-		backend_discard(b->end);
-		return;
-	}
-	hub_leave(b->joined->hub, f->worker,
-		&(struct hub_leaver){ .id = f->client.id,
-			.seat = b->joined->seat,
-			.reason = REASON_INTERNAL });
-	hub_unref(b->joined->hub);
-}
-
-/* Pair or hub: this is the one place that asks. */
-static bool hand_over(
-	struct front *f, struct end *client_end, const struct backend_result *b)
-{
-	const struct hub_joined *j = b->joined;
-
-	if (!j)
-		return pair_new(f->worker, &f->client, client_end, b->end);
-	return member_new(f->worker, &f->client, client_end, j->hub, j->seat,
-		j->replay, j->replay_n, j->since);
-}
-
-/* The backend is open: the 101, then the connection changes hands. */
-static void front_upgrade(struct front *f, const struct backend_result *b)
-{
-	struct worker *w = f->worker;
-	struct conn *c = f->conn;
-	struct buf out = { 0 }, early = f->head;
-	struct str protocol = b->protocol;
-	struct end *client_end;
-	char id[CLIENT_ID_TEXT];
-
-	if (!protocol.p)
-		protocol = str_of(f->upgrade.selected);
-	if (!protocol.p && f->upgrade.plain)
-		protocol = STR(AUTH_SUBPROTOCOL_PLAIN);
-	client_id(&f->client, id);
-	if (reply_switch(&out, front_accept(f), protocol, id) < 0)
-		goto no_memory;
-	client_end = ws_end_new(w, c, END_CLIENT, f->client.route);
-	if (!client_end)
-		goto no_memory;
-	conn_set_reading(c, false);
-	conn_write(c, out.p, out.n);
-	buf_free(&out);
-	admission_use_token(&f->client);
-	if (!hand_over(f, client_end, b)) {
-		front_log_refusal(f, REASON_INTERNAL, "no memory");
-		client_end->ops->close(
-			client_end, WS_CODE_INTERNAL_ERROR, STR("internal"));
-		discard(f, b);
-		front_free(f);
-		return;
-	}
-	log_open(f);
-	f->client = (struct client){ 0 };
-	f->head = (struct buf){ 0 };
-	front_free(f);
-	if (early.n > 0)
-		ws_end_feed(client_end, early.p, early.n);
-	buf_free(&early);
-	if (b->early && b->early->n > 0)
-		ws_end_feed(b->end, b->early->p, b->early->n);
-	return;
-no_memory:
-	buf_free(&out);
-	discard(f, b);
-	front_refuse(f, NULL, REASON_INTERNAL, "no memory");
-}
-
-/* A ws backend's own refusal goes on as it came, where a status is shown. */
-static void pass_refusal(struct front *f, const struct backend_result *b)
-{
-	struct buf out = { 0 }, fields = { 0 };
-	char id[CLIENT_ID_TEXT];
-	struct reply reply = { .status = b->status,
-		.close = true,
-		.has_length = true,
-		.length = b->body.n };
-
-	front_log_refusal(f, b->reason, b->detail);
-	admission_give_back(f->worker->shared, &f->client);
-	reply.id = client_id(&f->client, id);
-	if (b->type.n > 0 && buf_add_printf(&fields, "Content-Type: %.*s\r\n",
-				     (int)b->type.n, b->type.p) < 0)
-		goto out;
-	reply.fields = buf_str(&fields);
-	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
-		conn_write(f->conn, out.p, out.n);
-out:
-	buf_free(&out);
-	buf_free(&fields);
-	front_leave(f);
-}
-
-static void backend_done(void *owner, const struct backend_result *b)
-{
-	struct front *f = owner;
-
-	f->attempt = NULL;
-	if (f->conn->state != CONN_OPEN) {
-		/* The client went in this same turn. */
-		if (b->reason == REASON_NONE)
-			discard(f, b);
-	} else if (b->reason == REASON_NONE) {
-		front_upgrade(f, b);
-	} else if (b->reason == REASON_BACKEND_STATUS && b->status &&
-		   !refuse_by_close(f, b->reason)) {
-		pass_refusal(f, b);
-	} else {
-		LOG(LOG_WARN, "backend-error",
-			F_STR("route", f->client.route->section.name),
-			F_STR("reason", reason_get(b->reason)->word),
-			F_STR("detail", b->detail));
-		front_refuse(f, NULL, b->reason, b->detail);
-	}
-}
-
-static void open_backend(struct front *f, const struct request *r,
-	const struct captures *captures)
-{
-	set_state(f, FRONT_OPENING);
-	f->opening_ms = loop_now(f->worker->loop);
-	f->attempt = backend_open(&(struct backend_params){ .worker = f->worker,
-		.client = &f->client,
-		.request = r,
-		.captures = captures,
-		.client_fd = f->conn->fd,
-		.done = backend_done,
-		.owner = f });
-	if (!f->attempt)
-		front_refuse(f, r, REASON_INTERNAL, "no memory");
-}
-
 /* --- a request -------------------------------------------------------------------------*/
 
 static enum reason check_limits(const struct front *f)
@@ -598,7 +245,7 @@ static bool must_wait(struct front *f)
 	if (f->client.verify != CLIENT_WAITS)
 		return false;
 	admission_give_back(w->shared, &f->client);
-	set_state(f, FRONT_LINE);
+	front_set_state(f, FRONT_LINE);
 	front_line_enter(f);
 	return true;
 }
@@ -632,7 +279,7 @@ static void dispatch_route(struct front *f, const struct request *r,
 	if (reason != REASON_NONE)
 		refuse_at_gate(f, r, reason, detail);
 	else
-		open_backend(f, r, captures);
+		front_open_backend(f, r, captures);
 }
 
 static void dispatch_page(struct front *f, const struct request *r)
@@ -677,7 +324,7 @@ static void dispatch(
 			return;
 		}
 	}
-	if (keep_upgrade(f, r) < 0)
+	if (front_keep_upgrade(f, r) < 0)
 		reason = REASON_INTERNAL;
 	if (reason != REASON_NONE && reason != REASON_HOST) {
 		front_refuse(f, r, reason, why);
@@ -700,7 +347,7 @@ static void dispatch(
 		dispatch_page(f, r);
 		return;
 	}
-	if (keep_upgrade(f, r) < 0) /* now that the route is known */
+	if (front_keep_upgrade(f, r) < 0) /* now that the route is known */
 		front_refuse(f, r, REASON_INTERNAL, NULL);
 	else
 		dispatch_route(f, r, &captures);
@@ -791,7 +438,7 @@ void front_resume(struct front *f)
 
 void front_set_answering(struct front *f)
 {
-	set_state(f, FRONT_ANSWER);
+	front_set_state(f, FRONT_ANSWER);
 }
 
 static void front_again(struct deferred *d)
@@ -804,7 +451,7 @@ static void front_again(struct deferred *d)
 		front_leave(f);
 		return;
 	}
-	set_state(f, FRONT_HEAD);
+	front_set_state(f, FRONT_HEAD);
 	f->served = true;
 	await_request(f);
 	conn_set_reading(f->conn, true);
@@ -930,7 +577,7 @@ int front_new(struct worker *w, int fd, const struct addr *peer,
 	f->client.id = atomic_fetch_add_explicit(
 		&w->shared->next_id, 1, memory_order_relaxed);
 	TAILQ_INSERT_TAIL(&w->fronts, f, next);
-	set_state(f, FRONT_HEAD);
+	front_set_state(f, FRONT_HEAD);
 	f->over = (uint8_t)admission_enter(
 		w->shared, &f->client, loop_now(w->loop));
 	await_request(f);

@@ -76,10 +76,11 @@ struct front {
 };
 
 /* front.c */
-void front_refuse(struct front *f, const struct request *r, enum reason reason,
-	const char *detail);
-void front_log_refusal(struct front *f, enum reason reason, const char *detail);
-struct str front_accept(const struct front *f);
+void front_set_state(struct front *f, enum front_state to);
+/* Frees it; the connection has been closed, or handed over. */
+void front_free(struct front *f);
+/* Our last bytes are on their way: what the client still says is dropped. */
+void front_leave(struct front *f);
 void front_set_answering(struct front *f);
 /*
  * Whose connection it is, is known (found where): its own first byte may come,
@@ -94,6 +95,30 @@ void front_set_over(struct front *f, enum reason over);
 void front_done(struct front *f);
 /* It has stood in line: its request is looked at again. */
 void front_resume(struct front *f);
+
+/* front_refuse.c */
+void front_refuse(struct front *f, const struct request *r, enum reason reason,
+	const char *detail);
+void front_log_refusal(struct front *f, enum reason reason, const char *detail);
+/*
+ * A page's script can't see an HTTP status: for it the upgrade is finished and
+ * closed at once, with the reason where CloseEvent shows it.
+ */
+bool front_refuses_by_close(const struct front *f, enum reason reason);
+/* One try to say it: lingering would keep what must be given up at once. */
+void front_give_way(struct front *f);
+
+/* front_upgrade.c */
+struct str front_accept(const struct front *f);
+/*
+ * Keeps what the end of the upgrade needs, for the request is forgotten while
+ * the backend is opened. -1 without memory.
+ */
+MUST_CHECK int front_keep_upgrade(struct front *f, const struct request *r);
+void front_forget_upgrade(struct front_upgrade *u);
+struct captures;
+void front_open_backend(struct front *f, const struct request *r,
+	const struct captures *captures);
 
 /* front_line.c */
 /* A token was verified: no other one is in this turn of the loop. */

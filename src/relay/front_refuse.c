@@ -1,0 +1,114 @@
+/* How a client is refused: an HTTP status, or a close code, and a line. */
+#include "relay/front_private.h"
+
+#include "base/log.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "relay/admission.h"
+#include "relay/front.h"
+#include "relay/reply.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+
+#define REFUSALS_LOGGED 20 /* per second and worker */
+
+void front_log_refusal(struct front *f, enum reason reason, const char *detail)
+{
+	struct worker *w = f->worker;
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+	const struct conf_route *route = f->client.route;
+
+	worker_count_reason(w, reason);
+	if (++w->refusals > REFUSALS_LOGGED) {
+		w->refusals_hidden++;
+		return;
+	}
+	LOG(LOG_INFO, "refuse", F_STR("id", client_id(&f->client, id)),
+		F_STR("listen", f->client.listen->section.name),
+		F_STR("route", route ? route->section.name : NULL),
+		F_STR("subject", f->client.subject),
+		F_STR("certificate", f->client.certificate),
+		F_STR("peer", addr_format(&f->client.peer, peer)),
+		F_STR("path", f->upgrade.path),
+		F_STR("reason", reason_get(reason)->word),
+		F_STR("detail", detail));
+}
+
+void front_log_refusals(struct worker *w)
+{
+	if (w->refusals_hidden > 0)
+		LOG(LOG_WARN, "refuse-suppressed",
+			F_INT("count", w->refusals_hidden));
+	w->refusals = w->refusals_hidden = 0;
+}
+
+bool front_refuses_by_close(const struct front *f, enum reason reason)
+{
+	int reject = f->client.route ? f->client.route->reject
+				     : CONF_REJECT_AUTO;
+
+	if (!f->upgrade.possible || !reason_get(reason)->code)
+		return false;
+	return reject == CONF_REJECT_CLOSE ||
+	       (reject == CONF_REJECT_AUTO && f->upgrade.origin);
+}
+
+static int close_text(
+	struct buf *out, struct front *f, enum reason reason, const char *id)
+{
+	const struct reason_info *info = reason_get(reason);
+	uint8_t payload[WS_CONTROL_MAX], head[WS_HEAD_MAX];
+	struct buf text = { 0 };
+	size_t n, head_n;
+	int result = -1;
+
+	if (buf_add_printf(&text, "%s: %s", info->word, info->text) == 0 &&
+		reply_switch(out, front_accept(f), str_of(f->upgrade.offer),
+			id) == 0) {
+		n = ws_encode_close(payload, info->code, buf_str(&text));
+		head_n = ws_encode_head(head, WS_CLOSE, true, n, NULL);
+		result = buf_add(out, head, head_n, SIZE_MAX) < 0 ||
+					 buf_add(out, payload, n, SIZE_MAX) < 0
+				 ? -1
+				 : 0;
+	}
+	buf_free(&text);
+	return result;
+}
+
+void front_refuse(struct front *f, const struct request *r, enum reason reason,
+	const char *detail)
+{
+	struct buf out = { 0 };
+	char id[CLIENT_ID_TEXT];
+	bool head = r && str_eq(r->head.method, STR("HEAD"));
+	int failed;
+
+	front_log_refusal(f, reason, detail);
+	/* Before the answer: who reads it may try again at once. */
+	admission_give_back(f->worker->shared, &f->client);
+	client_id(&f->client, id);
+	if (front_refuses_by_close(f, reason))
+		failed = close_text(&out, f, reason, id);
+	else
+		failed = reply_refusal(
+			&out, reason, f->client.retry_ms, id, head);
+	if (!failed)
+		conn_write(f->conn, out.p, out.n);
+	buf_free(&out);
+	front_leave(f);
+}
+
+void front_give_way(struct front *f)
+{
+	struct buf out = { 0 };
+	char id[CLIENT_ID_TEXT];
+
+	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
+	if (reply_refusal(&out, REASON_LIMIT_PENDING, 0,
+		    client_id(&f->client, id), false) == 0)
+		conn_write(f->conn, out.p, out.n);
+	buf_free(&out);
+	conn_close(f->conn);
+}

@@ -1,0 +1,255 @@
+/*
+ * dispatch -> keep what the end of the upgrade needs -> backend_open
+ *          -> done: the 101, and the connection changes hands; or a refusal
+ */
+#include "relay/front_private.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "codec/handshake.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "net/tls.h"
+#include "relay/admission.h"
+#include "relay/auth.h"
+#include "relay/backend.h"
+#include "relay/backend_hub.h"
+#include "relay/hub.h"
+#include "relay/member.h"
+#include "relay/pair.h"
+#include "relay/reply.h"
+#include "relay/request.h"
+#include "relay/worker.h"
+#include "relay/ws_end.h"
+
+void front_forget_upgrade(struct front_upgrade *u)
+{
+	free(u->offer);
+	free(u->selected);
+	free(u->path);
+	*u = (struct front_upgrade){ 0 };
+}
+
+struct str front_accept(const struct front *f)
+{
+	return (struct str){ f->upgrade.accept, HANDSHAKE_ACCEPT };
+}
+
+static bool offered(const struct request *r, struct str name)
+{
+	struct handshake_offers o;
+	struct str p;
+
+	handshake_offers_init(&o, &r->head);
+	while (handshake_offers_next(&o, &p))
+		if (str_eq(p, name))
+			return true;
+	return false;
+}
+
+/* The client's first offer that the route allows. */
+static struct str select_protocol(
+	const struct conf_route *route, const struct request *r)
+{
+	struct handshake_offers o;
+	struct str p;
+
+	handshake_offers_init(&o, &r->head);
+	while (handshake_offers_next(&o, &p))
+		for (size_t i = 0; i < route->subprotocols.n; i++)
+			if (str_eq(p, str_of(route->subprotocols.v[i])))
+				return p;
+	return STR_NONE;
+}
+
+int front_keep_upgrade(struct front *f, const struct request *r)
+{
+	struct front_upgrade *u = &f->upgrade;
+	struct handshake_offers o;
+	struct str p, selected = STR_NONE;
+
+	front_forget_upgrade(u);
+	u->path = str_dup(r->path);
+	if (!u->path)
+		return -1;
+	if (!request_can_upgrade(r))
+		return 0;
+	u->possible = true;
+	u->origin = r->origin.p != NULL;
+	handshake_accept(u->accept, r->key);
+	/* A browser takes a 101 only if one of its offers is in it. */
+	handshake_offers_init(&o, &r->head);
+	while (!u->offer && handshake_offers_next(&o, &p)) {
+		if (auth_is_token(p))
+			continue;
+		u->offer = str_dup(p);
+		if (!u->offer)
+			return -1;
+	}
+	u->plain = offered(r, STR(AUTH_SUBPROTOCOL_PLAIN));
+	if (f->client.route && f->client.route->to.kind != BACKEND_WS)
+		selected = select_protocol(f->client.route, r);
+	if (selected.p) {
+		u->selected = str_dup(selected);
+		if (!u->selected)
+			return -1;
+	}
+	return 0;
+}
+
+static void log_open(const struct front *f)
+{
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	LOG(LOG_INFO, "open", F_STR("id", client_id(&f->client, id)),
+		F_STR("listen", f->client.listen->section.name),
+		F_STR("route", f->client.route->section.name),
+		F_STR("subject", f->client.subject),
+		F_STR("certificate", f->client.certificate),
+		F_STR("peer", addr_format(&f->client.peer, peer)),
+		F_STR("path", f->upgrade.path),
+		F_STR("tls", tls_version(f->conn)),
+		F_STR("suite", tls_suite(f->conn)),
+		F_INT("open_ms", loop_now(f->worker->loop) - f->opening_ms));
+}
+
+/* What was opened for a client that cannot have it. */
+static void discard(struct front *f, const struct backend_result *b)
+{
+	if (!b->joined) {
+		backend_discard(b->end);
+		return;
+	}
+	hub_leave(b->joined->hub, f->worker,
+		&(struct hub_leaver){ .id = f->client.id,
+			.seat = b->joined->seat,
+			.reason = REASON_INTERNAL });
+	hub_unref(b->joined->hub);
+}
+
+/* Pair or hub: this is the one place that asks. */
+static bool hand_over(
+	struct front *f, struct end *client_end, const struct backend_result *b)
+{
+	const struct hub_joined *j = b->joined;
+
+	if (!j)
+		return pair_new(f->worker, &f->client, client_end, b->end);
+	return member_new(f->worker, &f->client, client_end, j->hub, j->seat,
+		j->replay, j->replay_n, j->since);
+}
+
+/* The backend is open: the 101, then the connection changes hands. */
+static void front_upgrade(struct front *f, const struct backend_result *b)
+{
+	struct worker *w = f->worker;
+	struct conn *c = f->conn;
+	struct buf out = { 0 }, early = f->head;
+	struct str protocol = b->protocol;
+	struct end *client_end;
+	char id[CLIENT_ID_TEXT];
+
+	if (!protocol.p)
+		protocol = str_of(f->upgrade.selected);
+	if (!protocol.p && f->upgrade.plain)
+		protocol = STR(AUTH_SUBPROTOCOL_PLAIN);
+	client_id(&f->client, id);
+	if (reply_switch(&out, front_accept(f), protocol, id) < 0)
+		goto no_memory;
+	client_end = ws_end_new(w, c, END_CLIENT, f->client.route);
+	if (!client_end)
+		goto no_memory;
+	conn_set_reading(c, false);
+	conn_write(c, out.p, out.n);
+	buf_free(&out);
+	admission_use_token(&f->client);
+	if (!hand_over(f, client_end, b)) {
+		front_log_refusal(f, REASON_INTERNAL, "no memory");
+		client_end->ops->close(
+			client_end, WS_CODE_INTERNAL_ERROR, STR("internal"));
+		discard(f, b);
+		front_free(f);
+		return;
+	}
+	log_open(f);
+	f->client = (struct client){ 0 };
+	f->head = (struct buf){ 0 };
+	front_free(f);
+	if (early.n > 0)
+		ws_end_feed(client_end, early.p, early.n);
+	buf_free(&early);
+	if (b->early && b->early->n > 0)
+		ws_end_feed(b->end, b->early->p, b->early->n);
+	return;
+no_memory:
+	buf_free(&out);
+	discard(f, b);
+	front_refuse(f, NULL, REASON_INTERNAL, "no memory");
+}
+
+/* A ws backend's own refusal goes on as it came, where a status is shown. */
+static void pass_refusal(struct front *f, const struct backend_result *b)
+{
+	struct buf out = { 0 }, fields = { 0 };
+	char id[CLIENT_ID_TEXT];
+	struct reply reply = { .status = b->status,
+		.close = true,
+		.has_length = true,
+		.length = b->body.n };
+
+	front_log_refusal(f, b->reason, b->detail);
+	admission_give_back(f->worker->shared, &f->client);
+	reply.id = client_id(&f->client, id);
+	if (b->type.n > 0 && buf_add_printf(&fields, "Content-Type: %.*s\r\n",
+				     (int)b->type.n, b->type.p) < 0)
+		goto out;
+	reply.fields = buf_str(&fields);
+	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
+		conn_write(f->conn, out.p, out.n);
+out:
+	buf_free(&out);
+	buf_free(&fields);
+	front_leave(f);
+}
+
+static void backend_done(void *owner, const struct backend_result *b)
+{
+	struct front *f = owner;
+
+	f->attempt = NULL;
+	if (f->conn->state != CONN_OPEN) {
+		/* The client went in this same turn. */
+		if (b->reason == REASON_NONE)
+			discard(f, b);
+	} else if (b->reason == REASON_NONE) {
+		front_upgrade(f, b);
+	} else if (b->reason == REASON_BACKEND_STATUS && b->status &&
+		   !front_refuses_by_close(f, b->reason)) {
+		pass_refusal(f, b);
+	} else {
+		LOG(LOG_WARN, "backend-error",
+			F_STR("route", f->client.route->section.name),
+			F_STR("reason", reason_get(b->reason)->word),
+			F_STR("detail", b->detail));
+		front_refuse(f, NULL, b->reason, b->detail);
+	}
+}
+
+void front_open_backend(struct front *f, const struct request *r,
+	const struct captures *captures)
+{
+	front_set_state(f, FRONT_OPENING);
+	f->opening_ms = loop_now(f->worker->loop);
+	f->attempt = backend_open(&(struct backend_params){ .worker = f->worker,
+		.client = &f->client,
+		.request = r,
+		.captures = captures,
+		.client_fd = f->conn->fd,
+		.done = backend_done,
+		.owner = f });
+	if (!f->attempt)
+		front_refuse(f, r, REASON_INTERNAL, "no memory");
+}
