@@ -69,7 +69,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 def test_ipv4_on_a_socket_for_both(relay):
     """It is IPv4 in logs, lists, limits and towards backends."""
-    with Server() as s:
+    with Server(tls=False) as s:
         r = relay(ECHO + f"""
 [route tcp]
 path = /tcp
@@ -502,7 +502,7 @@ def test_forwarded_over_a_unix_socket(proxied):
 
 def test_forwarded_over_a_unix_socket_reaches_a_backend(relay):
     """There is an address to tell, though the socket has none."""
-    with Server() as s:
+    with Server(tls=False) as s:
         r = relay(f"""
 [route tcp]
 path = /tcp
