@@ -104,7 +104,7 @@ handshake_rate = 2/h
         answer = ask(there, upgrade("/echo", X_Forwarded_For="192.0.2.7"),
                      source="127.0.0.4")
         assert r.wait_log("open", id=answer.id)["peer"] == "192.0.2.7"
-        with Peer(there, source="127.0.0.3") as p:
+        with Peer(there, source="127.0.0.3", tls=False) as p:
             with contextlib.suppress(ConnectionResetError):
                 assert p.at_end()
         r.wait_log("refuse", reason="address", detail="on the socket")
