@@ -36,14 +36,13 @@ static struct worker *least_loaded(const struct daemon *d)
 static void accepted(void *owner, int fd, const struct addr *peer)
 {
 	struct bound *b = owner;
-
 	struct daemon *d = b->daemon;
+	struct accepted a = { fd, *peer, d->conf, b->listen, b->address };
 
 	if (d->workers_n == 1)
-		worker_accepted(d->workers[0], fd, peer, b->listen, b->address);
+		worker_accepted(d->workers[0], &a);
 	else
-		worker_post_accepted(
-			least_loaded(d), fd, peer, b->listen, b->address);
+		worker_post_accepted(least_loaded(d), &a);
 }
 
 static void accept_paused(void *owner, int error)

@@ -550,29 +550,28 @@ void front_begin(struct front *f, const char *found)
 		conn_set_reading(f->conn, true);
 }
 
-int front_new(struct worker *w, int fd, const struct addr *peer,
-	const struct conf_listen *listen, const struct conf_address *address)
+int front_new(struct worker *w, const struct accepted *a)
 {
 	struct front *f = calloc(1, sizeof(*f));
 
 	if (!f || timer_init(w->loop, &f->timer, front_timer) < 0)
 		goto no_memory;
-	f->conn = conn_new(w->loop, fd, fd, &front_cb, f);
+	f->conn = conn_new(w->loop, a->fd, a->fd, &front_cb, f);
 	if (!f->conn) {
 		timer_fini(w->loop, &f->timer);
 		free(f);
 		worker_count_reason(w, REASON_INTERNAL);
 		return -1;
 	}
-	conn_tune(fd, KEEPALIVE_S, 0);
+	conn_tune(a->fd, KEEPALIVE_S, 0);
 	f->worker = w;
-	f->address = address;
+	f->address = a->address;
 	f->file = -1;
 	f->state = FRONT_LEAVING;
-	f->socket_peer = *peer;
-	f->client = (struct client){ .conf = conf_ref(w->conf),
-		.listen = listen,
-		.peer = *peer,
+	f->socket_peer = a->peer;
+	f->client = (struct client){ .conf = conf_ref(a->conf),
+		.listen = a->listen,
+		.peer = a->peer,
 		.expire_at = JWT_NEVER };
 	f->client.id = atomic_fetch_add_explicit(
 		&w->shared->next_id, 1, memory_order_relaxed);
@@ -581,14 +580,14 @@ int front_new(struct worker *w, int fd, const struct addr *peer,
 	f->over = (uint8_t)admission_enter(
 		w->shared, &f->client, loop_now(w->loop));
 	await_request(f);
-	if (listen->proxy_protocol)
+	if (a->listen->proxy_protocol)
 		front_proxy_begin(f);
 	else
 		front_begin(f, "on the socket");
 	return 0;
 no_memory:
 	free(f);
-	close(fd);
+	close(a->fd);
 	worker_count_reason(w, REASON_INTERNAL);
 	return -1;
 }

@@ -12,14 +12,12 @@
 #include "base/addr.h"
 #include "base/compiler.h"
 
-struct conf_address;
-struct conf_listen;
+struct accepted;
 struct front;
 struct worker;
 
 /* Takes the socket. -1 without memory: it is closed and counted. */
-MUST_CHECK int front_new(struct worker *w, int fd, const struct addr *peer,
-	const struct conf_listen *listen, const struct conf_address *address);
+MUST_CHECK int front_new(struct worker *w, const struct accepted *a);
 /* The relay stops: no further request, what is being opened is refused. */
 void front_drain(struct front *f);
 /* Once a second. */

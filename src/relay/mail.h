@@ -23,7 +23,7 @@ struct worker;
 
 enum mail_kind {
 	/* from the main thread */
-	MAIL_ACCEPTED, /* fd, peer, listen, address */
+	MAIL_ACCEPTED, /* fd, peer, conf, listen, address */
 	MAIL_KEEP,     /* hubs with trunk = always */
 	MAIL_CONF,     /* conf */
 	MAIL_DRAIN,

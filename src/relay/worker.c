@@ -118,14 +118,13 @@ static void worker_tick(struct timer *t)
 
 /* --- connections --------------------------------------------------------------------*/
 
-void worker_accepted(struct worker *w, int fd, const struct addr *peer,
-	const struct conf_listen *listen, const struct conf_address *address)
+void worker_accepted(struct worker *w, const struct accepted *a)
 {
 	counter_add(&w->counters.accepted, 1);
 	if (!w->has_thread)
 		atomic_fetch_add_explicit(
 			&w->connections, 1, memory_order_relaxed);
-	if (front_new(w, fd, peer, listen, address) < 0)
+	if (front_new(w, a) < 0)
 		worker_left(w);
 }
 
@@ -208,20 +207,20 @@ void worker_post(struct worker *w, struct mail *m)
 		loop_wake(w->loop);
 }
 
-void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
-	const struct conf_listen *listen, const struct conf_address *address)
+void worker_post_accepted(struct worker *w, const struct accepted *a)
 {
 	struct mail *m = mail_new(MAIL_ACCEPTED, 0);
 
 	if (!m) {
-		close(fd);
+		close(a->fd);
 		return;
 	}
 	atomic_fetch_add_explicit(&w->connections, 1, memory_order_relaxed);
-	m->fd = fd;
-	m->peer = *peer;
-	m->listen = listen;
-	m->address = address;
+	m->fd = a->fd;
+	m->peer = a->peer;
+	m->conf = conf_ref(a->conf);
+	m->listen = a->listen;
+	m->address = a->address;
 	worker_post(w, m);
 }
 
@@ -239,8 +238,10 @@ void worker_post_conf(struct worker *w, struct conf *conf)
 {
 	struct mail *m = mail_new(MAIL_CONF, 0);
 
-	if (!m)
+	if (!m) {
+		LOG(LOG_ERROR, "credentials", F_STR("detail", "no memory"));
 		return;
+	}
 	m->conf = conf_ref(conf);
 	worker_post(w, m);
 }
@@ -283,7 +284,8 @@ static void read_one(struct worker *w, struct mail *m)
 
 	switch (m->kind) {
 	case MAIL_ACCEPTED:
-		worker_accepted(w, m->fd, &m->peer, m->listen, m->address);
+		worker_accepted(w, &(struct accepted){ m->fd, m->peer, m->conf,
+					   m->listen, m->address });
 		m->fd = -1; /* taken */
 		break;
 	case MAIL_KEEP:

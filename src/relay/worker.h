@@ -34,6 +34,16 @@ struct shard;
 struct verified;
 struct tls_tickets;
 
+/* A connection that a listener has accepted. */
+struct accepted {
+	int fd;
+	struct addr peer; /* of the socket */
+	/* What it was accepted under: a worker may know a newer one by now. */
+	struct conf *conf;
+	const struct conf_listen *listen;
+	const struct conf_address *address;
+};
+
 /* One writer, the worker; readers elsewhere read relaxed. */
 struct counters {
 	atomic_uint_least64_t accepted, opened, closed;
@@ -44,10 +54,10 @@ struct counters {
 /* What all workers share; see admission.h for what of it locks. */
 struct shared {
 	struct admission *admission;
-	struct verified *verified; /* signatures, see verified.h */
-	struct hubs *hubs;       /* the directory, see hub.h */
+	struct verified *verified;    /* signatures, see verified.h */
+	struct hubs *hubs;            /* the directory, see hub.h */
 	struct tls_tickets **tickets; /* by place in conf->listens */
-	struct worker **workers; /* fixed once they run */
+	struct worker **workers;      /* fixed once they run */
 	size_t workers_n;
 	atomic_size_t queued;      /* bytes in all queues */
 	atomic_size_t connections; /* client connections */
@@ -71,7 +81,7 @@ struct worker {
 	bool borrowed_loop; /* the main thread's */
 	struct shared *shared;
 	struct conf *conf; /* a reference; what new connections get */
-	struct credentials *credentials; /* made of it */
+	struct credentials *credentials;  /* made of it */
 	TAILQ_HEAD(fronts, front) fronts; /* oldest request first */
 	struct fronts line, late_line;    /* of tokens, see front_line.c */
 	struct deferred line_turn;
@@ -107,8 +117,7 @@ void worker_join(struct worker *w);
  * Any thread: the worker takes the socket, or closes it when there is no
  * memory to tell it.
  */
-void worker_post_accepted(struct worker *w, int fd, const struct addr *peer,
-	const struct conf_listen *listen, const struct conf_address *address);
+void worker_post_accepted(struct worker *w, const struct accepted *a);
 /* Any thread. Takes m (mail.h). */
 void worker_post(struct worker *w, struct mail *m);
 /* Any thread: the hubs that are always there are opened (hub.h: hubs_keep). */
@@ -123,8 +132,7 @@ void worker_post_conf(struct worker *w, struct conf *conf);
 void worker_post_drain(struct worker *w);
 
 /* Takes an accepted socket. */
-void worker_accepted(struct worker *w, int fd, const struct addr *peer,
-	const struct conf_listen *listen, const struct conf_address *address);
+void worker_accepted(struct worker *w, const struct accepted *a);
 /* The worker's thread: what worker_post_conf asks for. */
 void worker_set_conf(struct worker *w, struct conf *conf);
 /* Ends every connection; those that wait for their request at once. */
