@@ -1,10 +1,12 @@
 #include "relay/backend.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "codec/pattern.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
+#include "net/conn.h"
 #include "net/dial.h"
 #include "net/tls.h"
 #include "relay/client.h"
@@ -160,8 +162,8 @@ int backend_start_tls(
 enum reason backend_tls_reason(const struct conn *c)
 {
 	switch (tls_cause(c)) {
-	case TLS_NOTHING:
-		return REASON_NONE;
+	case TLS_NOTHING: /* or it ended without a word of TLS */
+		return c->tls && c->opening ? REASON_BACKEND_TLS : REASON_NONE;
 	case TLS_CERTIFICATE:
 		return REASON_BACKEND_CERTIFICATE;
 	case TLS_PLAIN_HTTP:
@@ -171,4 +173,12 @@ enum reason backend_tls_reason(const struct conn *c)
 		return REASON_BACKEND_TLS;
 	}
 	return REASON_BACKEND_TLS;
+}
+
+const char *backend_tls_detail(
+	const struct conn *c, int error, char text[TLS_TEXT])
+{
+	if (tls_cause(c) != TLS_NOTHING)
+		return tls_failure(c, text);
+	return error ? strerror(error) : "it closed in the handshake";
 }

@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/reason.h"
 #include "base/str.h"
+#include "net/tls.h"
 
 struct attempt;
 struct captures;
@@ -106,5 +107,8 @@ MUST_CHECK int backend_start_tls(
 	const struct backend_params *p, struct conn *c, const char *host);
 /* The reason that a failure of it is; NONE: it was not TLS that failed. */
 enum reason backend_tls_reason(const struct conn *c);
+/* The same in words; error is what ended was called with. */
+const char *backend_tls_detail(
+	const struct conn *c, int error, char text[TLS_TEXT]);
 
 #endif

@@ -96,16 +96,13 @@ static void opening_ready(struct conn *c)
 static void opening_ended(struct conn *c, int error)
 {
 	struct socket_attempt *a = c->owner;
-	enum reason reason = backend_tls_reason(c);
 	char text[TLS_TEXT];
 
 	if (a->over)
 		conn_close(c);
-	else if (reason != REASON_NONE)
-		attempt_failed(a, reason, tls_failure(c, text));
 	else
-		attempt_failed(a, REASON_BACKEND_TLS,
-			error ? strerror(error) : "it closed in the handshake");
+		attempt_failed(a, backend_tls_reason(c),
+			backend_tls_detail(c, error, text));
 }
 
 static void opening_closed(struct conn *c)

@@ -386,7 +386,7 @@ static void ws_ended(struct conn *c, int error)
 	if (a->over)
 		conn_close(c);
 	else if (reason != REASON_NONE && a->head_n == 0)
-		attempt_failed(a, reason, tls_failure(c, text));
+		attempt_failed(a, reason, backend_tls_detail(c, error, text));
 	else if (a->head_n > 0)
 		refused(a);
 	else

@@ -51,6 +51,7 @@ TABLE = {
     "wrong-host": Kind("/CN=localhost", "DNS:elsewhere.example"),
     "self-signed": Kind("/CN=localhost", HERE, by=""),
     "wrong-ca": Kind("/CN=localhost", HERE, by="other-ca"),
+    "client-only": Kind("/CN=client only", HERE, usage="clientAuth"),
     "alice": Kind("/O=lab/CN=alice", usage="clientAuth"),
     "bob": Kind("/O=lab/CN=bob", usage="clientAuth"),
     "late": Kind("/O=lab/CN=late", since=-20, until=-10, usage="clientAuth"),
