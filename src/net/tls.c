@@ -24,8 +24,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <mbedtls/error.h>
-
 #include "base/buf.h"
 #include "net/conn.h"
 #include "net/tls_private.h"
@@ -41,28 +39,6 @@
 #define SWEEP_MS 1000
 /* At the start of mbedTLS's buffers lie counters that must stay. */
 #define BUFFER_HEAD 64
-
-struct tls {
-	mbedtls_ssl_context ssl;
-	struct conn *conn;
-	struct tls_context *context;
-	char *host; /* an address to compare a certificate with, or NULL */
-	/* Sealed bytes that the socket refused. */
-	struct buf held;
-	TAILQ_ENTRY(tls) line; /* while conn->waiting */
-	TAILQ_ENTRY(tls) warm_next;
-	uint32_t flags; /* of a certificate that was refused */
-	int error;      /* mbedTLS's, of what failed */
-	int io_error;   /* the socket's, errno */
-	uint8_t cause;  /* enum tls_cause */
-	uint8_t alert;  /* that came: TLS_REFUSED */
-	bool turn;      /* it is first in the line */
-	bool begun;     /* a byte of the handshake was read */
-	bool warm;      /* in the loop's list */
-	bool active;    /* since the last sweep */
-	bool closed;    /* the peer's close_notify came */
-	bool close_sent;
-};
 
 /* What one loop has for all its TLS connections. */
 struct tls_loop {
@@ -133,169 +109,6 @@ static void note_activity(struct tls *t)
 		timer_set(l->loop, &l->sweep, loop_now(l->loop) + SWEEP_MS);
 	t->warm = true;
 	TAILQ_INSERT_TAIL(&l->warm, t, warm_next);
-}
-
-/* --- failing ---------------------------------------------------------------------------*/
-
-static enum tls_cause cause_of(const struct tls *t, int error)
-{
-	switch (error) {
-	case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
-	case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
-		return TLS_CERTIFICATE;
-	case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
-		return TLS_REFUSED;
-	default:
-		return t->flags ? TLS_CERTIFICATE : TLS_PROTOCOL;
-	}
-}
-
-/* Nothing goes on. Returns -1 with errno for the connection. */
-static int fail(struct tls *t, int error)
-{
-	if (t->cause == TLS_NOTHING) {
-		uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
-
-		t->error = error;
-		/* Its usages are looked at apart from its chain. */
-		if (flags != UINT32_MAX &&
-			(error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED ||
-				error == TLS_ERR_BAD_CERTIFICATE))
-			t->flags = flags;
-		if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-			t->alert = mbed_alert(&t->ssl);
-		t->cause = (uint8_t)cause_of(t, error);
-	}
-	t->conn->spoilt = true;
-	errno = EPROTO;
-	return -1;
-}
-
-static int fail_with(struct tls *t, enum tls_cause cause)
-{
-	t->cause = (uint8_t)cause;
-	errno = EPROTO;
-	return -1;
-}
-
-enum tls_cause tls_cause(const struct conn *c)
-{
-	return c->tls ? (enum tls_cause)c->tls->cause : TLS_NOTHING;
-}
-
-static const char *certificate_fault(const struct tls *t)
-{
-	static const struct {
-		uint32_t flag;
-		const char *text;
-	} faults[] = {
-		{ MBEDTLS_X509_BADCERT_MISSING, "it sent no certificate" },
-		{ MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired" },
-		{ MBEDTLS_X509_BADCERT_FUTURE,
-			"its certificate is not valid yet" },
-		{ MBEDTLS_X509_BADCERT_REVOKED, "its certificate is revoked" },
-		{ MBEDTLS_X509_BADCERT_CN_MISMATCH,
-			"its certificate is for another host" },
-		{ MBEDTLS_X509_BADCERT_NOT_TRUSTED,
-			"its certificate is not signed by a known authority" },
-		{ MBEDTLS_X509_BADCERT_BAD_MD,
-			"its certificate is signed with a weak hash" },
-		{ MBEDTLS_X509_BADCERT_BAD_PK,
-			"its certificate is signed with an unknown kind of "
-			"key" },
-		{ MBEDTLS_X509_BADCERT_BAD_KEY,
-			"its certificate has a key that is too short or of "
-			"an unknown kind" },
-		{ MBEDTLS_X509_BADCERT_KEY_USAGE,
-			"its certificate is not meant for this use" },
-		{ MBEDTLS_X509_BADCERT_EXT_KEY_USAGE,
-			"its certificate is not meant for this use" },
-		{ MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
-			"its certificate is not meant for this use" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
-		if (t->flags & faults[i].flag)
-			return faults[i].text;
-	return t->error == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE
-		       ? "it sent no certificate"
-		       : "its certificate is not valid";
-}
-
-const char *tls_cause_text(const struct conn *c)
-{
-	switch (tls_cause(c)) {
-	case TLS_NOTHING:
-		return NULL;
-	case TLS_PLAIN_HTTP:
-		return "HTTP without TLS";
-	case TLS_CERTIFICATE:
-		return certificate_fault(c->tls);
-	case TLS_REFUSED:
-		return "a TLS alert came";
-	case TLS_TRUNCATED:
-		return c->opening ? "it ended in the TLS handshake"
-				  : "the TLS stream ended without close_notify";
-	case TLS_PROTOCOL:
-		return "TLS failed";
-	}
-	return NULL;
-}
-
-/* RFC 8446 section 6, and what RFC 5246 section 7.2 had more. */
-static const char *alert_name(uint8_t alert)
-{
-	static const struct {
-		uint8_t alert;
-		const char *name;
-	} names[] = {
-		{ 10, "unexpected_message" },
-		{ 20, "bad_record_mac" },
-		{ 22, "record_overflow" },
-		{ 40, "handshake_failure" },
-		{ 42, "bad_certificate" },
-		{ 43, "unsupported_certificate" },
-		{ 44, "certificate_revoked" },
-		{ 45, "certificate_expired" },
-		{ 46, "certificate_unknown" },
-		{ 47, "illegal_parameter" },
-		{ 48, "unknown_ca" },
-		{ 49, "access_denied" },
-		{ 50, "decode_error" },
-		{ 51, "decrypt_error" },
-		{ 70, "protocol_version" },
-		{ 71, "insufficient_security" },
-		{ 80, "internal_error" },
-		{ 86, "inappropriate_fallback" },
-		{ 90, "user_canceled" },
-		{ 109, "missing_extension" },
-		{ 110, "unsupported_extension" },
-		{ 112, "unrecognized_name" },
-		{ 116, "certificate_required" },
-		{ 120, "no_application_protocol" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (names[i].alert == alert)
-			return names[i].name;
-	return "of an unknown kind";
-}
-
-const char *tls_failure(const struct conn *c, char text[TLS_TEXT])
-{
-	const struct tls *t = c->tls;
-	char why[TLS_TEXT - 16];
-
-	if (tls_cause(c) == TLS_REFUSED) {
-		snprintf(text, TLS_TEXT, "it sent the alert %u, %s", t->alert,
-			alert_name(t->alert));
-		return text;
-	}
-	if (tls_cause(c) != TLS_PROTOCOL)
-		return tls_cause_text(c);
-	mbedtls_strerror(t->error, why, sizeof(why));
-	snprintf(text, TLS_TEXT, "%s (-0x%04x)", why, (unsigned)-t->error);
-	return text;
 }
 
 /* --- to the socket ----------------------------------------------------------------------*/
@@ -460,7 +273,7 @@ static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 
 		if (sealed < 0) {
 			(void)push(t); /* the loop's bytes are another's next */
-			return fail(t, sealed);
+			return tls_fail(t, sealed);
 		}
 		taken += (size_t)sealed;
 		advance(&v, &parts, &at, (size_t)sealed);
@@ -545,14 +358,14 @@ static int check_optional(struct tls *t)
 		return 0;
 	t->flags = flags;
 	t->conn->spoilt = true;
-	return fail_with(t, TLS_CERTIFICATE);
+	return tls_fail_with(t, TLS_CERTIFICATE);
 }
 
 /* The stream is over: who has said something did not want that to be all. */
 static ssize_t handshake_ended(struct tls *t)
 {
 	if (t->begun)
-		return fail_with(t, TLS_TRUNCATED);
+		return tls_fail_with(t, TLS_TRUNCATED);
 	errno = t->io_error;
 	return t->io_error ? -1 : 0;
 }
@@ -565,7 +378,7 @@ static ssize_t handshake(struct tls *t)
 
 	(void)push(t); /* an alert may find nobody: that is not the reason */
 	if (!over && error && error != MBEDTLS_ERR_SSL_WANT_READ)
-		return fail(t, error);
+		return tls_fail(t, error);
 	if (over || t->io_error)
 		return handshake_ended(t);
 	if (error)
@@ -625,7 +438,7 @@ static ssize_t open_records(struct tls *t, uint8_t *p, size_t n)
 		if (got == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
 			t->closed = true;
 		else
-			(void)fail(t, got);
+			(void)tls_fail(t, got);
 		/* What came before it counts; the end is told next. */
 		t->conn->more = filled > 0;
 		break;
@@ -672,7 +485,7 @@ static ssize_t tls_recv(struct conn *c, void *p, size_t n)
 	if (got == 0 && c->state != CONN_OPEN)
 		return 0; /* whatever was cut, nobody wants it any more */
 	if (got == 0)
-		return fail_with(t, TLS_TRUNCATED);
+		return tls_fail_with(t, TLS_TRUNCATED);
 	note_activity(t);
 	l->in = records;
 	l->in_n = (size_t)got;

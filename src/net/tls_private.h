@@ -1,10 +1,13 @@
 /*
- * tls_private.h: what tls.c (the transport) and tls_context.c (certificates,
- * keys, settings) share.
+ * tls_private.h: what tls.c (the transport), tls_context.c (certificates, keys,
+ * settings) and tls_failure.c (what went wrong) share.
  */
 #ifndef NET_TLS_PRIVATE_H
 #define NET_TLS_PRIVATE_H
 
+#include <sys/queue.h>
+
+#include "base/buf.h"
 #include "base/mbedtls.h"
 #include "net/tls.h"
 
@@ -22,6 +25,35 @@ struct tls_context {
 	size_t identities_n;
 	struct tls_parsed *identities;
 };
+
+struct tls {
+	mbedtls_ssl_context ssl;
+	struct conn *conn;
+	struct tls_context *context;
+	char *host; /* an address to compare a certificate with, or NULL */
+	/* Sealed bytes that the socket refused. */
+	struct buf held;
+	TAILQ_ENTRY(tls) line; /* while conn->waiting */
+	TAILQ_ENTRY(tls) warm_next;
+	uint32_t flags; /* of a certificate that was refused */
+	int error;      /* mbedTLS's, of what failed */
+	int io_error;   /* the socket's, errno */
+	uint8_t cause;  /* enum tls_cause */
+	uint8_t alert;  /* that came: TLS_REFUSED */
+	bool turn;      /* it is first in the line */
+	bool begun;     /* a byte of the handshake was read */
+	bool warm;      /* in the loop's list */
+	bool active;    /* since the last sweep */
+	bool closed;    /* the peer's close_notify came */
+	bool close_sent;
+};
+
+/*
+ * Nothing goes on: by mbedTLS's error, or for a cause of ours. -1 with errno
+ * EPROTO, for the connection. The first failure is the one that is told.
+ */
+int tls_fail(struct tls *t, int error);
+int tls_fail_with(struct tls *t, enum tls_cause cause);
 
 /* A client's context: whether the certificate is the host's (RFC 6125). */
 bool tls_is_address(const char *host);
