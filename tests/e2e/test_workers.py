@@ -26,6 +26,12 @@ def watched(pid):
     return found
 
 
+def at_rest(pid):
+    """The same, when every loop has begun to turn and watches its mailbox."""
+    return wait_for(lambda: (lambda found: all(found.values()) and found)(
+        watched(pid)), "all loops")
+
+
 def spread(before, pid):
     """How many more they watch than before, those that watch any more."""
     return sorted(n - before[fd] for fd, n in watched(pid).items()
@@ -34,7 +40,7 @@ def spread(before, pid):
 
 def test_long_lived_connections_are_spread_evenly(relay):
     r = relay(ECHO, server="workers = 2")
-    before = watched(r.pid)
+    before = at_rest(r.pid)
     clients = [Client(r, "/echo") for _ in range(200)]
     assert spread(before, r.pid) == [100, 100]
     for c in clients:
@@ -44,7 +50,7 @@ def test_long_lived_connections_are_spread_evenly(relay):
 
 def test_what_one_worker_lost_comes_to_it(relay):
     r = relay(ECHO, server="workers = 2")
-    before = watched(r.pid)
+    before = at_rest(r.pid)
     clients = [Client(r, "/echo") for _ in range(40)]
     # They came to the workers in turn: now one has 20, the other none.
     for c in clients[::2]:
