@@ -1,5 +1,6 @@
 """TLS of listeners: what is spoken, with which certificate, and to whom."""
 import asyncio
+import json
 import re
 import shutil
 import signal
@@ -311,6 +312,24 @@ def test_no_finding_of_sslscan(tls_relay, certificates):
     assert len(spoken) == 3, said
     assert all(re.search("ECDHE-RSA-.*(GCM|CHACHA20)", x) for x in spoken)
     assert "vulnerable" not in said.replace("not vulnerable", "")
+
+
+@pytest.mark.skipif(not shutil.which("testssl"), reason="no testssl.sh here")
+@pytest.mark.parametrize("checks", [
+    ["-p", "-s", "-f", "-P", "-h"], ["-U"]], ids=["what", "vulnerabilities"])
+def test_no_finding_of_testssl(tls_relay, tmp_path, checks):
+    """None from medium upwards, of protocols, suites, their order, headers
+    and known vulnerabilities."""
+    r = tls_relay(ECHO, ["localhost", "rsa"])
+    report = tmp_path / "report.json"
+    subprocess.run(
+        ["testssl", "--quiet", "--warnings", "off", "--nodns", "min",
+         "--jsonfile", report, *checks, f"localhost:{r.port}"],
+        capture_output=True, timeout=10 * PATIENCE)
+    found = json.loads(report.read_text())
+    assert len(found) > 15
+    assert not [x for x in found if x["severity"] in
+                ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
 
 
 # --- tickets -----------------------------------------------------------------
