@@ -96,7 +96,8 @@ run: all | deps-run
 
 # --- check -----------------------------------------------------------------
 
-.PHONY: check check-unit check-e2e check-tsan check-valgrind check-trixie
+.PHONY: check check-unit check-e2e check-tls check-tsan check-valgrind \
+	check-trixie
 check: all | deps-test
 	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan unit-tests binaries
 	@scripts/check-unit build/asan/unit
@@ -109,6 +110,11 @@ check-unit: | deps-test
 check-e2e: | deps-test
 	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan binaries
 	scripts/check-e2e build/asan $(E2E)
+
+# The same over TLS, where that makes sense: see tests/e2e/secure.py.
+check-tls: | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan binaries
+	scripts/check-e2e --tls build/asan $(E2E)
 
 check-tsan: | deps-test
 	@$(MAKE) -j$(J) --no-print-directory VARIANT=tsan unit-tests binaries
@@ -228,6 +234,7 @@ help:
 	@echo 'make check            unit and end-to-end tests under ASan and UBSan'
 	@echo 'make check-unit       the unit tests alone'
 	@echo 'make check-e2e        the end-to-end tests alone; E2E="-k name" chooses'
+	@echo 'make check-tls        the end-to-end tests once more, over TLS'
 	@echo 'make check-tsan       the tests under ThreadSanitizer'
 	@echo 'make check-valgrind   the tests under valgrind'
 	@echo 'make check-trixie     build and tests in Debian 13 (mbedTLS 3.6); needs root'

@@ -3,6 +3,7 @@ import pytest
 
 from rawhttp import ask, head, upgrade
 from relay import KEY, mint, wait_for
+from secure import HTTP
 from signers import Signer
 
 ROUTE = """
@@ -49,8 +50,8 @@ def test_over_all_workers(relay, workers):
             assert answer["WWW-Authenticate"] is None
         assert told(r, mint("/sim/1")) == "open"
     # A page sees it, too.
-    assert told(r, forged(), Origin="http://localhost") == LIMIT
-    answer = ask(r, upgrade("/sim/1?token=x", Origin="http://localhost"))
+    assert told(r, forged(), Origin=f"{HTTP}://localhost") == LIMIT
+    answer = ask(r, upgrade("/sim/1?token=x", Origin=f"{HTTP}://localhost"))
     assert answer.close[0] == 1013
     # Others have done nothing.
     assert told(r, forged(), source="127.0.0.2") == SIGNATURE

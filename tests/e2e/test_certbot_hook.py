@@ -11,6 +11,8 @@ import pytest
 
 from relay import ROOT, WSRELAYD
 
+pytestmark = pytest.mark.plain("it has certificates of its own")
+
 NAME = "relay.example.org"
 
 

@@ -226,6 +226,7 @@ ws.onclose = (e) => seen.push(e.code + " " + e.reason.split(":")[0]);
 """
 
 
+@pytest.mark.plain("its pages and their browser have no TLS")
 def test_in_chromium(relay, driver):
     """The application sets the cookie when somebody signs in; its pages open
     the WebSocket without a token, those of others do not."""

@@ -10,6 +10,8 @@ from rawhttp import Peer, ask, head, upgrade
 from relay import KEY, mint, wait_for
 from signers import Signer
 
+pytestmark = pytest.mark.plain("a daemon that is stopped has no handshakes")
+
 ROUTE = """
 [route sim]
 path = /sim/{id}
