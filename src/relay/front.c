@@ -456,6 +456,10 @@ static void front_again(struct deferred *d)
 	await_request(f);
 	conn_set_reading(f->conn, true);
 	front_process(f);
+	/* Its end came behind its last request: there is nothing to wait for. */
+	if (f->conn->state == CONN_OPEN && f->state == FRONT_HEAD &&
+		f->conn->ended_called)
+		front_leave(f);
 }
 
 /*
@@ -464,7 +468,7 @@ static void front_again(struct deferred *d)
  */
 void front_done(struct front *f)
 {
-	if (f->close_after || f->conn->ended_called)
+	if (f->close_after)
 		front_leave(f);
 	else
 		loop_defer_next(f->worker->loop, &f->again, front_again);

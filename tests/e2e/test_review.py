@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from peers import BINARY, CLOSE, TEXT, Background, Client, Server
+from peers import BINARY, CLOSE, TEXT, Background, Client, Server, Wire
+from rawhttp import head
 from relay import wait_for
 
 
@@ -97,6 +98,17 @@ ping_interval = 1h
             c.send(BINARY, bytes(200000))
             sent += 200000
     c.close()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_end_behind_the_last_request(relay, n):
+    """It is seen while the answer is given, and then nobody waits for the
+    next request."""
+    r = relay(listen="keepalive_timeout = 1h")
+    with Wire(r.socket()) as w:
+        w.write(head("/healthz") * n)
+        w.shut()
+        assert w.rest().count(b"ok\n") == n
 
 
 def test_unread_answer_is_given_up(relay, tmp_path):
