@@ -17,17 +17,25 @@ NO_PIDFD = "unhandled amd64-linux syscall: 434"
 def pytest_configure(config):
     config.addinivalue_line("markers", "plain(reason): not over TLS, when "
                             "the suite runs over TLS; see secure.py")
+    config.addinivalue_line("markers", "alone(reason): measures what a busy "
+                            "machine changes, and runs without neighbours; "
+                            "see scripts/check-e2e")
     if secure.SECURE:
         secure.trust(os.environ)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Over TLS run the tests whose client or backend can speak it."""
-    if not secure.SECURE:
-        return
-    plain = [i for i in items if i.get_closest_marker("plain")]
-    config.hook.pytest_deselected(items=plain)
-    items[:] = [i for i in items if not i.get_closest_marker("plain")]
+    """Over TLS run the tests whose client or backend can speak it; with
+    WSRELAY_ALONE=only those that run alone, with "no" the others."""
+    alone = os.environ.get("WSRELAY_ALONE")
+
+    def chosen(item):
+        if secure.SECURE and item.get_closest_marker("plain"):
+            return False
+        return not alone or \
+            bool(item.get_closest_marker("alone")) == (alone == "only")
+    config.hook.pytest_deselected(items=[i for i in items if not chosen(i)])
+    items[:] = [i for i in items if chosen(i)]
 
 
 @pytest.hookimpl(hookwrapper=True)
