@@ -11,9 +11,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/addr.h"
+#include "base/random.h"
 #include "conf/conf.h"
 #include "relay/buckets.h"
 #include "relay/client.h"
@@ -122,7 +122,7 @@ static void table_free(struct table *t)
 
 static int table_init(struct table *t)
 {
-	if (getrandom(t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
+	if (random_bytes(NULL, (unsigned char *)t->seed, sizeof(t->seed)) < 0)
 		return -1;
 	return pthread_mutex_init(&t->lock, NULL) == 0 ? 0 : -1;
 }

@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "base/random.h"
 #include "conf/conf.h"
 
 #define SETS 4096
@@ -39,7 +39,7 @@ struct buckets *buckets_new(void)
 
 	if (!b)
 		return NULL;
-	if (getrandom(b->seed, sizeof(b->seed), 0) != sizeof(b->seed) ||
+	if (random_bytes(NULL, (unsigned char *)b->seed, sizeof(b->seed)) < 0 ||
 		pthread_mutex_init(&b->lock, NULL) != 0) {
 		free(b);
 		return NULL;

@@ -4,7 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "base/random.h"
 
 #define BUCKETS 4096
 
@@ -27,7 +28,8 @@ struct subjects *subjects_new(void)
 
 	if (!s)
 		return NULL;
-	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) ||
+	if (random_bytes(NULL, (unsigned char *)&s->seed, sizeof(s->seed)) <
+			0 ||
 		pthread_mutex_init(&s->lock, NULL) != 0) {
 		free(s);
 		return NULL;

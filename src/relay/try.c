@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/base64.h"
 #include "base/buf.h"
+#include "base/random.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "net/listener.h"
@@ -135,7 +135,7 @@ static int make_key(struct try_setup *t)
 	char text[BASE64URL_LENGTH(sizeof(secret))];
 	size_t n;
 
-	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret))
+	if (random_bytes(NULL, secret, sizeof(secret)) < 0)
 		return -1;
 	n = base64url_encode(text, secret, sizeof(secret));
 	t->key_fd = memfd_create("wsrelayd-key", MFD_CLOEXEC);

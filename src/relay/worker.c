@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/message.h"
+#include "base/random.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
@@ -48,9 +48,9 @@ bool worker_memory_full(const struct worker *w)
 void worker_random(struct worker *w, uint8_t *out, size_t n)
 {
 	if (w->random_n < n) {
-		/* One call for a thousand masks. It can't fail at this size. */
-		if (getrandom(w->random, sizeof(w->random), 0) !=
-			sizeof(w->random))
+		/* One call for a thousand masks. A kernel that has started
+		 * always has some. */
+		if (random_bytes(NULL, w->random, sizeof(w->random)) < 0)
 			abort();
 		w->random_n = sizeof(w->random);
 	}

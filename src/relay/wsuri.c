@@ -1,8 +1,8 @@
 #include "relay/wsuri.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 
+#include "base/random.h"
 #include "codec/pattern.h"
 #include "codec/uri.h"
 #include "conf/conf.h"
@@ -17,7 +17,7 @@ static int add_random(char *text, size_t n)
 {
 	uint8_t bytes[8];
 
-	if (getrandom(bytes, n, 0) != (ssize_t)n)
+	if (random_bytes(NULL, bytes, n) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
