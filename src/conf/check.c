@@ -200,7 +200,13 @@ void check_access(struct builder *b, struct build_at at,
 	for (at.element = 0; at.element < allow->n; at.element++) {
 		const struct cidr *c = &allow->v[at.element];
 
-		if (covers_all(deny, c))
+		if (!covers_all(deny, c))
+			continue;
+		if (c->net.family == ADDR_UNIX)
+			build_error(b, at,
+				"unix is in deny, too, which wins, expected it "
+				"in one of them");
+		else
 			build_error(b, at,
 				"%s/%u is covered by deny, which "
 				"wins, expected that some of it is let in",
@@ -269,6 +275,26 @@ static void check_proxies(
 			"it");
 }
 
+/* What the table has, and -T writes for each listener. */
+#define SOCKET_MODE_DEFAULT 0660
+
+static void check_socket_mode(
+	struct builder *b, const struct conf_listen *l, size_t i)
+{
+	struct build_at at = { SECTION_LISTEN, i, "socket_mode", 0 };
+
+	if (l->socket_mode == SOCKET_MODE_DEFAULT ||
+		build_is_bad(b,
+			(struct build_at){ SECTION_LISTEN, i, "address", 0 }))
+		return;
+	for (size_t k = 0; k < l->address.n; k++)
+		if (l->address.v[k].kind == LISTEN_UNIX)
+			return;
+	build_error(b, at,
+		"means nothing without a unix: address, expected one beside "
+		"it");
+}
+
 void check_listens(struct builder *b)
 {
 	struct conf *c = b->conf;
@@ -293,6 +319,7 @@ void check_listens(struct builder *b)
 					other->section.name);
 		}
 		check_proxies(b, l, i);
+		check_socket_mode(b, l, i);
 		check_access(b, at, &l->allow, &l->deny);
 		check_tls_listen(b, l, i);
 	}
@@ -342,4 +369,5 @@ void check_all(struct builder *b)
 	for (size_t i = 0; i < c->routes_n; i++)
 		check_route(b, &c->routes[i]);
 	check_covered(b);
+	check_exposure(b);
 }

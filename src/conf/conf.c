@@ -286,9 +286,6 @@ bool conf_listen_answers(const struct conf_listen *l,
 bool conf_admits(const struct cidr_list *allow, const struct cidr_list *deny,
 	const struct addr *a)
 {
-	/* A unix socket's peer has no address. */
-	if (a->family == ADDR_UNIX)
-		return true;
 	if (cidr_list_contains(deny, a))
 		return false;
 	return allow->n == 0 || cidr_list_contains(allow, a);

@@ -113,6 +113,7 @@ enum conf_tls_client {
 struct conf_listen {
 	struct conf_section section;
 	struct conf_addresses address;
+	int64_t socket_mode;       /* of LISTEN_UNIX: the rights, 0 to 0777 */
 	struct conf_strings hosts; /* as given; empty = by each address */
 	int64_t handshake_timeout;
 	int64_t keepalive_timeout;
@@ -364,7 +365,10 @@ const struct conf_certificate *conf_find_certificate(
  */
 MUST_CHECK bool conf_listen_answers(const struct conf_listen *l,
 	const struct conf_address *a, struct str host);
-/* Whether deny and allow let this address in. An empty allow is all. */
+/*
+ * Whether deny and allow let this address in. An empty allow is all; a list
+ * lets Unix peers in only where it says unix.
+ */
 bool conf_admits(const struct cidr_list *allow, const struct cidr_list *deny,
 	const struct addr *a);
 

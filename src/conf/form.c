@@ -217,6 +217,7 @@ int form_check(enum keys_type type, struct str s, const char **why)
 	case TYPE_TIME:
 	case TYPE_COUNT:
 	case TYPE_RATE:
+	case TYPE_MODE:
 	case TYPE_ENUM:
 	case TYPE_STRINGS:
 	case TYPE_ADDRESSES:

@@ -30,6 +30,7 @@
 #define MEMBER_TIME        int64_t
 #define MEMBER_COUNT       int64_t
 #define MEMBER_RATE        struct conf_rate
+#define MEMBER_MODE        int64_t
 #define MEMBER_ENUM        int
 #define MEMBER_STRINGS     struct conf_strings
 #define MEMBER_HEADERS     struct conf_strings
@@ -195,6 +196,7 @@ enum keys_storage keys_storage(enum keys_type t)
 	case TYPE_SIZE:
 	case TYPE_TIME:
 	case TYPE_COUNT:
+	case TYPE_MODE:
 		return STORE_NUMBER;
 	case TYPE_RATE:
 		return STORE_RATE;

@@ -35,6 +35,7 @@ enum keys_type {
 	TYPE_TIME,
 	TYPE_COUNT,
 	TYPE_RATE, /* so many in a second, minute or hour */
+	TYPE_MODE, /* rights of a file, in octal */
 	TYPE_ENUM,
 	/* lists: a repeated key appends */
 	TYPE_STRINGS,     /* one per line, like those up to SUBJECTS */
@@ -65,7 +66,7 @@ enum keys_flags {
 	KEY_REQUIRED = 1 << 0, /* must not be empty */
 	KEY_ZERO = 1 << 1,     /* 0 is fine though it is under the minimum */
 	KEY_AUTO = 1 << 2,     /* the word auto is kept as 0 */
-	KEY_UNIX = 1 << 3,     /* CIDRS: unix stands for unix sockets */
+	KEY_UNIX = 1 << 3,     /* CIDRS: the word unix means Unix sockets */
 };
 
 struct key_row {

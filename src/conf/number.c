@@ -199,3 +199,28 @@ int number_format_rate(struct buf *out, const struct conf_rate *r)
 				out, "%" PRId64 "%s", r->n, periods[i].name);
 	return buf_add_str(out, STR("0"));
 }
+
+/* --- modes ----------------------------------------------------------------- */
+
+int number_parse_mode(int64_t *out, struct str s, char why[VALUE_WHY])
+{
+	int64_t mode = 0;
+	bool good = s.n == 3 || (s.n == 4 && s.p[0] == '0');
+
+	for (size_t i = 0; good && i < s.n; i++) {
+		good = s.p[i] >= '0' && s.p[i] <= '7';
+		mode = 8 * mode + (s.p[i] - '0');
+	}
+	if (!good)
+		return value_fail(why,
+			"\"%.*s\" is not understood, expected three octal "
+			"digits such as 0660",
+			(int)s.n, s.p);
+	*out = mode;
+	return 0;
+}
+
+int number_format_mode(struct buf *out, int64_t mode)
+{
+	return buf_add_printf(out, "0%03" PRIo64, mode);
+}

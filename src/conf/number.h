@@ -1,6 +1,6 @@
 /*
- * number.h: counts, sizes, times and rates, with their units and ranges. Internal
- * to value.c.
+ * number.h: counts, sizes, times, rates and modes, with their units and ranges.
+ * Internal to value.c.
  */
 #ifndef CONF_NUMBER_H
 #define CONF_NUMBER_H
@@ -29,5 +29,10 @@ MUST_CHECK int number_format(
 MUST_CHECK int number_parse_rate(
 	struct conf_rate *out, struct str s, char why[VALUE_WHY]);
 MUST_CHECK int number_format_rate(struct buf *out, const struct conf_rate *r);
+
+/* "0660", or "660": the rights of a file. -1 and why. */
+MUST_CHECK int number_parse_mode(
+	int64_t *out, struct str s, char why[VALUE_WHY]);
+MUST_CHECK int number_format_mode(struct buf *out, int64_t mode);
 
 #endif

@@ -404,7 +404,8 @@ int value_parse(const struct key_row *row, void *object, struct str text,
 	case STORE_BOOL:
 		return set_bool(p, text, why);
 	case STORE_NUMBER:
-		return number_parse(row, p, text, why);
+		return row->type == TYPE_MODE ? number_parse_mode(p, text, why)
+					      : number_parse(row, p, text, why);
 	case STORE_RATE:
 		return number_parse_rate(p, text, why);
 	case STORE_ENUM:
@@ -438,7 +439,9 @@ int value_format(struct buf *out, const struct key_row *row, const void *object,
 		return buf_add_str(
 			out, *(const bool *)p ? STR("yes") : STR("no"));
 	case STORE_NUMBER:
-		return number_format(out, row, *(const int64_t *)p);
+		return row->type == TYPE_MODE
+			       ? number_format_mode(out, *(const int64_t *)p)
+			       : number_format(out, row, *(const int64_t *)p);
 	case STORE_RATE:
 		return number_format_rate(out, p);
 	case STORE_ENUM:
@@ -506,6 +509,8 @@ static const char *describe_type(enum keys_type t)
 		return "yes or no.";
 	case TYPE_RATE:
 		return "A rate such as 5/s, 20/m or 100/h; 0 is no limit.";
+	case TYPE_MODE:
+		return "Three octal digits.";
 	case TYPE_NAMES:
 	case TYPE_HOSTS:
 	case TYPE_TOKENS:
@@ -534,7 +539,7 @@ int value_describe(struct buf *out, const struct key_row *row)
 {
 	char words[128];
 
-	if (keys_storage(row->type) == STORE_NUMBER)
+	if (keys_storage(row->type) == STORE_NUMBER && row->min)
 		return buf_add_printf(out, "%s%s%s to %s.",
 			row->flags & KEY_AUTO ? "auto, or " : "",
 			row->flags & KEY_ZERO ? "0, or " : "", row->min,

@@ -86,10 +86,21 @@ static int replace_stale(const struct sockaddr_un *un)
 	return 0;
 }
 
-int listener_bind_unix(const char *path)
+/* With this mode, which a chmod behind it would give too late. */
+static int bind_with_mode(int fd, const struct sockaddr_un *un, mode_t mode)
+{
+	mode_t mask = umask(0777 & ~mode);
+	int r = bind(fd, (const struct sockaddr *)un, sizeof(*un));
+	int error = errno;
+
+	umask(mask);
+	errno = error;
+	return r;
+}
+
+int listener_bind_unix(const char *path, mode_t mode)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	const struct sockaddr *sa = (const struct sockaddr *)&un;
 	int error;
 	int fd;
 
@@ -101,11 +112,11 @@ int listener_bind_unix(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
-	if (bind(fd, sa, sizeof(un)) < 0 &&
+	if (bind_with_mode(fd, &un, mode) < 0 &&
 		(errno != EADDRINUSE || replace_stale(&un) < 0 ||
-			bind(fd, sa, sizeof(un)) < 0))
+			bind_with_mode(fd, &un, mode) < 0))
 		goto fail;
-	if (chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)
+	if (listen(fd, BACKLOG) < 0)
 		goto fail;
 	return fd;
 fail:

@@ -5,6 +5,7 @@
 #define NET_LISTENER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/addr.h"
 #include "base/compiler.h"
@@ -24,10 +25,11 @@ struct listener_cb {
 
 /*
  * Binds and listens. -1 with errno. A Unix socket that nobody listens on any
- * more is replaced; its mode is 0666, the directory's rights decide.
+ * more is replaced. Its file has this mode from the beginning; not for several
+ * threads at once, because umask(2) is the process's.
  */
 MUST_CHECK int listener_bind_tcp(const struct addr *a);
-MUST_CHECK int listener_bind_unix(const char *path);
+MUST_CHECK int listener_bind_unix(const char *path, mode_t mode);
 
 /* Takes the listening fd, whatever happens. NULL: no memory. */
 MUST_CHECK struct listener *listener_new(

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,42 @@ static const struct listener_cb listener_cb = {
 	.paused = accept_paused,
 };
 
-static int bind_address(const struct conf_address *a, struct service_fds *fds)
+/*
+ * The group that socket_mode speaks of is the service user's, not root's, when
+ * root binds for it.
+ */
+static int give_to_user(const char *path, const char *user)
+{
+	const struct passwd *pw;
+
+	if (!user || geteuid() != 0)
+		return 0;
+	pw = getpwnam(user);
+	if (!pw) {
+		errno = ENOENT;
+		return -1;
+	}
+	return lchown(path, pw->pw_uid, pw->pw_gid);
+}
+
+static int bind_unix(const struct conf_listen *l, const struct conf_address *a,
+	const char *user)
+{
+	int fd = listener_bind_unix(a->path, (mode_t)l->socket_mode);
+	int error;
+
+	if (fd >= 0 && give_to_user(a->path, user) < 0) {
+		error = errno;
+		close(fd);
+		(void)unlink(a->path);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+static int bind_address(const struct conf *conf, const struct conf_listen *l,
+	const struct conf_address *a, struct service_fds *fds)
 {
 	int fd;
 
@@ -67,7 +103,7 @@ static int bind_address(const struct conf_address *a, struct service_fds *fds)
 	case LISTEN_TCP:
 		return listener_bind_tcp(&a->addr);
 	case LISTEN_UNIX:
-		return listener_bind_unix(a->path);
+		return bind_unix(l, a, conf->server.user);
 	case LISTEN_FD:
 		fd = service_take_fd(fds, a->path);
 		if (fd < 0)
@@ -99,7 +135,7 @@ int daemon_bind(struct daemon *d, const struct conf *conf)
 
 			b->daemon = d;
 			b->address = &l->address.v[k];
-			b->fd = bind_address(&l->address.v[k], &fds);
+			b->fd = bind_address(conf, l, &l->address.v[k], &fds);
 			if (b->fd >= 0)
 				continue;
 			fprintf(stderr,

@@ -2,6 +2,7 @@
 import contextlib
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -211,22 +212,14 @@ def test_handshake_rate_behind_a_proxy(relay, workers):
     assert get("::ffff:192.0.2.1") == 429
 
 
-def test_unix_peers_have_no_address(relay):
-    """So they pass every list, and are counted by none."""
-    r = relay(ECHO.replace("auth", "deny = 192.0.2.1\nallow = 192.0.2.0/24\n"
-                           "auth") + """
-[page files]
-path = /
-root = {dir}
-allow = 192.0.2.0/24
-deny = 192.0.2.1
-""", listen="""
+def test_unix_peers_are_counted_by_no_limit(relay):
+    """They have no address."""
+    r = relay(ECHO, listen="""
 [listen local]
 address = unix:{dir}/relay.sock
 hosts = *
 handshake_rate = 1/h
 max_connections_per_ip = 1
-allow = 192.0.2.0/24
 deny = 192.0.2.1
 """)
     with contextlib.ExitStack() as stack:
@@ -237,9 +230,102 @@ deny = 192.0.2.1
             p.send(frame(b"in"))
             assert p.message() == (1, b"in")
         wait_for(lambda: len(r.log("open", peer="unix")) == 5)
-        (r.dir / "a.txt").write_text("a file\n")
-        assert ask(r, head("/a.txt"), "local").status == 200
-        assert ask(r, head("/a.txt")).status == 403
+
+
+LISTED = """
+[route {0}]
+path = /{0}
+backend = echo:
+auth = none
+{1}
+
+[page {0}]
+path = /page/{0}
+root = {{dir}}
+{1}
+"""
+
+
+@pytest.mark.parametrize("lines, let_in", [
+    ("allow = 192.0.2.0/24", False),
+    ("allow = 0.0.0.0/0 ::/0", False),
+    ("allow = 192.0.2.0/24 unix", True),
+    ("allow = unix", True),
+    ("deny = unix", False),
+    ("deny = 192.0.2.0/24", True),
+], ids=["network", "all-networks", "network-and-unix", "unix", "deny-unix",
+        "deny-network"])
+def test_lists_are_for_unix_peers_too(relay, lines, let_in):
+    """Routes and pages; on the socket, and behind a proxy there that names
+    nobody."""
+    r = relay(LISTED.format("x", lines), listen="""
+[listen local]
+address = unix:{dir}/relay.sock
+hosts = *
+[listen proxied]
+address = unix:{dir}/proxied.sock
+hosts = *
+trusted_proxies = unix
+""")
+    (r.dir / "a.txt").write_text("a file\n")
+    for listen in "local", "proxied":
+        answer = ask(r, upgrade("/x"), listen)
+        assert answer.status == (101 if let_in else 403)
+        page = ask(r, head("/page/x/a.txt"), listen)
+        assert page.status == (200 if let_in else 403)
+        if not let_in:
+            assert (answer.word, page.word) == ("address", "address")
+            assert r.wait_log("refuse", id=answer.id)["peer"] == "unix"
+    if "192.0.2.0/24" in lines:
+        client = {"X_Forwarded_For": "192.0.2.7"}
+        listed = lines.startswith("allow")
+        assert ask(r, upgrade("/x", **client), "proxied").status == \
+            (101 if listed else 403)
+        assert ask(r, head("/page/x/a.txt", **client), "proxied").status == \
+            (200 if listed else 403)
+
+
+def test_lists_of_a_listener_are_for_unix_peers_too(relay):
+    """Without a proxy they are closed before a byte is read."""
+    r = relay(ECHO, listen="""
+[listen local]
+address = unix:{dir}/local.sock
+hosts = *
+allow = 192.0.2.0/24
+[listen listed]
+address = unix:{dir}/listed.sock
+hosts = *
+allow = 192.0.2.0/24 unix
+[listen proxied]
+address = unix:{dir}/proxied.sock
+hosts = *
+trusted_proxies = unix
+allow = 192.0.2.0/24
+""")
+    with Peer(r, "local", tls=False) as p:
+        with contextlib.suppress(ConnectionResetError):
+            assert p.at_end()
+    r.wait_log("refuse", reason="address", detail="on the socket",
+               peer="unix")
+    assert ask(r, upgrade("/echo"), "listed").status == 101
+    assert ask(r, upgrade("/echo"), "proxied").word == "address"
+    assert ask(r, upgrade("/echo", X_Forwarded_For="192.0.2.7"),
+               "proxied").status == 101
+
+
+@pytest.mark.parametrize("line, mode", [
+    ("", 0o660), ("socket_mode = 0666", 0o666), ("socket_mode = 0600", 0o600)],
+    ids=["default", "everybody", "user"])
+def test_mode_of_a_unix_socket(relay, line, mode):
+    r = relay(ECHO, listen=f"""
+[listen local]
+address = unix:{{dir}}/local.sock
+{line}
+""")
+    path = r.dir / "local.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert ("socket_mode: is not set" in "\n".join(r.lines)) == (not line)
+    assert ask(r, upgrade("/echo"), "local").status == 101
 
 
 # --- max_connections_per_subject -------------------------------------------

@@ -15,6 +15,7 @@ drain_timeout = 3s
 [listen main]
 address = 127.0.0.1:0
 address = unix:{dir}/relay.sock
+socket_mode = 0660
 allow = 127.0.0.0/8 10.0.0.0/8
 deny = 127.0.0.2
 trusted_proxies = 127.0.0.1 unix
@@ -295,8 +296,12 @@ def test_secrets_are_read_as_the_service_user(run):
 
 @root
 def test_user(relay):
-    """Bound as root, then given up for good."""
-    r = relay("", server="user = nobody", wrap=["sh", "-c", """
+    """Bound as root, then given up for good. A Unix socket is the user's, for
+    socket_mode to speak of its group and not of root's."""
+    r = relay("", server="user = nobody", listen="""
+[listen local]
+address = unix:{dir}/local.sock
+""", wrap=["sh", "-c", """
 dir=$(dirname "$3"); chmod 755 "$dir"; chown nobody "$dir"/*
 while [ "$dir" != / ]; do chmod a+x "$dir"; dir=$(dirname "$dir"); done
 exec "$@" """, "sh"])
@@ -305,6 +310,8 @@ exec "$@" """, "sh"])
     assert re.search(r"Gid:\s+65534\s+65534\s+65534\s+65534", text)
     assert re.search(r"Groups:\s+(65534)?\s*\n", text)
     assert re.search(r"CapEff:\s+0+\n", text)
+    there = (r.dir / "local.sock").stat()
+    assert (there.st_uid, there.st_gid) == (65534, 65534)
 
 
 @root

@@ -82,6 +82,10 @@ static const struct key_case {
 		"\"localhost:80\" is not understood, expected 192.0.2.7:PORT, "
 		"[2001:db8::7]:PORT, unix:/PATH or fd:NAME",
 		NULL },
+	{ SECTION_LISTEN, "socket_mode", "0600", "8",
+		"\"8\" is not understood, expected three octal digits such as "
+		"0660",
+		"address = unix:/x\n" },
 	{ SECTION_LISTEN, "hosts", "a.example [::1] *", "a.example:80",
 		"\"a.example:80\" is not well-formed, expected a host name or "
 		"address without a port, or *",
@@ -106,10 +110,10 @@ static const struct key_case {
 	{ SECTION_LISTEN, "proxy_protocol", "yes", "v2",
 		"\"v2\" is not understood, expected yes or no",
 		"trusted_proxies = 10.0.0.1\n" },
-	{ SECTION_LISTEN, "allow", "192.0.2.7 2001:db8::/32", "10.0.0.1/8",
-		NO_NETWORK, NULL },
-	{ SECTION_LISTEN, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,
-		NULL },
+	{ SECTION_LISTEN, "allow", "192.0.2.7 2001:db8::/32 unix", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
+	{ SECTION_LISTEN, "deny", "10.0.0.0/8 unix", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
 
 	{ SECTION_LISTEN, "certificates", "c", "d",
 		"there is no [certificate d], expected names of certificates",
@@ -169,8 +173,10 @@ static const struct key_case {
 		"\"Date: x\" is not well-formed, expected a field that the "
 		"relay does not send itself",
 		NULL },
-	{ SECTION_PAGE, "allow", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK, NULL },
-	{ SECTION_PAGE, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK, NULL },
+	{ SECTION_PAGE, "allow", "10.0.0.0/8", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
+	{ SECTION_PAGE, "deny", "10.0.0.0/8", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
 
 	{ SECTION_ROUTE, "path", "/s/{id}", "/s/{id}x", NULL, NULL },
 	{ SECTION_ROUTE, "host", "a.example", "x y",
@@ -269,8 +275,7 @@ static const struct key_case {
 		NULL },
 	{ SECTION_ROUTE, "mode", "hub", "x", NO_WORDS "pair or hub",
 		"framing = line\nqueue_limit = 16M\n" },
-	{ SECTION_ROUTE, "trunk", "always", "x",
-		NO_WORDS "on-demand or always",
+	{ SECTION_ROUTE, "trunk", "always", "x", NO_WORDS "on-demand or always",
 		"mode = hub\nframing = line\nqueue_limit = 16M\n" },
 	{ SECTION_ROUTE, "linger", "10m", "25h", NO_RANGE("25h", "0 to 24h"),
 		NULL },
@@ -301,9 +306,10 @@ static const struct key_case {
 		NO_RANGE("99ms", "100ms to 24h"), NULL },
 	{ SECTION_ROUTE, "max_hubs", "1", "0", NO_RANGE("0", "1 to 100000"),
 		NULL },
-	{ SECTION_ROUTE, "allow", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK,
-		NULL },
-	{ SECTION_ROUTE, "deny", "10.0.0.0/8", "10.0.0.1/8", NO_NETWORK, NULL },
+	{ SECTION_ROUTE, "allow", "10.0.0.0/8", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
+	{ SECTION_ROUTE, "deny", "10.0.0.0/8", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
 };
 
 static bool is_given(
@@ -511,6 +517,7 @@ static const char whole[] = "[server]\n"
 			    "[listen b]\n"
 			    "address = unix:/run/x.sock\n"
 			    "address = fd:http\n"
+			    "socket_mode = 0666\n"
 			    "[key k]\n"
 			    "secret_file = secret\n"
 			    "issuer = lab\n"
@@ -583,7 +590,7 @@ static void test_members(void **state)
 	assert_int_equal(r->origins.n, 2);
 	assert_int_equal(r->listens.n, 0);
 	assert_int_equal(r->auth, CONF_AUTH_TOKEN);
-	assert_int_equal(r->section.line, 21);
+	assert_int_equal(r->section.line, 22);
 	assert_string_equal(r->section.file, "t.ini");
 
 	r = &c->routes[1];
@@ -766,8 +773,10 @@ static void test_answers(void **state)
 		struct conf *c;
 
 		snprintf(text, sizeof(text),
-			"[listen l]\naddress = %s\nhosts = %s\n",
-			asked[i].address, asked[i].hosts);
+			"[listen l]\naddress = %s\nhosts = %s\n%s",
+			asked[i].address, asked[i].hosts,
+			asked[i].address[0] == 'u' ? "socket_mode = 0666\n"
+						   : "");
 		c = load_good(text);
 		if (conf_listen_answers(&c->listens[0],
 			    &c->listens[0].address.v[0],
@@ -792,7 +801,15 @@ static void test_admits(void **state)
 		{ "10.0.0.0/8", "10.1.0.0/16", "10.2.1.1", true },
 		{ "10.0.0.0/8", "", "2001:db8::1", false },
 		{ "2001:db8::/32", "", "2001:db8::1", true },
-		{ "10.0.0.0/8", "", "unix", true },
+		{ "", "", "unix", true },
+		{ "", "10.0.0.0/8", "unix", true },
+		{ "", "unix", "unix", false },
+		{ "", "unix", "10.1.1.1", true },
+		{ "10.0.0.0/8", "", "unix", false },
+		{ "0.0.0.0/0 ::/0", "", "unix", false },
+		{ "10.0.0.0/8 unix", "", "unix", true },
+		{ "unix", "", "unix", true },
+		{ "unix", "", "10.1.1.1", false },
 	};
 
 	(void)state;

@@ -1,0 +1,100 @@
+/*
+ * check_exposure.c: what a file lets in, or keeps out, and its author may not
+ * know. All of it is a warning: each is what some configurations mean.
+ */
+#include <string.h>
+
+#include "conf/check.h"
+
+/* Its first Unix address; NULL: it has none. */
+static const struct conf_address *unix_address(const struct conf_listen *l)
+{
+	for (size_t i = 0; i < l->address.n; i++)
+		if (l->address.v[i].kind == LISTEN_UNIX)
+			return &l->address.v[i];
+	return NULL;
+}
+
+/* --- the rights of sockets ------------------------------------------------- */
+
+static void check_socket_mode(
+	struct builder *b, const struct conf_listen *l, size_t index)
+{
+	struct build_at at = { SECTION_LISTEN, index, "socket_mode", 0 };
+	const struct conf_address *a = unix_address(l);
+
+	if (a && !build_find(b, at))
+		build_warn(b, at,
+			"is not set: only the user and the group of the daemon "
+			"can connect to %s (write socket_mode = 0660, or 0666 "
+			"for everybody)",
+			a->text);
+}
+
+/* --- lists that Unix peers are not in -------------------------------------- */
+
+static bool has_unix(const struct cidr_list *l)
+{
+	return cidr_list_contains(l, &(struct addr){ .family = ADDR_UNIX });
+}
+
+/*
+ * Whether whoever connects through a Unix socket of this listener is refused
+ * by this list. A proxy there (trusted_proxies = unix) is judged by the
+ * addresses that it names.
+ */
+static bool shuts_out(
+	const struct conf_listen *l, const struct cidr_list *allow)
+{
+	return unix_address(l) && allow->n > 0 && !has_unix(allow) &&
+	       !has_unix(&l->trusted_proxies);
+}
+
+static void warn_shut_out(struct builder *b, struct build_at at,
+	const struct conf_listen *l, const struct cidr_list *allow)
+{
+	at.key = "allow";
+	if (shuts_out(l, allow))
+		build_warn(b, at,
+			"keeps out all that comes through %s of [listen %s] "
+			"(add unix to let it in)",
+			unix_address(l)->text, l->section.name);
+}
+
+/* A page's or a route's list, on each of its listeners. */
+static void check_unix_peers(struct builder *b, struct build_at at,
+	const struct conf_listens *listens, const struct cidr_list *allow)
+{
+	const struct conf *c = b->conf;
+
+	for (size_t i = 0; i < listens->n; i++)
+		warn_shut_out(b, at, listens->v[i], allow);
+	for (size_t i = 0; listens->n == 0 && i < c->listens_n; i++)
+		warn_shut_out(b, at, &c->listens[i], allow);
+}
+
+/* --- all ------------------------------------------------------------------- */
+
+void check_exposure(struct builder *b)
+{
+	const struct conf *c = b->conf;
+
+	/* Only of a file that is good; not for who only makes tokens. */
+	if (b->errors > 0 || b->for_tokens)
+		return;
+	for (size_t i = 0; i < c->listens_n; i++) {
+		const struct conf_listen *l = &c->listens[i];
+
+		check_socket_mode(b, l, i);
+		warn_shut_out(b,
+			(struct build_at){ SECTION_LISTEN, i, NULL, 0 }, l,
+			&l->allow);
+	}
+	for (size_t i = 0; i < c->pages_n; i++)
+		check_unix_peers(b,
+			(struct build_at){ SECTION_PAGE, i, NULL, 0 },
+			&c->pages[i].listens, &c->pages[i].allow);
+	for (size_t i = 0; i < c->routes_n; i++)
+		check_unix_peers(b, check_at_route(&c->routes[i], NULL),
+			&c->routes[i].listens, &c->routes[i].allow);
+}
