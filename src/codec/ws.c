@@ -172,11 +172,11 @@ static const char *head_read_length(const uint8_t *head, uint64_t *length)
 		return NULL;
 	for (size_t i = 0; i < bytes; i++)
 		value = value << 8 | head[2 + i];
+	*length = value;
 	if (value >> 63)
 		return "a length with its highest bit set";
 	if (value < LENGTH_16 || (bytes == 8 && value <= UINT16_MAX))
 		return "a length that is not encoded in its shortest form";
-	*length = value;
 	return NULL;
 }
 
@@ -187,9 +187,9 @@ static bool head_finish(
 	uint8_t opcode = head[0] & BITS_OPCODE;
 	const char *why = head_read_length(head, &d->left);
 
+	d->frame = head[0];
 	if (why)
 		return fail(d, event, WS_CODE_PROTOCOL_ERROR, why);
-	d->frame = head[0];
 	if (d->masked)
 		memcpy(d->mask, head + head_length(head) - 4, 4);
 	if (opcode & BIT_CONTROL) {
@@ -362,6 +362,33 @@ void ws_decode(
 		case STATE_DEAD:
 			return;
 		}
+	}
+}
+
+/* --- after the end --------------------------------------------------------*/
+
+/*
+ * Each violation leaves the decoder in front of a head, inside of one or
+ * inside of a payload, with frame, left and kept as they are there.
+ */
+bool ws_skip_to_close(struct ws_decoder *d, uint8_t *p, size_t n)
+{
+	d->state = STATE_DEAD;
+	for (;;) {
+		size_t take = d->left < n ? (size_t)d->left : n;
+
+		advance(&p, &n, take);
+		d->left -= take;
+		if (d->left > 0)
+			return false;
+		if (d->kept == 0 && (d->frame & BITS_OPCODE) == WS_CLOSE)
+			return true;
+		if (!keep(d, d->keep, &p, &n, 2) ||
+			!keep(d, d->keep, &p, &n, head_length(d->keep)))
+			return false;
+		d->kept = 0;
+		d->frame = d->keep[0];
+		(void)head_read_length(d->keep, &d->left);
 	}
 }
 

@@ -72,7 +72,7 @@ enum ws_event_type {
 	WS_EVENT_NONE,    /* everything is consumed, more is needed */
 	WS_EVENT_DATA,    /* a piece of a text or binary message */
 	WS_EVENT_CONTROL, /* a whole ping, pong or close */
-	WS_EVENT_BAD,     /* a violation; the decoder must not be used again */
+	WS_EVENT_BAD,     /* a violation; only ws_skip_to_close may follow */
 };
 
 struct ws_event {
@@ -106,6 +106,14 @@ void ws_decoder_free(struct ws_decoder *d);
  */
 void ws_decode(
 	struct ws_decoder *d, uint8_t **p, size_t *n, struct ws_event *event);
+/*
+ * For a peer that was told to close: skips its frames by their lengths,
+ * whatever they say and whatever is wrong with them, and returns true when the
+ * whole of its close frame is among them. Nothing is waited for then (section
+ * 7.1.1). The decoder is a new one, or has given out WS_EVENT_BAD and the n
+ * bytes at p are what it left of its input; it decodes nothing any more.
+ */
+MUST_CHECK bool ws_skip_to_close(struct ws_decoder *d, uint8_t *p, size_t n);
 /* Whether the decoder stands between two messages and holds no bytes. */
 bool ws_decoder_idle(const struct ws_decoder *d);
 

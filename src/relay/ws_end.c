@@ -6,6 +6,12 @@
  * FINISHED; or the peer's comes first, is echoed, and it is FINISHED at once.
  * In CLOSING messages are read and dropped. One timer serves pings in OPEN and
  * close_timeout in CLOSING; it is never moved per message.
+ *
+ * Of what follows a violation nothing is processed (RFC 6455 section 7.1.7);
+ * but our side of TCP ends only behind the peer's close frame here, too: a
+ * browser that meets our FIN before it has answered takes the close for an
+ * unclean one. So frames are skipped by their lengths until that one comes, and
+ * where those mean nothing any more the peer's FIN or close_timeout ends it.
  */
 #include "relay/ws_end.h"
 
@@ -36,6 +42,7 @@ struct ws_end {
 	bool reading;
 	bool close_came; /* the peer's close frame */
 	bool ended;      /* the peer's stream is over */
+	bool skipping;   /* behind a violation */
 	uint8_t state;   /* enum ws_state */
 	struct ws_decoder decoder;
 };
@@ -204,10 +211,6 @@ static void violation(struct ws_end *e, const struct ws_event *ev)
 {
 	struct ending why = { .detail = ev->why };
 
-	if (e->state == WS_CLOSING) {
-		finish(e);
-		return;
-	}
 	if (e->end.side == END_BACKEND)
 		why.reason = REASON_BACKEND_PROTOCOL;
 	else if (ev->code == WS_CODE_TOO_BIG)
@@ -221,6 +224,14 @@ static void violation(struct ws_end *e, const struct ws_event *ev)
 	relay_ended(&e->end, &why);
 }
 
+/* Behind a violation: waits for the peer's close frame. */
+static void skip(struct ws_end *e, uint8_t *p, size_t n)
+{
+	relay_dropped(&e->end, n);
+	if (ws_skip_to_close(&e->decoder, p, n) && e->state == WS_CLOSING)
+		finish(e);
+}
+
 /*
  * After each event the state is looked at again: the pair may have closed us.
  */
@@ -228,6 +239,10 @@ static void take(struct ws_end *e, uint8_t *p, size_t n)
 {
 	struct ws_event ev;
 
+	if (e->skipping) {
+		skip(e, p, n);
+		return;
+	}
 	while (e->state != WS_FINISHED) {
 		ws_decode(&e->decoder, &p, &n, &ev);
 		switch (ev.type) {
@@ -247,13 +262,10 @@ static void take(struct ws_end *e, uint8_t *p, size_t n)
 			control_received(e, &ev);
 			break;
 		case WS_EVENT_BAD:
-			violation(e, &ev);
-			/*
-			 * What follows a violation means nothing: wait for the
-			 * peer's end without looking at its bytes.
-			 */
-			if (e->state == WS_CLOSING)
-				finish(e);
+			e->skipping = true;
+			if (e->state == WS_OPEN)
+				violation(e, &ev);
+			skip(e, p, n);
 			return;
 		}
 	}

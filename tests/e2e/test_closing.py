@@ -346,6 +346,76 @@ def test_close_is_not_destroyed_by_a_reset(relay):
     p.line("too-big")
 
 
+def goes_on(c):
+    """Nothing comes, and no end either."""
+    c.sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        c.more()
+    c.sock.settimeout(PATIENCE)
+
+
+BAD = {
+    "too-big": (1009, frame(TEXT, "x" * 100000)[:5000],
+                frame(TEXT, "x" * 100000)[5000:]),
+    "too-big-over-fragments": (
+        1009, frame(TEXT, "x" * 999, fin=False) +
+        frame(0, "xx", fin=False)[:-1], b"x" + frame(0, "more")),
+    "invalid-data": (1007, frame(TEXT, b"\xff" + bytes(500))[:100],
+                     frame(TEXT, b"\xff" + bytes(500))[100:]),
+    "protocol": (1002, frame(TEXT, "x" * 10, rsv=4)[:8],
+                 frame(TEXT, "x" * 10, rsv=4)[8:]),
+    "read-only": (1008, frame(TEXT, "x"), b""),
+}
+
+
+@pytest.mark.parametrize("word", BAD)
+def test_the_end_of_tcp_comes_behind_the_close_of_the_peer(relay, word):
+    """RFC 6455 section 7.1.1. A browser that meets a FIN before it has sent
+    its own close frame takes the end for an unclean one."""
+    code, bad, rest = BAD[word]
+    ini, options, token = "", "", None
+    if word == "read-only":
+        ini, token, options = KEY, mint("/r", perm="r"), "keys = lab"
+    p = Pair(lambda text, **o: relay(text.replace(
+        "auth = none", "auth = token" if token else "auth = none"), **o),
+        "max_message = 1000", "close_timeout = 1m", options, ini=ini,
+        token=token)
+    start = time.monotonic()
+    p.c.write(bad)
+    f = p.c.recv()
+    assert (f.opcode, f.code) == (CLOSE, code)
+    goes_on(p.c)
+    p.c.write(rest + frame(PING, "not answered") + frame(TEXT, "dropped"))
+    goes_on(p.c)
+    p.c.send(CLOSE, f.payload)
+    p.c.ended()
+    p.b.close()
+    p.line(f.reason.split(":")[0], code=code)
+    assert time.monotonic() - start < PATIENCE
+
+
+def test_what_comes_instead_of_a_close_is_bounded(relay):
+    """The length of this frame means nothing, so no close frame can be
+    found behind it: close_timeout ends that, or the peer."""
+    bad = frame(BINARY, form=64, length=1 << 63)
+    p = Pair(relay, "close_timeout = 300ms")
+    p.c.write(bad)
+    f = p.c.recv()
+    assert f.code == 1002
+    p.c.send(CLOSE, f.payload)
+    p.c.ended()
+    p.b.close()
+    assert int(p.line("protocol")["client_dropped"]) > 0
+    p = Pair(relay, "close_timeout = 1m")
+    p.c.write(bad)
+    assert p.c.recv().code == 1002
+    goes_on(p.c)
+    p.c.shut()
+    p.c.ended()
+    p.b.close()
+    p.line("protocol")
+
+
 # --- backends that die -----------------------------------------------------
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -115,6 +115,7 @@ def test_violation_is_1002(shared, name):
                 break
             assert f.payload != b"behind"
         assert f.code == 1002 and f.reason.startswith("protocol:"), f
+        c.shut()
         c.ended()
         line = shared.wait_log("close", id=c.id)
         assert (line["reason"], line["side"], line["code"]) == \
@@ -165,6 +166,7 @@ def test_invalid_text_fails_early(shared, data):
         while not frames or frames[-1].opcode != CLOSE:
             frames.append(c.recv())
         assert frames[-1].code == 1007
+        c.shut()
         c.ended()
 
 
@@ -201,6 +203,7 @@ def test_over_max_message_is_1009(shared, name, path):
                 break
             assert f.opcode in (TEXT, CONT) and path == "/echo"
         assert f.code == 1009 and f.reason.startswith("too-big:")
+        c.shut()
         c.ended()
         shared.wait_log("close", id=c.id, reason="too-big", side="client",
                         code=1009)

@@ -2,8 +2,9 @@
  * Decodes a stream whole and in cuts, and compares what came out. The first
  * byte chooses the role and the limit, the second seeds the cuts.
  *
- * After a violation only the code and the words are compared: how much of
- * the last message was given out before it depends on the cuts.
+ * After a violation only the code and the words are compared, and whether a
+ * close frame follows: how much of the last message was given out before it
+ * depends on the cuts.
  */
 #include "codec/ws.h"
 
@@ -20,6 +21,7 @@ struct result {
 	const char *why;
 	uint16_t code;
 	bool inside;
+	bool closed;     /* behind the violation comes a close frame */
 	uint64_t length; /* of the message under way */
 };
 
@@ -89,6 +91,8 @@ static void feed(
 		if (!r->inside)
 			r->intact = r->text.n;
 	}
+	if (r->why)
+		r->closed = ws_skip_to_close(d, at, n);
 	free(block);
 }
 
@@ -99,7 +103,7 @@ static struct result run(
 	struct ws_decoder d;
 
 	ws_decoder_init(&d, masked, max);
-	for (size_t at = 0; at < n && !r.why;) {
+	for (size_t at = 0; at < n;) {
 		size_t step = n - at;
 
 		if (seed) {
@@ -119,7 +123,7 @@ static void compare(const struct result *a, const struct result *b)
 {
 	size_t n = a->text.n;
 
-	if (a->why != b->why || a->code != b->code)
+	if (a->why != b->why || a->code != b->code || a->closed != b->closed)
 		abort();
 	if (a->why)
 		n = a->intact < b->intact ? a->intact : b->intact;

@@ -307,6 +307,97 @@ static void test_violations(void **state)
 	}
 }
 
+/* --- behind a violation ---------------------------------------------------*/
+
+/* 128 bytes that look like close frames. */
+#define TWO_EIGHTS                                                             \
+	"\x88\x00\x88\x00\x88\x00\x88\x00\x88\x00\x88\x00\x88\x00\x88\x00"
+#define FOUR_EIGHTS  TWO_EIGHTS TWO_EIGHTS TWO_EIGHTS TWO_EIGHTS
+#define EIGHTS       FOUR_EIGHTS FOUR_EIGHTS
+#define MASKED_CLOSE "\x88\x82\x01\x02\x03\x04\x02\xea"
+
+/* Streams whose close frame is their end; in front of it something is wrong. */
+static const struct {
+	bool masked;
+	uint64_t max;
+	struct str in;
+} skipped[] = {
+	/* The violation is in a head, and its frame has a payload. */
+	{ false, NO_LIMIT, STR("\xc1\x02xx\x88\x00") },
+	{ false, NO_LIMIT, STR("\x83\x02\x88\x00\x88\x02\x03\xe8") },
+	{ false, NO_LIMIT, STR("\x89\x7e\x00\x80" EIGHTS "\x88\x00") },
+	{ false, NO_LIMIT, STR("\x82\x7e\x00\x02xx\x88\x00") },
+	{ true, NO_LIMIT, STR("\x81\x03xxx" MASKED_CLOSE) },
+	/* Too long: the rest of it comes, and more. */
+	{ false, 4, STR("\x82\x05\x88\x00xyz\x88\x00") },
+	{ false, 4, STR("\x02\x03xyz\x80\x02\x88\x00\x81\x01x\x88\x00") },
+	{ true, 4,
+		STR("\x82\x85\0\0\0\0"
+		    "12345" MASKED_CLOSE) },
+	{ false, 4, STR("\x82\x7e\x00\x80" EIGHTS "\x8a\x00\x88\x00") },
+	/* Text that is not UTF-8, in the middle of its frame. */
+	{ false, NO_LIMIT, STR("\x81\x03\xff\x88\x00\x88\x00") },
+	/* It is the close frame itself that is wrong. */
+	{ false, NO_LIMIT, STR("\x88\x01\x03") },
+	{ false, NO_LIMIT, STR("\x88\x03\x03\xe8\xff") },
+	{ true, NO_LIMIT, STR("\x88\x82\0\0\0\0\x03\xe7") },
+	{ true, NO_LIMIT, STR("\x88\x00") },
+};
+
+/* Up to the violation, then on; whether the close frame was seen. */
+static bool skip_piece(
+	struct ws_decoder *d, bool *bad, const char *bytes, size_t n)
+{
+	uint8_t *block = malloc(n + 1), *at = block;
+	struct ws_event e = { .type = WS_EVENT_DATA };
+	bool seen;
+
+	memcpy(block, bytes, n);
+	while (!*bad && e.type != WS_EVENT_NONE) {
+		ws_decode(d, &at, &n, &e);
+		*bad = e.type == WS_EVENT_BAD;
+	}
+	seen = *bad && ws_skip_to_close(d, at, n);
+	free(block);
+	return seen;
+}
+
+static void test_skip_to_close(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(skipped); i++) {
+		struct str in = skipped[i].in;
+
+		for (size_t cut = 0; cut < in.n; cut++) {
+			struct ws_decoder d;
+			bool bad = false;
+
+			ws_decoder_init(&d, skipped[i].masked, skipped[i].max);
+			if (skip_piece(&d, &bad, in.p, cut))
+				fail_msg("%zu: seen in %zu bytes", i, cut);
+			if (!skip_piece(&d, &bad, in.p + cut, in.n - cut))
+				fail_msg("%zu: not seen, cut at %zu", i, cut);
+			ws_decoder_free(&d);
+		}
+	}
+}
+
+/* A new decoder: nothing is decoded at all. */
+static void test_skip_from_the_beginning(void **state)
+{
+	static const char in[] = "\x81\x82\0\0\0\0xx" MASKED_CLOSE "behind";
+	size_t end = sizeof(in) - sizeof("behind");
+	struct ws_decoder d;
+	uint8_t byte;
+
+	(void)state;
+	ws_decoder_init(&d, true, 0);
+	for (size_t i = 0; i < sizeof(in); i++) {
+		byte = (uint8_t)in[i];
+		assert_int_equal(ws_skip_to_close(&d, &byte, 1), i + 1 >= end);
+	}
+}
+
 /* --- cuts -----------------------------------------------------------------*/
 
 /* Appends a frame; the payload is masked when mask is given. */
@@ -541,6 +632,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_violations),
+		cmocka_unit_test(test_skip_to_close),
+		cmocka_unit_test(test_skip_from_the_beginning),
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_round_trips),
 		cmocka_unit_test(test_encode_head),
