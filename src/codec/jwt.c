@@ -79,6 +79,7 @@ static const struct claim_row {
 	DATE(expire_at, false),
 	TEXT(path, false),
 	TEXT(sub, false),
+	TEXT(sub_key, false),
 	TEXT(jti, false),
 	TEXT(iss, false),
 	TEXT(origin, false),
@@ -111,6 +112,10 @@ static enum jwt_result claims_read(
 		return JWT_MALFORMED;
 	*why = "sub is longer than 255 bytes";
 	if (t->sub && strlen(t->sub) > JWT_SUBJECT_MAX)
+		return JWT_MALFORMED;
+	/* In a field of HTTP they would be lost: another subject. */
+	*why = "sub has blanks at its ends";
+	if (t->sub && str_trim(str_of(t->sub)).n != strlen(t->sub))
 		return JWT_MALFORMED;
 	return JWT_OK;
 }
@@ -236,6 +241,7 @@ void jwt_free(struct jwt *t)
 	free(t->kid);
 	free(t->path);
 	free(t->sub);
+	free(t->sub_key);
 	free(t->jti);
 	free(t->iss);
 	free(t->origin);
@@ -313,6 +319,9 @@ static enum jwt_result times_check(
 	if (t->iat != JWT_NEVER && difference(t->iat, now_ms) > key->leeway_ms)
 		return JWT_TOO_EARLY;
 	if (difference(t->exp, now_ms) > key->max_ttl_ms)
+		return JWT_TTL;
+	if (t->iat != JWT_NEVER && difference(difference(t->exp, t->iat),
+					   key->max_ttl_ms) > key->leeway_ms)
 		return JWT_TTL;
 	return JWT_OK;
 }

@@ -42,7 +42,8 @@ struct jwt_key {
 	const struct jwt_private *private; /* NULL = they only verify */
 	const char *issuer;                /* required iss, NULL = any */
 	const char *audience; /* one of aud must be it, NULL = any */
-	int64_t max_ttl_ms;   /* exp may not lie further ahead */
+	int64_t max_ttl_ms;   /* exp may not lie further ahead, of now and of
+				 iat (by more than the leeway) */
 	int64_t leeway_ms;    /* of nbf, iat and exp */
 	bool pathless;        /* tokens need no path, and may be at+jwt */
 };
@@ -62,6 +63,7 @@ struct jwt {
 	int64_t expire_at; /* end of the connection; 0 = never, by its issuer */
 	char *path;
 	char *sub;
+	char *sub_key; /* of which key's making sub is; see wsrelayd.ini(5) */
 	char *jti;
 	char *iss;
 	char *origin;
@@ -98,8 +100,8 @@ enum jwt_result { /* the words of wsrelayd(8), see base/reason.def */
  * base64url parts, not JSON objects (RFC 8259) or nested too deep, duplicate
  * names, alg none or unknown, crit present, typ other than JWT, wsuri+jwt or
  * at+jwt, a claim of the wrong type, exp missing, a date before 1970 or after
- * 9999, a path without '/' in front, a sub that is too long, control
- * characters, a perm other than r, w, rw.
+ * 9999, a path without '/' in front, a sub that is too long or has blanks at
+ * its ends, control characters, a perm other than r, w, rw.
  */
 MUST_CHECK enum jwt_result jwt_parse(
 	struct jwt *t, struct str token, const char **why);
@@ -131,6 +133,7 @@ struct jwt_claims {
 	int64_t iat_ms;   /* required */
 	int64_t exp_ms;   /* required */
 	const char *sub;  /* NULL = left out; so below */
+	const char *sub_key;
 	const char *jti;
 	const char *origin;
 	const char *issuer;

@@ -89,6 +89,7 @@ static json_t *payload_new(const struct jwt_claims *c)
 		set_date(payload, "iat", c->iat_ms) < 0 ||
 		set_date(payload, "exp", c->exp_ms) < 0 ||
 		set_text(payload, "sub", c->sub) < 0 ||
+		set_text(payload, "sub_key", c->sub_key) < 0 ||
 		set_text(payload, "perm", perm_word(c->perm)) < 0 ||
 		set_text(payload, "jti", c->jti) < 0 ||
 		set_text(payload, "iss", c->issuer) < 0 ||

@@ -125,11 +125,12 @@ static void resolve_page_key(
 {
 	struct build_at at = { SECTION_PAGE, index, "token_key", 0 };
 
-	if (!p->token_key) {
-		p->key = only_signer(b->conf);
+	p->key = p->token_key ? conf_find_key(b->conf, str_of(p->token_key))
+			      : only_signer(b->conf);
+	if (p->key)
+		b->conf->keys[p->key - b->conf->keys].mints = true;
+	if (!p->token_key)
 		return;
-	}
-	p->key = conf_find_key(b->conf, str_of(p->token_key));
 	if (!p->key) {
 		build_error(b, at,
 			"there is no [key %s], expected the name of a key",

@@ -380,9 +380,10 @@ enum reason admission_enter_subject(struct shared *s, struct client *c)
 	int64_t limit = c->route->max_connections_per_subject;
 	int64_t n;
 
-	if (limit == 0 || !c->subject || !*c->subject)
+	if (limit == 0 || !c->identity)
 		return REASON_NONE;
-	n = subjects_enter(s->admission->subjects, c->route->index, c->subject);
+	n = subjects_enter(
+		s->admission->subjects, c->route->index, c->identity);
 	if (n < 0)
 		return REASON_INTERNAL;
 	c->in_subject = true;
@@ -474,7 +475,7 @@ void admission_give_back(struct shared *s, struct client *c)
 	release_token(s, c);
 	if (c->in_subject)
 		subjects_leave(
-			s->admission->subjects, c->route->index, c->subject);
+			s->admission->subjects, c->route->index, c->identity);
 	c->in_subject = false;
 	if (c->in_route)
 		atomic_fetch_sub_explicit(&counts(s, c->route)->connections, 1,
@@ -489,7 +490,7 @@ void admission_leave(struct shared *s, struct client *c)
 	if (c->entered)
 		atomic_fetch_sub_explicit(
 			&s->connections, 1, memory_order_relaxed);
-	free(c->subject);
+	free(c->identity);
 	free(c->certificate);
 	free(c->token);
 	conf_unref(c->conf);

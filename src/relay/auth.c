@@ -13,6 +13,7 @@
 #include "relay/admission.h"
 #include "relay/auth_key.h"
 #include "relay/client.h"
+#include "relay/identity.h"
 #include "relay/request.h"
 #include "relay/worker.h"
 
@@ -137,6 +138,31 @@ static enum reason reason_of(enum jwt_result r)
 	return REASON_INTERNAL;
 }
 
+/* --- whose it is ----------------------------------------------------------------------*/
+
+/*
+ * The subject is the signing key's, or that of the key whose invitation opened
+ * the page that minted the token: only a page's own key may say so.
+ */
+static enum reason take_identity(const struct jwt *t,
+	const struct conf_key *key, struct client *c, const char **detail)
+{
+	const char *of = key->section.name;
+
+	if (!t->sub || !*t->sub)
+		return REASON_NONE;
+	if (t->sub_key && key->mints) {
+		if (!conf_find_key(c->conf, str_of(t->sub_key))) {
+			*detail = "its sub_key names no key";
+			return REASON_TOKEN_UNKNOWN_KEY;
+		}
+		of = t->sub_key;
+	}
+	c->identity = identity_new(of, t->sub);
+	c->subject = identity_subject(c->identity);
+	return c->identity ? REASON_NONE : REASON_INTERNAL;
+}
+
 /* --- single use -----------------------------------------------------------------------*/
 
 /*
@@ -167,11 +193,17 @@ static int token_identity(uint8_t out[CLIENT_TOKEN], const struct jwt *t,
 static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 	const struct conf_key *key, struct client *c, const char **detail)
 {
-	/* What was used before the start is forgotten, so it can't be let in. */
-	if (t->iat == JWT_NEVER || t->iat < a->shared->started_ms) {
-		*detail = t->iat == JWT_NEVER
-				  ? "single use needs an iat"
-				  : "made before the relay was started";
+	if (t->iat == JWT_NEVER) {
+		*detail = "single use needs an iat";
+		return REASON_TOKEN_USED;
+	}
+	/*
+	 * What was used before the start is forgotten, so that it cannot be let
+	 * in; and a token may be used so much before its iat.
+	 */
+	if (t->iat - key->jwt.leeway_ms < a->shared->started_ms) {
+		*detail = "its iat is not later than the relay's start by "
+			  "leeway";
 		return REASON_TOKEN_USED;
 	}
 	if (!c->token)
@@ -211,6 +243,9 @@ static enum reason check_parsed(const struct auth_params *a,
 	if (!key)
 		return reason_of(made.result);
 	log_signature(c, &made);
+	reason = take_identity(t, key, c, detail);
+	if (reason != REASON_NONE)
+		return reason;
 	result = jwt_check(t, &key->jwt, a->now_ms, r->path, &why);
 	if (result == JWT_MALFORMED)
 		*detail = why;
@@ -229,11 +264,6 @@ static enum reason check_parsed(const struct auth_params *a,
 		reason = reserve(a, t, key, c, detail);
 		if (reason != REASON_NONE)
 			return reason;
-	}
-	if (t->sub) {
-		c->subject = str_dup(str_of(t->sub));
-		if (!c->subject)
-			return REASON_INTERNAL;
 	}
 	c->perm = (uint8_t)t->perm;
 	c->expire_at = t->expire_at == 0 ? JWT_NEVER : t->expire_at;

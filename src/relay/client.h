@@ -34,20 +34,21 @@ struct client {
 	struct conf *conf; /* a reference: keeps listen and route alive */
 	const struct conf_listen *listen;
 	const struct conf_route *route; /* NULL before one is chosen */
-	char *subject;                  /* of the token; NULL = none */
-	char *certificate;              /* its subject, verified; NULL = none */
-	int64_t expire_at;              /* Unix ms, JWT_NEVER = does not */
-	struct addr peer;               /* the client; differs behind a proxy */
-	uint8_t perm;                   /* enum jwt_perm */
-	uint8_t verify;                 /* enum client_verify */
-	bool entered;                   /* counted in all, see admission.h */
-	bool counted;                   /* counted under peer */
-	bool in_route;                  /* counted in its route's connections */
-	bool in_subject;   /* counted in its subject's connections */
-	bool flood;        /* over a rate, and goes on although it was told */
-	bool reserved;     /* its token is reserved for single use */
-	uint32_t retry_ms; /* when a limit has room again; 0 = not known */
-	uint8_t *token;    /* the token's identity, while it matters */
+	char *identity;      /* of the token, see identity.h; NULL = no sub */
+	const char *subject; /* in identity: the sub; NULL = none */
+	char *certificate;   /* its subject, verified; NULL = none */
+	int64_t expire_at;   /* Unix ms, JWT_NEVER = does not */
+	struct addr peer;    /* the client; differs behind a proxy */
+	uint8_t perm;        /* enum jwt_perm */
+	uint8_t verify;      /* enum client_verify */
+	bool entered;        /* counted in all, see admission.h */
+	bool counted;        /* counted under peer */
+	bool in_route;       /* counted in its route's connections */
+	bool in_subject;     /* counted in its subject's connections */
+	bool flood;          /* over a rate, and goes on although it was told */
+	bool reserved;       /* its token is reserved for single use */
+	uint32_t retry_ms;   /* when a limit has room again; 0 = not known */
+	uint8_t *token;      /* the token's identity, while it matters */
 };
 
 const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT]);

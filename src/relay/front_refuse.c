@@ -7,6 +7,7 @@
 #include "net/conn.h"
 #include "relay/admission.h"
 #include "relay/front.h"
+#include "relay/identity.h"
 #include "relay/reply.h"
 #include "relay/request.h"
 #include "relay/worker.h"
@@ -28,6 +29,7 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 		F_STR("listen", f->client.listen->section.name),
 		F_STR("route", route ? route->section.name : NULL),
 		F_STR("subject", f->client.subject),
+		F_VIEW("key", identity_key(f->client.identity)),
 		F_STR("certificate", f->client.certificate),
 		F_STR("peer", addr_format(&f->client.peer, peer)),
 		F_STR("path", f->upgrade.path),

@@ -18,6 +18,7 @@
 #include "relay/backend.h"
 #include "relay/backend_hub.h"
 #include "relay/hub.h"
+#include "relay/identity.h"
 #include "relay/member.h"
 #include "relay/pair.h"
 #include "relay/reply.h"
@@ -108,6 +109,7 @@ static void log_open(const struct front *f)
 		F_STR("listen", f->client.listen->section.name),
 		F_STR("route", f->client.route->section.name),
 		F_STR("subject", f->client.subject),
+		F_VIEW("key", identity_key(f->client.identity)),
 		F_STR("certificate", f->client.certificate),
 		F_STR("peer", addr_format(&f->client.peer, peer)),
 		F_STR("path", f->upgrade.path),

@@ -85,7 +85,8 @@ static bool subject_listed(const struct conf_strings *list, const char *subject)
 static void forget_visitor(struct client *c)
 {
 	assert(!c->in_subject); /* that comes last */
-	free(c->subject);
+	free(c->identity);
+	c->identity = NULL;
 	c->subject = NULL;
 	c->perm = JWT_READ_WRITE;
 	c->expire_at = JWT_NEVER;

@@ -277,7 +277,7 @@ int hub_ask_seat(struct hub *h, struct worker *from, const struct client *c)
 	m->id = c->id;
 	m->perm = c->perm;
 	m->peer = c->peer;
-	m->text = c->subject ? str_dup(str_of(c->subject)) : NULL;
+	m->text = c->identity ? str_dup(str_of(c->identity)) : NULL;
 	worker_post(h->home, m);
 	return 0;
 }

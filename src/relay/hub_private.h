@@ -44,9 +44,10 @@ struct seat { /* a client, as its hub's home knows it */
 	struct worker *worker;
 	uint64_t id;
 	uint8_t perm;
-	bool told;          /* JOINED was sent */
-	atomic_uint denied; /* messages that it had no right to send */
-	char *subject;
+	bool told;           /* JOINED was sent */
+	atomic_uint denied;  /* messages that it had no right to send */
+	char *identity;      /* see identity.h; NULL = no sub */
+	const char *subject; /* in identity */
 	struct idmap_entry by_id;
 	/* addressing = tagged */
 	TAILQ_ENTRY(seat) waiting_next;

@@ -7,6 +7,7 @@
 #include "base/message.h"
 #include "conf/conf.h"
 #include "relay/end.h"
+#include "relay/identity.h"
 #include "relay/mail.h"
 #include "relay/member.h"
 #include "relay/relay.h"
@@ -16,7 +17,7 @@ static void linger_over(struct timer *t);
 
 void hub_seat_free(struct seat *s)
 {
-	free(s->subject);
+	free(s->identity);
 	free(s);
 }
 
@@ -89,12 +90,12 @@ static void take_over(struct hub *h, struct seat *s)
 {
 	const struct seat *d = h->driver;
 
-	if (d && d->subject && s->subject && (s->perm & JWT_WRITE) &&
-		strcmp(d->subject, s->subject) == 0)
+	if (d && d->identity && s->identity && (s->perm & JWT_WRITE) &&
+		strcmp(d->identity, s->identity) == 0)
 		h->driver = s;
 }
 
-/* Takes the mail's subject. */
+/* Takes the mail's identity. */
 static struct seat *add_seat(struct hub *h, struct mail *m)
 {
 	struct seat *s = calloc(1, sizeof(*s));
@@ -104,7 +105,8 @@ static struct seat *add_seat(struct hub *h, struct mail *m)
 	*s = (struct seat){ .worker = m->from,
 		.id = m->id,
 		.perm = m->perm,
-		.subject = m->text,
+		.identity = m->text,
+		.subject = identity_subject(m->text),
 		.peer = m->peer };
 	m->text = NULL;
 	TAILQ_INSERT_TAIL(&h->seats, s, next);

@@ -345,16 +345,21 @@ path = /single
 backend = echo:
 max_connections_per_subject = 1
 single_use = yes
+keys = once
 [route dead]
 path = /dead
 backend = tcp://127.0.0.1:1
 framing = line
 max_connections_per_subject = 1
+[key once]
+secret_file = {dir}/secret
+leeway = 0
 """ + KEY
 
 
-def asks(path, sub="alice", **fields):
-    token = mint(path, sub=sub, drop=() if sub else ("sub",))
+def asks(path, sub="alice", key="lab", **fields):
+    token = mint(path, sub=sub, drop=() if sub is not None else ("sub",),
+                 header={"kid": key})
     return upgrade(f"{path}?token={token}", **fields)
 
 
@@ -383,6 +388,10 @@ def test_connections_per_subject(relay, workers):
         # Others, other routes, and nobody in particular.
         held(stack, r, asks("/one", "bob"))
         held(stack, r, asks("/other"))
+        # Another issuer's alice is somebody else.
+        held(stack, r, asks("/one", key="once"))
+        held(stack, r, asks("/one", key="once"))
+        assert ask(r, asks("/one", key="once")).word == "limit-subject"
         for _ in range(3):
             held(stack, r, asks("/one", None))
             held(stack, r, asks("/one", ""))
@@ -417,8 +426,8 @@ def test_the_refused_are_not_their_subjects_connections(relay):
     for _ in range(3):
         assert ask(r, asks("/dead")).status == 502
     with contextlib.ExitStack() as stack:
-        p = held(stack, r, asks("/single"))
-        late = asks("/single")
+        p = held(stack, r, asks("/single", key="once"))
+        late = asks("/single", key="once")
         stay = stack.enter_context(Peer(r))
         stay.send(late)
         assert stay.answer().word == "limit-subject"

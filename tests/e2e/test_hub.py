@@ -367,6 +367,30 @@ def test_driver(relay, workers):
     assert int(line["denied"]) >= 2
 
 
+def test_another_keys_subject_does_not_drive(relay, workers):
+    """A subject is its key's: only who has one of the same key takes the seat
+    over."""
+    h = Hub(relay, workers, "input = driver",
+            "[key other]", "secret_file = {dir}/secret", auth="token")
+
+    def teacher(kid, **claims):
+        return h.join(token=mint("/h/1", sub="teacher", perm="rw",
+                                 header={"kid": kid}, **claims))
+    one = teacher("lab")
+    # sub_key counts only in tokens of a page's key.
+    strangers = [teacher("other"), teacher("other", sub_key="lab")]
+    for stranger in strangers:
+        stranger.send(TEXT, "I am not")
+        assert h.r.wait_log("denied-input", id=stranger.id)
+        assert h.r.wait_log("open", id=stranger.id)["key"] == "other"
+    assert h.r.wait_log("open", id=one.id)["key"] == "lab"
+    one.send(TEXT, "I am")
+    assert h.heard() == "I am"
+    again = teacher("lab")
+    again.send(TEXT, "I am back")
+    assert h.heard() == "I am back"
+
+
 def test_denied_input_closes(relay, workers):
     h = Hub(relay, workers, "input = driver", "denied_input = close",
             auth="token")

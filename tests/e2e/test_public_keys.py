@@ -246,7 +246,7 @@ def twin(token):
 
 def test_single_use_is_not_by_signature(started, who):
     """Of an ES256 token everybody can make a second one."""
-    r = started(ROUTE + "single_use = yes\n" + EC_KEY)
+    r = started(ROUTE + "single_use = yes\n" + EC_KEY + "leeway = 0\n")
     token = who.ec.token(kid="ec")
     assert open_with(r, token).echo
     assert open_with(r, twin(token)).word == "token-used"
@@ -459,7 +459,7 @@ def test_remembered(started, who, workers):
 
 def test_remembered_is_not_admitted(started, who):
     """Only the signature is remembered."""
-    r = started(KEYS + """
+    r = started(KEYS.replace("ec.pem\n", "ec.pem\nleeway = 0\n") + """
 [route once]
 path = /once/{id}
 backend = echo:

@@ -42,6 +42,10 @@ keys = other
 path = /once/{id}
 backend = echo:
 single_use = yes
+keys = once
+[key once]
+secret_file = {dir}/secret
+leeway = 0
 [page all]
 path = /
 root = {dir}
@@ -114,6 +118,9 @@ GOOD = {
     "expire_at": lambda: mint("/sim/1", expire_at=now() + 60),
     "longest sub": lambda: mint("/sim/1", sub="s" * 255),
     "at max_ttl": lambda: mint("/sim/1", ttl=3599),
+    "a name inside": lambda: mint("/sim/1", sub="a  b"),
+    "no sub": lambda: mint("/sim/1", sub=""),
+    "sub_key of nobody": lambda: mint("/sim/1", sub="a", sub_key="none"),
 }
 
 
@@ -452,26 +459,50 @@ def test_exp_does_not_end_what_is_open(shared):
 
 # --- single use ------------------------------------------------------------
 
+def once(**claims):
+    return mint("/once/1", header={"kid": "once"}, **claims)
+
+
 def test_single_use(shared):
-    token = mint("/once/1")
+    token = once()
     assert open_with(shared, token, "/once/1").echo
     refused_both_ways(shared, token, "/once/1", "token-used")
-    assert open_with(shared, mint("/once/1", jti="n"), "/once/1").echo
+    assert open_with(shared, once(jti="n"), "/once/1").echo
     # Its name is what it is known by, not its spelling.
-    refused_both_ways(shared, mint("/once/1", jti="n", sub="x"), "/once/1",
+    refused_both_ways(shared, once(jti="n", sub="x"), "/once/1",
                       "token-used")
-    assert open_with(shared, mint("/once/1", jti="m"), "/once/1").echo
+    assert open_with(shared, once(jti="m"), "/once/1").echo
 
 
 def test_single_use_needs_to_know_when_it_was_made(shared):
     for claims in ({"drop": ["iat"]}, {"iat": shared.started - 30}):
-        refused_both_ways(shared, mint("/once/1", **claims), "/once/1",
+        refused_both_ways(shared, once(**claims), "/once/1",
                           "token-used")
+
+
+def test_single_use_is_not_fooled_by_a_clock_that_is_fast(relay):
+    """A token that was used before the start may have an iat behind it, by as
+    much as leeway admits."""
+    token = once(iat=now() + 250)
+    r = relay("""
+[route once]
+path = /once/{id}
+backend = echo:
+single_use = yes
+[key once]
+secret_file = {dir}/secret
+leeway = 5m
+""")
+    answer = open_with(r, token, "/once/1")
+    assert answer.word == "token-used"
+    assert "leeway" in r.wait_log("refuse", id=answer.id)["detail"]
+    # What could not have been used before the start is good.
+    wait_for(lambda: open_with(r, once(iat=now() + 299.9), "/once/1").echo)
 
 
 def test_single_use_survives_refusals(shared):
     """A refusal by something else does not cost the token."""
-    token = mint("/once/1", origin=ORIGIN)
+    token = once(origin=ORIGIN)
     assert open_with(shared, token, "/once/1").word == "origin"
     assert open_with(shared, token, "/once/2", Origin=ORIGIN).word == \
         "token-path"
@@ -481,7 +512,7 @@ def test_single_use_survives_refusals(shared):
 def test_single_use_race(shared):
     """Many at once: exactly one wins."""
     for _ in range(10):
-        token = mint("/once/1")
+        token = once()
         data = upgrade(f"/once/1?token={token}")
         with contextlib.ExitStack() as stack:
             peers = [stack.enter_context(Peer(shared)) for _ in range(8)]
@@ -504,6 +535,7 @@ backend = ws://127.0.0.1:{server.getsockname()[1]}/
 single_use = yes
 [key lab]
 secret_file = {{dir}}/secret
+leeway = 0
 """)
         token = mint("/once")
         data = upgrade("/once?token=" + token)

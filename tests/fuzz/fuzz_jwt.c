@@ -37,6 +37,7 @@ static void read_token(struct str token)
 		assert((!t.path || t.path[0] == '/') && t.exp >= 0);
 		assert(t.perm >= JWT_READ && t.perm <= JWT_READ_WRITE);
 		assert(!t.sub || strlen(t.sub) <= JWT_SUBJECT_MAX);
+		assert(!t.sub || str_trim(str_of(t.sub)).n == strlen(t.sub));
 		assert(jwt_verify(&t, &key) != JWT_OK);
 		(void)!jwt_check(&t, &key, t.exp, str_of(t.path), &why);
 		(void)!jwt_check(&t, &key, INT64_MIN, STR("/"), &why);
@@ -78,6 +79,7 @@ static void check_minted(struct str token, const struct jwt_claims *c)
 			JWT_OK);
 		check_same(t.path, c->path);
 		check_same(t.sub, c->sub);
+		check_same(t.sub_key, c->sub_key);
 		check_same(t.jti, c->jti);
 		check_same(t.origin, c->origin);
 		check_same(t.iss, c->issuer);
@@ -105,7 +107,7 @@ static void check_flipped(struct buf *token, size_t where)
 static void write_token(struct str text)
 {
 	uint16_t number = 0;
-	char *lines[6];
+	char *lines[7];
 	struct jwt_claims c = { 0 };
 	struct buf token = { 0 };
 
@@ -114,7 +116,7 @@ static void write_token(struct str text)
 	memcpy(&number, text.p, sizeof(number));
 	text.p += sizeof(number);
 	text.n -= sizeof(number);
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < 7; i++)
 		lines[i] = next_line(&text);
 	c.path = lines[0] ? lines[0] : "/";
 	c.sub = lines[1];
@@ -122,6 +124,7 @@ static void write_token(struct str text)
 	c.origin = lines[3];
 	c.issuer = lines[4];
 	c.audience = lines[5];
+	c.sub_key = lines[6];
 	c.iat_ms = NOW - number;
 	c.exp_ms = NOW + number;
 	c.expire_at_ms = number % 2 ? NOW * 2 + number : JWT_NEVER;
@@ -131,7 +134,7 @@ static void write_token(struct str text)
 		check_flipped(&token, number);
 	}
 	buf_free(&token);
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < 7; i++)
 		free(lines[i]);
 }
 

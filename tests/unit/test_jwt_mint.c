@@ -64,6 +64,7 @@ static void test_round_trip(void **state)
 		.iat_ms = NOW + 123,
 		.exp_ms = NOW + 60007,
 		.sub = "\xc3\xa4\"\\/lice",
+		.sub_key = "door",
 		.jti = "j",
 		.origin = "https://a",
 		.issuer = "i",
@@ -89,6 +90,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(t.exp, claims.exp_ms);
 	assert_int_equal(t.expire_at, 0);
 	assert_string_equal(t.sub, claims.sub);
+	assert_string_equal(t.sub_key, "door");
 	assert_string_equal(t.jti, "j");
 	assert_string_equal(t.origin, "https://a");
 	assert_int_equal(t.perm, JWT_READ);
