@@ -7,7 +7,7 @@ sys.path.insert(0, __file__.rsplit("/", 1)[0])
 
 import secure  # noqa: E402
 from certificates import certificates as made_certificates  # noqa: E402
-from relay import Relay, WSRELAYD  # noqa: E402
+from relay import Relay, WSRELAYD, free_port, release_ports  # noqa: E402
 
 
 # How valgrind up to 3.20 names pidfd_open(2), which exec: backends need.
@@ -49,6 +49,13 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "skipped"
         report.longrepr = (str(item.path), 0,
                            "Skipped: this valgrind knows no pidfd_open(2)")
+
+
+@pytest.fixture(autouse=True)
+def ports():
+    """Those of free_port() are the test's until all else of it has ended."""
+    yield
+    release_ports()
 
 
 @pytest.fixture
@@ -142,14 +149,17 @@ def run():
 
 @pytest.fixture
 def demo(run):
-    """demo(port) starts the demo as make run does, and returns its address."""
-    from demo import DEMO, free_port
+    """demo(port) starts the demo as make run does, and returns its address.
+    Through the thin line comes a picture in a second and a half: any machine
+    computes more than that."""
+    from demo import DEMO
 
     def start(port=None):
         port = port or free_port()
         # Under valgrind and such the script knows no daemon with arguments.
         process = run([DEMO / "run"], WSRELAYD=str(WSRELAYD),
-                      WSRELAY_DEMO_PORT=str(port))
+                      WSRELAY_DEMO_PORT=str(port),
+                      WSRELAY_DEMO_THIN="20000")
         return process, process.find(r"ready\. Open +(http://\S+)")
     return start
 

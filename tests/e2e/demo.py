@@ -1,9 +1,10 @@
 """The demo for the tests: its configuration, its script, what a page of it
-says of its connection. The fixtures that need these are in conftest.py.
+says of its connection, a clock for its simulations. The fixtures that need
+these are in conftest.py.
 """
+import contextlib
 import os
 import re
-import socket
 import subprocess
 import threading
 
@@ -60,12 +61,6 @@ class Process:
         assert "Sanitizer" not in text and "runtime error" not in text, text
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def demo_ini(**changed):
     """The demo's own configuration, for the harness's key and listener."""
     text = (DEMO / "demo.ini.in").read_text()
@@ -89,3 +84,46 @@ def fits(driver):
     """Whether nothing is wider than the screen."""
     return driver.execute_script(
         "return document.documentElement.scrollWidth <= innerWidth")
+
+
+class Clock:
+    """In place of a simulation's time and select: time passes by waiting, a
+    little longer than asked for, and by what the test says that work costs."""
+
+    class Enough(Exception):
+        pass
+
+    def __init__(self, n, work):
+        self.n, self.work = n, work
+        self.now = self.start = 1000.0
+        self.moments = []
+
+    def monotonic(self):
+        return self.now
+
+    time = monotonic
+
+    def select(self, readers, writers, errors, wait):
+        self.now += wait + 0.0007
+        return [], [], []
+
+    def step_said(self):
+        """Call it for each step that the simulation says."""
+        self.moments.append(self.now - self.start)
+        if len(self.moments) == self.n:
+            raise self.Enough
+        self.now += self.work(len(self.moments))
+
+
+def moments(monkeypatch, source, session, is_step, n, work):
+    """Runs a session of a simulation, a module, under such a clock until it
+    has said n steps, the i-th of which costs work(i) seconds. Returns when
+    each was said, from the beginning."""
+    clock = Clock(n, work)
+    monkeypatch.setattr(source, "time", clock)
+    monkeypatch.setattr(source, "select", clock)
+    monkeypatch.setattr(source, "say", lambda *said:
+                        clock.step_said() if is_step(*said) else None)
+    with contextlib.suppress(Clock.Enough):
+        session.run()
+    return clock.moments

@@ -22,7 +22,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from relay import PATIENCE, dial, secure_ports, secure_servers
+from relay import PATIENCE, dial, free_port, secure_ports, secure_servers
 from secure import SECURE, TlsSocket, server_context
 
 HERE = pathlib.Path(__file__).resolve().parent / "peers"
@@ -340,10 +340,10 @@ class _Listening(socket.socket):
 
 
 class Server:
-    """A listening socket: TCP, or a Unix one with path. With tls, what it
-    accepts has had its handshake, and a daemon that is started while it
-    listens speaks TLS to it; a port that comes back is what it was. The
-    context is localhost's by default."""
+    """A listening socket: TCP, on a free_port(), or a Unix one with path.
+    With tls, what it accepts has had its handshake, and a daemon that is
+    started while it listens speaks TLS to it; a port that comes back is what
+    it was. The context is localhost's by default."""
 
     def __init__(self, path=None, host="127.0.0.1", port=0, backlog=512,
                  rcvbuf=None, tls=SECURE, context=None):
@@ -354,7 +354,8 @@ class Server:
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.bind(str(path) if path else (host, port))
+        self.sock.bind(str(path) if path else
+                       (host, port or free_port(host)))
         self.sock.listen(backlog)
         self.sock.settimeout(PATIENCE)
         self.accepted = None

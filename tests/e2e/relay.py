@@ -63,6 +63,25 @@ def wait_for(condition, what="", patience=PATIENCE):
         time.sleep(0.01)
 
 
+_ports = []
+
+
+def free_port(host="127.0.0.1"):
+    """A port for this test until its end, to listen on as often as it likes.
+    While it is closed, connects are refused: the kernel gives it to no one
+    else, for whom a daemon that tries again would be a stranger."""
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    _ports.append(s)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((host, 0))
+    return s.getsockname()[1]
+
+
+def release_ports():
+    while _ports:
+        _ports.pop().close()
+
+
 def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 

@@ -24,6 +24,8 @@ import time
 
 from aiohttp import WSMsgType, web
 
+from relay import free_port
+
 ASSETS = pathlib.Path(__file__).resolve().parents[2] / "src/relay/assets"
 PAGE = """<!doctype html><title>test</title>
 <script src="/wsrelay.js"></script>
@@ -52,7 +54,7 @@ class StubRelay:
         self.wsuri_answer = None    # (status, text) in place of a wsuri
         self.minted = 0
         self.connects = []
-        self.port = 0
+        self.port = free_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever,
                                         daemon=True)
@@ -99,7 +101,6 @@ class StubRelay:
         site = web.TCPSite(self._runner, "127.0.0.1", self.port,
                            shutdown_timeout=0.1, reuse_address=True)
         await site.start()
-        self.port = self._runner.addresses[0][1]
 
     async def _stop(self):
         if self._runner is not None:

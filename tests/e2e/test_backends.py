@@ -14,7 +14,7 @@ import pytest
 
 from peers import (BINARY, TEXT, Background, Client, Frame, Server,
                    accept_key, alive, children, program, ws_pair)
-from relay import KEY, PATIENCE, dial, mint, wait_for
+from relay import KEY, PATIENCE, dial, free_port, mint, wait_for
 from secure import HTTP
 
 
@@ -791,17 +791,9 @@ def refused(r, status, word, path="/r", count=1):
     return r.wait_log("backend-error", count=count, reason=word)
 
 
-@pytest.fixture
-def dead_port():
-    """A port that nobody listens on, and nobody else gets."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        yield s.getsockname()[1]
-
-
 @pytest.mark.parametrize("kind", ["tcp", "ws"])
-def test_refused_is_502(relay, dead_port, kind):
-    r = relay(route(f"{kind}://127.0.0.1:{dead_port}",
+def test_refused_is_502(relay, kind):
+    r = relay(route(f"{kind}://127.0.0.1:{free_port()}",
                     "framing = line" if kind == "tcp" else ""))
     assert "refused" in refused(r, 502, "backend-refused")["detail"]
     # and to a page

@@ -10,12 +10,13 @@ import time
 
 import pytest
 
+import demo
+from relay import PATIENCE
+
 POND = pathlib.Path(__file__).resolve().parents[2] / "scripts/demo/pond.py"
 sys.path.insert(0, str(POND.parent))
 
 import pond as source  # noqa: E402
-
-PATIENCE = 10.0
 
 
 class Pond:
@@ -271,17 +272,19 @@ def test_long_stirring_stays_finite():
     assert len(water.picture()) == source.HEAD.size + 32000
 
 
-def test_pictures_come_evenly(pond):
-    pond.join("a")
-    first = pond.picture()
-    start = time.monotonic()
-    last = first
-    while time.monotonic() - start < 2.0:
-        seen = pond.picture()
-        assert seen.n == last.n + 1
-        last = seen
-    # A busy machine has fewer; none has more, but those that were on the way.
-    assert 10 < last.n - first.n < 80
+def test_thirty_pictures_per_second_without_drift(monkeypatch):
+    session = source.Session("test")
+    session.room.join("a", {})
+    said = demo.moments(
+        monkeypatch, source, session,
+        lambda to, payload: isinstance(payload, bytes), 100,
+        lambda i: 3.0 if i == 50 else i % 7 * 0.004)
+    for i, moment in enumerate(said[:50]):
+        assert 0 <= moment - (i + 1) / 30 < 0.002
+    # After a long stop it does not hurry.
+    for i, moment in enumerate(said[50:]):
+        assert 0 <= moment - said[49] - 3 - (i + 1) / 30 < 0.005
+    assert len(said) == 100
 
 
 def test_ends_with_its_input(pond):

@@ -19,6 +19,8 @@ import time
 import pytest
 import websockets
 
+from relay import free_port
+
 pytestmark = pytest.mark.plain(
     "about files and what they say; proxies bring their own TLS")
 
@@ -217,11 +219,6 @@ def test_tls_opens_from_its_page(tls, tmp_path):
 
 
 # --- proxies ------------------------------------------------------------------
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
 
 class Upstream:
     """Takes the place of the relay: keeps the heads of requests, accepts

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from peers import TEXT, Client, Server, alive, program
-from relay import KEY, wait_for
+from relay import KEY, free_port, wait_for
 from test_hub import hub, texts
 from test_service import Manager
 
@@ -144,8 +144,7 @@ def test_what_lived_long_starts_anew(relay, workers):
 
 def test_backend_that_is_not_there(relay, workers):
     """The daemon lives, clients are refused, and it comes back by itself."""
-    with Server() as s:
-        port = s.port
+    port = free_port()
     r = relay(always(f"tcp://127.0.0.1:{port}", "framing = line"),
               server=f"workers = {workers}")
     line = r.wait_log("hub-close", reason="backend-refused")
@@ -215,8 +214,7 @@ def test_a_stop_closes_it(relay, workers, tmp_path, clients):
 
 
 def test_a_stop_between_two_attempts(relay, workers):
-    with Server() as s:
-        port = s.port
+    port = free_port()
     r = relay(always(f"tcp://127.0.0.1:{port}", "framing = line"),
               server=f"workers = {workers}\ndrain_timeout = 60s")
     r.wait_log("hub-close", count=3)

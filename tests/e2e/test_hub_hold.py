@@ -1,6 +1,7 @@
 """on_backend_loss = hold: a backend that is lost and comes back."""
 import contextlib
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from peers import (BINARY, CONT, PING, PONG, TEXT, Background, Client, Server,
                    WsPeer, alive, program)
-from relay import ROOT, mint, wait_for
+from relay import ROOT, free_port, mint, wait_for
 from test_hub import Hub, everything, hub, texts
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
@@ -93,8 +94,7 @@ def test_nobody_notices_but_by_a_gap(relay, workers, tmp_path, kind):
     """kill -9, with 50 clients."""
     command = program(tmp_path, TICKER)
     processes = []
-    with Server() as s:
-        port = s.port
+    port = free_port()
 
     def start():
         processes.append(subprocess.Popen([*command.split(), str(port)]))
@@ -161,6 +161,10 @@ def test_input_waits_whole_and_in_order(relay, workers):
     assert line["waiting"] == "200" and line["dropped"] == "0"
 
 
+def writable(c):
+    return select.select([], [c.sock], [], 0)[1]
+
+
 def test_over_queue_limit_reading_pauses(relay, workers):
     h = Held(relay, workers, "queue_limit = 64K", "max_message = 64K")
     members = [h.join() for _ in range(3)]
@@ -172,9 +176,10 @@ def test_over_queue_limit_reading_pauses(relay, workers):
             c.send(TEXT, f"{n} {i} ".ljust(20000))
     jobs = [Background(push, n, c) for n, c in enumerate(members)]
     late = h.join_held()
-    time.sleep(0.5)
-    # 18 MB are more than the kernels between hold: nobody is done.
-    assert all(job.thread.is_alive() for job in jobs)
+    # Nobody can send any more: it is read no more, and the kernels are full.
+    wait_for(lambda: not any(job.thread.is_alive() and writable(c)
+                             for job, c in zip(jobs, members)), "the pause")
+    late.synced()
     h.come_back()
     got = [h.heard().split()[:2] for _ in range(3 * total)]
     for job in jobs:
@@ -694,11 +699,6 @@ def always(relay, workers, port, *more, scheme="tcp", framing=True):
     return relay(hub(f"{scheme}://127.0.0.1:{port}", HOLD, "trunk = always",
                      *(["framing = line"] if framing else []), *more,
                      path="/h"), server=f"workers = {workers}")
-
-
-def free_port():
-    with Server() as s:
-        return s.port
 
 
 def test_let_in_before_it_is_there(relay, workers):

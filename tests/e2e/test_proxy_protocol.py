@@ -13,7 +13,7 @@ import proxyhead
 from peers import Server
 from proxyhead import LOCAL, PROXY, TCP4, UDP4, UNIX, UNSPEC, tlv, v1, v2
 from rawhttp import Peer, frame, head, upgrade
-from relay import PATIENCE, wait_for
+from relay import PATIENCE, free_port, wait_for
 
 pytestmark = pytest.mark.plain(
     "a header stands in front of TLS; some of the tests here speak that")
@@ -580,11 +580,6 @@ handshake_rate = 2/h
 
 
 # --- real proxies ----------------------------------------------------------
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
 
 @contextlib.contextmanager
 def haproxy(folder, port, server, bind=""):

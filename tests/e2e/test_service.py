@@ -12,7 +12,7 @@ import time
 import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import RUNNER, SANITIZERS, WSRELAYD, wait_for
+from relay import RUNNER, SANITIZERS, WSRELAYD, free_port, wait_for
 
 ECHO = """
 [route echo]
@@ -171,11 +171,6 @@ def activated(tmp_path, ini, listens, names):
     return subprocess.Popen(command, stdin=subprocess.DEVNULL,
                             stdout=subprocess.DEVNULL, text=True,
                             stderr=subprocess.PIPE)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def talk(family, address, data):

@@ -3,12 +3,12 @@ page does with each answer. The table is read from the daemon's own source.
 """
 import pathlib
 import re
-import socket
 import time
 
 import pytest
 
 from browser import wait_for
+from relay import free_port
 from stub_relay import StubRelay
 
 pytestmark = pytest.mark.plain("its relay is a stub without TLS")
@@ -258,10 +258,8 @@ def test_the_relay_is_down_and_comes_back(driver, relay, page):
 
 def test_a_given_wsuri_of_a_relay_that_is_down(driver, relay, page):
     """Another origin: /healthz cannot be read there, only reached."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))    # bound, never listening: refused
-        page("{ wsuri: 'ws://127.0.0.1:%d/x' }" % s.getsockname()[1])
-        assert told(driver, "waiting")["word"] == "relay-down"
+    page("{ wsuri: 'ws://127.0.0.1:%d/x' }" % free_port())
+    assert told(driver, "waiting")["word"] == "relay-down"
 
 
 @pytest.mark.parametrize("status,state", [
