@@ -1,7 +1,7 @@
 # wsrelayd: see "make help".
 #
-# Every variant (release, asan, tsan, cov, fuzz, plain for valgrind) has its
-# own object directory, so that they never mix.
+# Every variant (release, asan, tsan, cov, fuzz, plain for valgrind, profile for
+# benchmarks) has its own object directory, so that they never mix.
 
 VERSION = 0.1.0
 PREFIX ?= /usr/local
@@ -18,7 +18,11 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla $(WERROR)
 PACKAGES = libevent_core libevent_extra libevent_pthreads inih jansson libsystemd
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DDATADIR='"$(PREFIX)/share/wsrelayd"' -Isrc $(CPPFLAGS)
+# A release hides its memory; tests and benchmarks look into /proc/PID, which
+# only root may then (see hide_memory in src/relay/daemon.c).
+ALL_CPPFLAGS += $(if $(filter-out release,$(VARIANT)),-DWSRELAY_DUMPABLE)
 OPTIMISE_release = -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+OPTIMISE_profile = $(OPTIMISE_release)
 OPTIMISE_plain = -O1 -g
 OPTIMISE_asan = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
@@ -27,6 +31,7 @@ OPTIMISE_cov = -O0 -g --coverage
 OPTIMISE_fuzz = -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 LINK_release = -pie -Wl,-z,relro,-z,now
+LINK_profile = $(LINK_release)
 ALL_CFLAGS = -std=c11 -pthread -fno-strict-aliasing $(WARNINGS) \
 	$(OPTIMISE_$(VARIANT)) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(OPTIMISE_$(VARIANT)) $(LINK_$(VARIANT)) $(LDFLAGS)
@@ -192,7 +197,8 @@ cov: | deps-test
 	scripts/check-e2e build/cov $(E2E)
 	scripts/coverage build/cov
 
-bench: all | deps-bench
+bench: | deps-bench
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=profile binaries
 	tests/bench/run $(BENCH)
 
 compile_commands.json:

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,19 +19,32 @@
 
 #include "net/loop.h"
 
+/* How often is looked whether a group is empty: at first, and at last. */
+#define LOOK_FIRST_MS 5
+#define LOOK_LAST_MS  100
+
+enum proc_state {
+	PROC_RUNS,
+	PROC_ENDING, /* SIGTERM is due */
+	PROC_TERMED, /* SIGKILL is due */
+	PROC_KILLED,
+	/* It has ended and was waited for: what it left in its group was */
+	PROC_LEFT_TERMED,
+	PROC_LEFT_KILLED,
+};
+
 struct proc {
 	LIST_ENTRY(proc) next;
 	struct loop *loop;
-	pid_t pid;
+	const struct proc_cb *cb;
+	void *owner;
+	pid_t pid; /* of the process, and of its group */
 	int pidfd, err;
 	struct event *pid_event, *err_event;
-	void (*stderr_line)(void *owner, const char *p, size_t n);
-	void (*exited)(void *owner, int status);
-	void *owner; /* NULL = released */
-	int64_t kill_ms;
-	bool termed;
+	int64_t grace_ms;
+	enum proc_state state;
+	int64_t kill_at, look_ms; /* for what it left */
 	struct timer timer;
-	struct deferred deferred;
 	size_t line_n;
 	char line[PROC_LINE_MAX];
 };
@@ -56,8 +68,8 @@ static void proc_free(struct proc *p)
 
 static void line_out(struct proc *p)
 {
-	if (p->line_n > 0 && p->owner)
-		p->stderr_line(p->owner, p->line, p->line_n);
+	if (p->line_n > 0)
+		p->cb->stderr_line(p->owner, p->line, p->line_n);
 	p->line_n = 0;
 }
 
@@ -100,22 +112,65 @@ static void err_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* --- the end ------------------------------------------------------------------------*/
+/* --- its group -----------------------------------------------------------------------*/
 
-static void proc_gone(struct deferred *d)
+/*
+ * Whether there is something in the group besides the process itself, which was
+ * waited for. The number cannot have become another group's since the last
+ * look: the kernel gives out numbers in a circle, and none that still names a
+ * group.
+ */
+static bool group_lives(const struct proc *p)
 {
-	proc_free(CONTAINER_OF(d, struct proc, deferred));
+	/* Without an init above us (in a container) orphans are ours. */
+	while (waitpid(-p->pid, NULL, WNOHANG) > 0)
+		;
+	return kill(-p->pid, 0) == 0 || errno != ESRCH;
 }
 
-/* It was waited for: its owner is told, or nobody wants to know. */
+static void group_kill(struct proc *p)
+{
+	if (p->state != PROC_LEFT_KILLED)
+		p->cb->killed(p->owner, true);
+	p->state = PROC_LEFT_KILLED;
+	kill(-p->pid, SIGKILL);
+}
+
+static void proc_gone(struct proc *p)
+{
+	p->cb->gone(p->owner);
+	proc_free(p);
+}
+
+/* No event tells when a group is empty. */
+static void group_look(struct proc *p)
+{
+	int64_t now = loop_now(p->loop);
+
+	if (!group_lives(p)) {
+		proc_gone(p);
+		return;
+	}
+	if (now >= p->kill_at)
+		group_kill(p);
+	timer_set(p->loop, &p->timer, now + p->look_ms);
+	p->look_ms *= 2;
+	if (p->look_ms > LOOK_LAST_MS)
+		p->look_ms = LOOK_LAST_MS;
+}
+
+/* --- the end ------------------------------------------------------------------------*/
+
+/* It was waited for. */
 static void process_over(struct proc *p, int status)
 {
-	p->pid = -1;
+	p->state = PROC_LEFT_TERMED;
+	event_del(p->pid_event);
 	timer_clear(p->loop, &p->timer);
-	if (p->owner)
-		p->exited(p->owner, status);
+	if (WIFSIGNALED(status))
+		p->cb->exited(p->owner, 0, WTERMSIG(status));
 	else
-		loop_defer(p->loop, &p->deferred, proc_gone);
+		p->cb->exited(p->owner, WEXITSTATUS(status), 0);
 }
 
 static void pid_ready(evutil_socket_t fd, short what, void *arg)
@@ -127,66 +182,92 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/*
-	 * What it started and left behind in its group goes with it. First,
-	 * for until waitpid has returned the number is nobody else's.
+	 * To what it started and left behind in its group. First, for until
+	 * waitpid has returned the number is no other group's.
 	 */
 	kill(-p->pid, SIGTERM);
 	got = waitpid(p->pid, &status, WNOHANG);
 	if (got == 0 || (got < 0 && errno != ECHILD))
 		return;
 	/* ECHILD: someone else has waited for it; it is gone all the same. */
-	event_del(p->pid_event);
 	/* Its last words are in the pipe; a grandchild may hold it open. */
 	for (int i = 0; i < 64 && p->err_event && err_read(p) > 0; i++)
 		;
 	line_out(p);
-	process_over(p, WIFEXITED(status) ? WEXITSTATUS(status)
-					  : 128 + WTERMSIG(status));
+	p->kill_at = loop_now(p->loop) + p->grace_ms;
+	p->look_ms = LOOK_FIRST_MS;
+	process_over(p, status);
+	group_look(p);
 }
 
-static void kill_due(struct timer *t)
+static void signal_all(const struct proc *p, int signal)
+{
+	/* One that has left its group is found by its own number. */
+	if (kill(-p->pid, signal) < 0)
+		kill(p->pid, signal);
+}
+
+static void process_kill(struct proc *p)
+{
+	if (p->state != PROC_KILLED)
+		p->cb->killed(p->owner, false);
+	p->state = PROC_KILLED;
+	signal_all(p, SIGKILL);
+}
+
+static void proc_timer(struct timer *t)
 {
 	struct proc *p = CONTAINER_OF(t, struct proc, timer);
 
-	proc_signal(p, p->termed ? SIGKILL : SIGTERM);
-	if (!p->termed) {
-		p->termed = true;
-		timer_set(p->loop, &p->timer, loop_now(p->loop) + p->kill_ms);
+	switch (p->state) {
+	case PROC_RUNS:
+	case PROC_KILLED:
+		break;
+	case PROC_ENDING:
+		p->state = PROC_TERMED;
+		signal_all(p, SIGTERM);
+		timer_set(p->loop, t, loop_now(p->loop) + p->grace_ms);
+		break;
+	case PROC_TERMED:
+		process_kill(p);
+		break;
+	case PROC_LEFT_TERMED:
+	case PROC_LEFT_KILLED:
+		group_look(p);
+		break;
 	}
 }
 
-void proc_release(struct proc *p, int64_t ms)
+void proc_end_after(struct proc *p, int64_t ms)
 {
-	p->owner = NULL;
-	if (p->pid < 0) {
-		loop_defer(p->loop, &p->deferred, proc_gone);
+	if (p->state != PROC_RUNS)
 		return;
-	}
-	p->kill_ms = ms;
+	p->state = PROC_ENDING;
 	timer_set(p->loop, &p->timer, loop_now(p->loop) + ms);
 }
 
-void proc_signal(struct proc *p, int signal)
+pid_t proc_pid(const struct proc *p)
 {
-	/* One that has left its group is found by its own number. */
-	if (p->pid > 0 && kill(-p->pid, signal) < 0)
-		kill(p->pid, signal);
+	return p->pid;
 }
 
 void proc_kill_all(struct loop *l)
 {
 	struct proc *p;
+	int status = 0;
 
-	/* Nobody leaves the list before the deferred work is done. */
-	LIST_FOREACH (p, &l->procs, next) {
-		if (p->pid < 0)
-			continue; /* gone, and its owner knows */
-		kill(-p->pid, SIGKILL);
-		kill(p->pid, SIGKILL); /* it may have left its group */
-		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-		event_del(p->pid_event);
-		process_over(p, 128 + SIGKILL);
+	while ((p = LIST_FIRST(&l->procs))) {
+		if (p->state < PROC_LEFT_TERMED) {
+			process_kill(p);
+			kill(p->pid, SIGKILL); /* it may have left its group */
+			while (waitpid(p->pid, &status, 0) < 0 &&
+				errno == EINTR)
+				;
+			process_over(p, status);
+		} else if (group_lives(p)) {
+			group_kill(p);
+		}
+		proc_gone(p);
 	}
 }
 
@@ -285,16 +366,15 @@ static struct proc *proc_new(struct loop *l, const struct proc_params *params)
 
 	if (!p)
 		return NULL;
-	if (timer_init(l, &p->timer, kill_due) < 0) {
+	if (timer_init(l, &p->timer, proc_timer) < 0) {
 		free(p);
 		return NULL;
 	}
 	p->loop = l;
-	p->pid = -1;
 	p->pidfd = p->err = -1;
-	p->stderr_line = params->stderr_line;
-	p->exited = params->exited;
+	p->cb = params->cb;
 	p->owner = params->owner;
+	p->grace_ms = params->grace_ms;
 	LIST_INSERT_HEAD(&l->procs, p, next);
 	return p;
 }
@@ -312,15 +392,13 @@ struct proc *proc_start(
 	error = p ? spawn(&p->pid, params, &s) : ENOMEM;
 	if (error) {
 		pipes_close(&s);
-		if (p) {
-			p->pid = -1;
+		if (p)
 			proc_free(p);
-		}
 		errno = error;
 		return NULL;
 	}
-	if (params->nofile)
-		(void)prlimit(p->pid, RLIMIT_NOFILE, params->nofile, NULL);
+	(void)prlimit(p->pid, RLIMIT_NOFILE, &params->limits->nofile, NULL);
+	(void)prlimit(p->pid, RLIMIT_CORE, &params->limits->core, NULL);
 	p->err = s.err[0];
 	s.err[0] = -1;
 	p->pidfd = pidfd_open(p->pid, 0);

@@ -1,32 +1,57 @@
 /*
- * proc.h: a child process with pipes at its standard streams.
+ * proc.h: a child process with pipes at its standard streams, and its process
+ * group.
+ *
+ *   proc_start -> runs -> exited -> what is left in its group: SIGTERM, after
+ *                                   grace_ms SIGKILL -> gone
  */
 #ifndef NET_PROC_H
 #define NET_PROC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
 
 struct loop;
 struct proc;
-struct rlimit;
 
-struct proc_params {
-	char *const *argv; /* NULL-terminated; argv[0] is the file */
-	char *const *envp; /* NULL-terminated */
-	const char *dir;   /* NULL = / */
-	const struct rlimit
-		*nofile; /* NULL = ours; set right after the start */
+/* Called in the loop's turns, never from within proc_start. */
+struct proc_cb {
 	/*
 	 * A line (or a part of PROC_LINE_MAX bytes) of its standard error,
 	 * without the LF. Borrowed.
 	 */
 	void (*stderr_line)(void *owner, const char *p, size_t n);
-	/* It ended: exit status, or 128 + the signal. Called once. */
-	void (*exited)(void *owner, int status);
+	/*
+	 * SIGKILL is sent: to the process and its group, or, leftover, to what
+	 * it has left in its group. Once each.
+	 */
+	void (*killed)(void *owner, bool leftover);
+	/*
+	 * It ended: by a signal, or signal is 0 and this is its exit status.
+	 * Called once.
+	 */
+	void (*exited)(void *owner, int status, int signal);
+	/* Nothing is left of its group: the last call, behind exited. */
+	void (*gone)(void *owner);
+};
+
+/* Those that a program gets: ours may be others. */
+struct proc_limits {
+	struct rlimit nofile, core;
+};
+
+struct proc_params {
+	char *const *argv; /* NULL-terminated; argv[0] is the file */
+	char *const *envp; /* NULL-terminated */
+	const char *dir;   /* NULL = / */
+	const struct proc_limits *limits; /* set right after the start */
+	int64_t grace_ms; /* from a SIGTERM to the SIGKILL behind it */
+	const struct proc_cb *cb;
 	void *owner;
 };
 
@@ -34,19 +59,23 @@ struct proc_params {
 
 /*
  * Starts it in its own process group, with default signals, all other
- * descriptors closed. in and out are the
- * caller's ends of its standard input and output: non-blocking. NULL: errno.
+ * descriptors closed. in and out are the caller's ends of its standard input
+ * and output: non-blocking. NULL: errno. It frees itself with the call of
+ * gone.
  */
 MUST_CHECK struct proc *proc_start(
 	struct loop *l, const struct proc_params *params, int *in, int *out);
-/* To its whole process group. */
-void proc_signal(struct proc *p, int signal);
+/* Before exited. Its number, for logs. */
+pid_t proc_pid(const struct proc *p);
 /*
- * The owner is not interested any more: no call follows. It gets SIGTERM
- * after ms, SIGKILL after as long again, and is waited for.
+ * Before exited: it gets SIGTERM after ms, with its whole group. A second call
+ * changes nothing.
  */
-void proc_release(struct proc *p, int64_t ms);
-/* SIGKILL to all of this loop that still run, waits for them, tells owners. */
+void proc_end_after(struct proc *p, int64_t ms);
+/*
+ * SIGKILL to all of this loop and to what they left; waits for them (not for
+ * what they left), tells owners. No turn of the loop is needed.
+ */
 void proc_kill_all(struct loop *l);
 
 #endif

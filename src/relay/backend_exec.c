@@ -6,7 +6,6 @@
 #include "relay/backend.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +25,8 @@
 #define SILENCE_MS   5000
 
 /*
- * Lives as long as its process: from open over the pair's time to the exit.
+ * Lives until done was called, and as long as its process and what that leaves
+ * in its process group: so long it has its place in max_processes.
  */
 struct exec_attempt {
 	struct attempt attempt;
@@ -34,13 +34,16 @@ struct exec_attempt {
 	struct worker *worker;
 	const struct conf_route *route;
 	struct conf *conf; /* a reference, for route */
-	struct proc *proc;
-	struct end *end;
+	struct proc *proc; /* until nothing of it is left */
+	pid_t pid;
+	int64_t started_ms;
+	struct end *end;    /* until the process has ended */
 	uint64_t id;        /* the client's */
 	enum reason reason; /* of a failed open */
 	const char *detail;
 	bool counted; /* as a process of its route */
 	bool cancelled;
+	bool told; /* done was called, or will never be */
 	struct deferred deferred;
 	struct timer silence;
 	int64_t second; /* of the count below */
@@ -49,11 +52,22 @@ struct exec_attempt {
 
 static void exec_free(struct exec_attempt *a)
 {
-	if (a->counted)
-		admission_leave_process(a->worker->shared, a->route);
+	struct shared *s = a->worker->shared;
+
+	if (a->counted) {
+		admission_leave_process(s, a->route);
+		atomic_fetch_sub_explicit(
+			&s->programs, 1, memory_order_relaxed);
+	}
 	timer_fini(a->worker->loop, &a->silence);
 	conf_unref(a->conf);
 	free(a);
+}
+
+static void free_when_over(struct exec_attempt *a)
+{
+	if (a->told && !a->proc)
+		exec_free(a);
 }
 
 /* --- standard error --------------------------------------------------------------*/
@@ -221,19 +235,63 @@ fail:
 
 /* --- life -----------------------------------------------------------------------------*/
 
-static void exec_exited(void *owner, int status)
+static void log_started(const struct exec_attempt *a)
+{
+	struct client who = { .id = a->id };
+	char id[CLIENT_ID_TEXT];
+
+	LOG(LOG_INFO, "program-start", F_STR("id", client_id(&who, id)),
+		F_STR("route", a->route->section.name), F_INT("pid", a->pid));
+}
+
+static void exec_killed(void *owner, bool leftover)
+{
+	struct exec_attempt *a = owner;
+	struct client who = { .id = a->id };
+	char id[CLIENT_ID_TEXT];
+
+	LOG(LOG_WARN, "program-kill", F_STR("id", client_id(&who, id)),
+		F_STR("route", a->route->section.name), F_INT("pid", a->pid),
+		F_STR("detail",
+			leftover ? "SIGKILL to what it left in its process "
+				   "group"
+				 : "SIGKILL: it did not end"));
+}
+
+static void exec_exited(void *owner, int status, int signal)
+{
+	struct exec_attempt *a = owner;
+	struct client who = { .id = a->id };
+	struct end *end = a->end;
+	char id[CLIENT_ID_TEXT];
+
+	log_hidden(a, client_id(&who, id));
+	LOG(LOG_INFO, "program-exit", F_STR("id", id),
+		F_STR("route", a->route->section.name), F_INT("pid", a->pid),
+		signal ? F_INT("signal", signal) : F_INT("status", status),
+		F_INT("age_ms", loop_now(a->worker->loop) - a->started_ms));
+	a->end = NULL;
+	if (end)
+		stream_end_exited(end, signal ? 128 + signal : status);
+}
+
+static void exec_gone(void *owner)
 {
 	struct exec_attempt *a = owner;
 	struct client who = { .id = a->id };
 	char id[CLIENT_ID_TEXT];
 
 	log_hidden(a, client_id(&who, id));
-	LOG(LOG_DEBUG, "exit", F_STR("id", client_id(&who, id)),
-		F_STR("route", a->route->section.name),
-		F_INT("status", status));
-	stream_end_exited(a->end, status);
-	exec_free(a);
+	a->proc = NULL;
+	free_when_over(a);
 }
+
+static const struct proc_cb exec_cb = {
+	.stderr_line = stderr_line,
+	.killed = exec_killed,
+	.exited = exec_exited,
+	.gone = exec_gone,
+};
 
 /*
  * At the end of the turn, so that done never runs inside open.
@@ -245,17 +303,14 @@ static void exec_ready(struct deferred *d)
 	struct backend_result r = {
 		.reason = a->reason, .detail = a->detail, .end = a->end
 	};
+	bool cancelled = a->cancelled;
 
-	if (a->cancelled) {
-		if (a->end)
-			backend_discard(a->end); /* exec_exited follows */
-		else
-			exec_free(a);
-		return;
-	}
-	if (!a->end)
-		exec_free(a);
-	p.done(p.owner, &r);
+	a->told = true;
+	free_when_over(a); /* before the answer: its reader may come again */
+	if (!cancelled)
+		p.done(p.owner, &r);
+	else if (r.end)
+		backend_discard(r.end); /* exec_exited follows */
 }
 
 static void unowned_closed(struct conn *c)
@@ -296,9 +351,9 @@ static enum reason start(struct exec_attempt *a, const struct backend_params *p)
 		&(struct proc_params){ .argv = argv,
 			.envp = envp,
 			.dir = a->route->exec_dir,
-			.nofile = &a->worker->shared->nofile,
-			.stderr_line = stderr_line,
-			.exited = exec_exited,
+			.limits = &a->worker->shared->limits,
+			.grace_ms = a->route->close_timeout,
+			.cb = &exec_cb,
 			.owner = a },
 		&in, &out);
 	if (!a->proc) {
@@ -306,13 +361,15 @@ static enum reason start(struct exec_attempt *a, const struct backend_params *p)
 		reason = REASON_BACKEND_SPAWN;
 		goto out;
 	}
+	a->pid = proc_pid(a->proc);
+	a->started_ms = loop_now(a->worker->loop);
+	log_started(a);
 	c = conn_new(a->worker->loop, out, in, &unowned, NULL);
 	a->end = c ? stream_end_new(a->worker, c, a->route) : NULL;
 	if (!a->end) {
 		if (c)
 			conn_close(c);
-		proc_signal(a->proc, SIGKILL);
-		proc_release(a->proc, 0);
+		proc_end_after(a->proc, 0);
 		goto out;
 	}
 	stream_end_set_proc(a->end, a->proc);
@@ -343,8 +400,11 @@ static struct attempt *exec_open(const struct backend_params *p)
 	a->id = p->client->id;
 	a->reason = admission_enter_process(p->worker->shared, a->route);
 	a->counted = a->reason == REASON_NONE;
-	if (a->counted)
+	if (a->counted) {
+		atomic_fetch_add_explicit(
+			&p->worker->shared->programs, 1, memory_order_relaxed);
 		a->reason = start(a, p);
+	}
 	loop_defer(p->worker->loop, &a->deferred, exec_ready);
 	return &a->attempt;
 }

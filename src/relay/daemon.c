@@ -67,6 +67,18 @@ static struct conf *load(const struct daemon_source *source)
 	return conf;
 }
 
+/*
+ * There are keys and messages in it: no debugger, no core file, and /proc/PID
+ * for root alone (prctl(2)). A change of user undoes this. The variants of the
+ * build that tests and benchmarks look into from outside leave it.
+ */
+static void hide_memory(void)
+{
+#ifndef WSRELAY_DUMPABLE
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
 /* Becomes the service user, for good. */
 static int drop_privileges(const char *user)
 {
@@ -91,6 +103,7 @@ static int drop_privileges(const char *user)
 			strerror(errno));
 		return -1;
 	}
+	hide_memory();
 	return 0;
 }
 
@@ -139,12 +152,19 @@ static size_t connections(const struct daemon *d)
 	return n;
 }
 
+/* Nothing is left to wait for: no connection, no program. */
+static bool is_idle(const struct daemon *d)
+{
+	return connections(d) == 0 && atomic_load_explicit(&d->shared.programs,
+					      memory_order_relaxed) == 0;
+}
+
 static void drain_timer(struct timer *t)
 {
 	struct daemon *d = CONTAINER_OF(t, struct daemon, drain);
 	int64_t now = loop_now(d->loop);
 
-	if (connections(d) == 0 || now >= d->drain_until)
+	if (is_idle(d) || now >= d->drain_until)
 		loop_stop(d->loop);
 	else
 		timer_set(d->loop, &d->drain, now + IDLE_POLL_MS);
@@ -259,18 +279,23 @@ static void status_timer(struct timer *t)
 }
 
 /*
- * As many descriptors as we may have; what children get is what we had.
+ * As many descriptors as we may have, and no core files, which would hold keys
+ * and messages: what programs get is what we had. The hard limit of core files
+ * stays, for without it theirs could not be restored.
  */
-static void raise_fd_limit(struct daemon *d)
+static void set_limits(struct proc_limits *original)
 {
-	struct rlimit *original = &d->shared.nofile;
-	struct rlimit raised;
+	struct rlimit wanted;
 
-	if (getrlimit(RLIMIT_NOFILE, original) < 0)
+	if (getrlimit(RLIMIT_NOFILE, &original->nofile) < 0 ||
+		getrlimit(RLIMIT_CORE, &original->core) < 0)
 		return;
-	raised = *original;
-	raised.rlim_cur = raised.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &raised);
+	wanted = original->nofile;
+	wanted.rlim_cur = wanted.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &wanted);
+	wanted = original->core;
+	wanted.rlim_cur = 0;
+	(void)setrlimit(RLIMIT_CORE, &wanted);
 }
 
 static void check_fd_limit(const struct daemon *d)
@@ -511,7 +536,8 @@ int daemon_run(const struct daemon_source *source)
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored is inherited, and then no child could be waited for. */
 	signal(SIGCHLD, SIG_DFL);
-	raise_fd_limit(&d);
+	hide_memory();
+	set_limits(&d.shared.limits);
 	if (prepare(&d, source) < 0 || start_log(&d.conf->server) < 0)
 		goto out;
 	LOG(LOG_INFO, "start", F_STR("version", VERSION),

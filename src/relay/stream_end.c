@@ -9,7 +9,6 @@
 #include "relay/stream_end.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +30,15 @@ struct stream_end {
 	struct worker *worker;
 	const struct conf_route *route;
 	const struct framing *framing;
-	struct proc *proc; /* NULL: a socket, or it has exited */
-	struct buf rest;   /* the beginning of a message */
-	size_t scanned;    /* of it, see framing.h */
-	struct timer timer;
-	int status; /* of the process */
+	struct proc *proc;  /* NULL: a socket, or it has exited */
+	struct buf rest;    /* the beginning of a message */
+	size_t scanned;     /* of it, see framing.h */
+	struct timer timer; /* for the rest of a process's output */
+	int status;         /* of the process */
 	bool is_proc;
 	bool closing;   /* the pair wants no more */
 	bool ended;     /* its output is over */
 	bool gone;      /* the conn is closed */
-	bool termed;    /* SIGTERM was sent */
 	bool heard;     /* it has said something */
 	bool spoken_to; /* it was told something */
 	bool tagged;    /* the hub judges its messages, and goes on */
@@ -239,8 +237,7 @@ static void stream_end_ended(struct conn *c, int error)
 		report(e);
 	} else {
 		/* It says no more, so it need not be told any more either. */
-		timer_set(e->worker->loop, &e->timer,
-			loop_now(e->worker->loop) + e->route->close_timeout);
+		proc_end_after(e->proc, e->route->close_timeout);
 	}
 }
 
@@ -274,8 +271,9 @@ static void stream_end_closed(struct conn *c)
  * what is still in the pipe, or another process has it open. The first is
  * waited for, the second gets close_timeout of silence.
  */
-static void output_timer(struct stream_end *e)
+static void output_timer(struct timer *t)
 {
+	struct stream_end *e = CONTAINER_OF(t, struct stream_end, timer);
 	struct loop *l = e->worker->loop;
 	int64_t silence = loop_now(l) - e->end.conn->read_ms;
 	int64_t left = e->route->close_timeout - silence;
@@ -288,22 +286,6 @@ static void output_timer(struct stream_end *e)
 		report(e);
 }
 
-/* A process that does not go: SIGTERM, after another close_timeout SIGKILL. */
-static void stream_end_timer(struct timer *t)
-{
-	struct stream_end *e = CONTAINER_OF(t, struct stream_end, timer);
-
-	if (!e->proc) {
-		if (!e->closing)
-			output_timer(e);
-		return;
-	}
-	proc_signal(e->proc, e->termed ? SIGKILL : SIGTERM);
-	e->termed = true;
-	timer_set(e->worker->loop, &e->timer,
-		loop_now(e->worker->loop) + e->route->close_timeout);
-}
-
 static void stream_end_close(struct end *end, uint16_t code, struct str text)
 {
 	struct stream_end *e = stream_end_of(end);
@@ -311,11 +293,9 @@ static void stream_end_close(struct end *end, uint16_t code, struct str text)
 	(void)code;
 	(void)text;
 	e->closing = true;
+	timer_clear(e->worker->loop, &e->timer);
 	if (e->proc)
-		timer_set(e->worker->loop, &e->timer,
-			loop_now(e->worker->loop) + e->route->close_timeout);
-	else
-		timer_clear(e->worker->loop, &e->timer);
+		proc_end_after(e->proc, e->route->close_timeout);
 	conn_finish(end->conn, (uint32_t)e->route->close_timeout);
 }
 
@@ -332,9 +312,7 @@ void stream_end_exited(struct end *end, int status)
 	struct stream_end *e = stream_end_of(end);
 
 	e->status = status;
-	proc_release(e->proc, 0);
 	e->proc = NULL;
-	timer_clear(e->worker->loop, &e->timer);
 	if (e->closing) {
 		free_when_over(e);
 		return;
@@ -376,7 +354,7 @@ struct end *stream_end_new(
 
 	if (!e)
 		return NULL;
-	if (timer_init(w->loop, &e->timer, stream_end_timer) < 0) {
+	if (timer_init(w->loop, &e->timer, output_timer) < 0) {
 		free(e);
 		return NULL;
 	}

@@ -11,12 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 
 #include "base/addr.h"
 #include "base/compiler.h"
 #include "base/reason.h"
 #include "net/loop.h"
+#include "net/proc.h"
 
 struct admission;
 struct conf;
@@ -62,8 +62,9 @@ struct shared {
 	atomic_size_t queued;      /* bytes in all queues */
 	atomic_size_t connections; /* client connections */
 	atomic_uint_least64_t next_id;
-	int64_t started_ms;   /* Unix time */
-	struct rlimit nofile; /* as it was before we raised it */
+	int64_t started_ms;        /* Unix time */
+	struct proc_limits limits; /* as they were before we changed them */
+	atomic_size_t programs;    /* that live, or have left something */
 };
 
 #define WORKER_RANDOM  4096

@@ -305,7 +305,7 @@ class Haproxy(Relay):
 
 
 class Wsrelayd(Relay):
-    binary = os.path.join(ROOT, 'build', 'release', 'wsrelayd')
+    binary = os.path.join(ROOT, 'build', 'profile', 'wsrelayd')
     template = WSRELAYD_PAIRS
     workers = 1
 

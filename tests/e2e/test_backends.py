@@ -634,7 +634,7 @@ while True:
     assert termed - start >= 0.29
     if ignores == "eof-and-term":
         assert ended - termed >= 0.29
-        assert r.wait_log("exit", id=c.id)["status"] == "137"
+        assert r.wait_log("program-exit", id=c.id)["signal"] == "9"
     r.wait_log("close", id=c.id, reason="client-close")
     assert not children(r.pid)
 
