@@ -137,6 +137,11 @@ void framing_skip_begin(
 			  : 1;
 }
 
+uint64_t framing_length(const struct framing *f, const uint8_t *p)
+{
+	return f->decode == len32_decode ? len32_length(p) - 1 : 0;
+}
+
 size_t framing_skip(const struct framing *f, const uint8_t *p, size_t n,
 	struct framing_skip *s)
 {

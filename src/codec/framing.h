@@ -66,6 +66,8 @@ struct framing_skip {
 /* decode has just said FRAMING_TOO_BIG (line, len32) of the bytes at p. */
 void framing_skip_begin(
 	const struct framing *f, const uint8_t *p, struct framing_skip *s);
+/* How long that message is; 0: its end has not come yet (line). */
+uint64_t framing_length(const struct framing *f, const uint8_t *p);
 /* Returns how many of the n bytes at p belong to that message. */
 MUST_CHECK size_t framing_skip(const struct framing *f, const uint8_t *p,
 	size_t n, struct framing_skip *s);

@@ -203,8 +203,12 @@ static bool head_finish(
 		d->utf8 = (struct utf8){ 0 };
 	}
 	if (d->message_length > d->max_message ||
-		d->left > d->max_message - d->message_length)
-		return fail(d, event, WS_CODE_TOO_BIG, "a message too long");
+		d->left > d->max_message - d->message_length) {
+		(void)fail(d, event, WS_CODE_TOO_BIG, "a message too long");
+		event->length = d->message_length + d->left;
+		event->last = d->frame & BIT_FIN;
+		return true;
+	}
 	d->message_length += d->left;
 	d->state = STATE_DATA;
 	return false;

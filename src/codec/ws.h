@@ -90,6 +90,8 @@ struct ws_event {
 			     empty; BAD: 1002, 1007, 1009, or 1011 without
 			     memory */
 	const char *why; /* BAD: what is wrong, for logs and the close frame */
+	uint64_t length; /* BAD with 1009: of the message, as far as its heads
+			    tell; last: it ends there */
 };
 
 void ws_decoder_init(struct ws_decoder *d, bool masked, uint64_t max_message);

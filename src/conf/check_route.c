@@ -78,6 +78,12 @@ static void check_framing(
 			name_of(r, k));
 	else if (k->framing && r->framing == FRAMING_NONE)
 		r->framing = FRAMING_LINE;
+	at.key = "max_message";
+	if (r->framing == FRAMING_RAW && build_find(b, at) &&
+		!build_is_bad(b, at))
+		build_warn(b, at,
+			"means nothing to framing = raw, which knows no "
+			"messages: a longer one passes in pieces");
 }
 
 /* Keys that this kind of backend would silently ignore. */

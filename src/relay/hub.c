@@ -503,11 +503,7 @@ static void hub_over(struct hub *h)
 
 static void close_trunk(struct hub *h, const struct ending *why)
 {
-	h->trunk->ops->close(h->trunk,
-		why->reason == REASON_BACKEND_CLOSE && why->code
-			? why->code
-			: WS_CODE_GOING_AWAY,
-		STR_NONE);
+	h->trunk->ops->close(h->trunk, relay_backend_code(why), STR_NONE);
 }
 
 void hub_end(struct hub *h, const struct ending *why)

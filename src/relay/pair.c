@@ -109,20 +109,6 @@ void pair_gone(struct end *e)
 		pair_free(p);
 }
 
-/* What a ws backend is told: not what was the client's fault. */
-static uint16_t backend_code(const struct pair *p, uint16_t code)
-{
-	switch ((enum reason)p->reason) {
-	case REASON_CLIENT_CLOSE:
-	case REASON_BACKEND_CLOSE:
-		return code;
-	case REASON_BACKEND_PROTOCOL:
-		return WS_CODE_PROTOCOL_ERROR;
-	default:
-		return WS_CODE_GOING_AWAY;
-	}
-}
-
 void pair_ended(struct pair *p, enum end_side side, const struct ending *why)
 {
 	const struct reason_info *info = reason_get(why->reason);
@@ -147,7 +133,7 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *why)
 		whole_free(p, i);
 	words = relay_close_text(why->reason, text, why->text);
 	client->ops->close(client, relay_client_code(why->reason, code), words);
-	backend->ops->close(backend, backend_code(p, code), words);
+	backend->ops->close(backend, relay_backend_code(why), words);
 }
 
 void pair_abort(struct pair *p, enum reason reason)

@@ -1,5 +1,7 @@
 #include "relay/relay.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -144,6 +146,30 @@ uint16_t relay_client_code(enum reason r, uint16_t code)
 	if (r == REASON_CLIENT_CLOSE || r == REASON_BACKEND_CLOSE)
 		return code; /* an empty close frame stays empty */
 	return code ? code : WS_CODE_GOING_AWAY;
+}
+
+/* What was the client's fault is none of the backend's. */
+uint16_t relay_backend_code(const struct ending *why)
+{
+	switch (why->reason) {
+	case REASON_CLIENT_CLOSE:
+	case REASON_BACKEND_CLOSE:
+		return why->code ? why->code : reason_get(why->reason)->code;
+	case REASON_BACKEND_PROTOCOL:
+		return why->backend_code ? why->backend_code
+					 : WS_CODE_PROTOCOL_ERROR;
+	default:
+		return WS_CODE_GOING_AWAY;
+	}
+}
+
+const char *relay_length_text(char text[RELAY_LENGTH_TEXT], uint64_t n,
+	bool at_least, const char *key, uint64_t max)
+{
+	snprintf(text, RELAY_LENGTH_TEXT,
+		"a message of %" PRIu64 " bytes%s, %s is %" PRIu64, n,
+		at_least ? " or more" : "", key, max);
+	return text;
 }
 
 const char *relay_side(enum reason r, int side)

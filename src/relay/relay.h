@@ -5,6 +5,7 @@
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/reason.h"
@@ -19,6 +20,8 @@ struct ending {
 	uint16_t code;      /* 0: the reason's own */
 	struct str text;    /* of the close frame; STR_NONE: the reason's own */
 	const char *detail; /* for the log; may be NULL */
+	/* BACKEND_PROTOCOL: what a ws backend is told of it; 0: 1002. */
+	uint16_t backend_code;
 };
 
 /* A piece of a message came. */
@@ -41,6 +44,15 @@ void relay_flush(struct end *e);
 
 /* "word: text", as a page finds it in its CloseEvent; text has room for 123. */
 struct str relay_close_text(enum reason r, char *text, struct str words);
+/* The close code that a ws backend is told. */
+uint16_t relay_backend_code(const struct ending *why);
+/*
+ * Says that a message of n bytes, or so many at least, is longer than the key
+ * of that name allows.
+ */
+#define RELAY_LENGTH_TEXT 112
+const char *relay_length_text(char text[RELAY_LENGTH_TEXT], uint64_t n,
+	bool at_least, const char *key, uint64_t max);
 /* Who ended it, for the log: "client", "backend" or "relay". */
 const char *relay_side(enum reason r, int side);
 /* The close code that a client is told; 0: there is nobody to tell. */

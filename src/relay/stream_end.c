@@ -93,6 +93,16 @@ static void backend_violation(struct stream_end *e, const char *detail)
 	relay_ended(&e->end, &why);
 }
 
+static void too_big(struct stream_end *e, const uint8_t *p)
+{
+	uint64_t max = (uint64_t)e->route->max_backend_message;
+	uint64_t n = framing_length(e->framing, p);
+	char text[RELAY_LENGTH_TEXT];
+
+	backend_violation(e, relay_length_text(text, n ? n : max + 1, n == 0,
+				     "max_backend_message", max));
+}
+
 static void message(struct stream_end *e, const struct framing_message *m)
 {
 	struct piece piece = { .opcode = m->opcode,
@@ -133,6 +143,10 @@ static size_t take(struct stream_end *e, uint8_t *p, size_t n)
 			framing_skip_begin(e->framing, p + used, &e->skip);
 			e->scanned = 0;
 			continue;
+		}
+		if (r == FRAMING_TOO_BIG) {
+			too_big(e, p + used);
+			break;
 		}
 		if (r < 0) {
 			backend_violation(e, framing_strerror((int)r));

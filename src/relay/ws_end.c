@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/framing.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
@@ -209,14 +210,20 @@ static void control_received(struct ws_end *e, const struct ws_event *ev)
 
 static void violation(struct ws_end *e, const struct ws_event *ev)
 {
-	struct ending why = { .detail = ev->why };
+	bool client = e->end.side == END_CLIENT;
+	struct ending why = { .detail = ev->why, .backend_code = ev->code };
+	char text[RELAY_LENGTH_TEXT];
 
-	if (e->end.side == END_BACKEND)
+	if (ev->code == WS_CODE_TOO_BIG)
+		why.detail = relay_length_text(text, ev->length, !ev->last,
+			client ? "max_message" : "max_backend_message",
+			e->decoder.max_message);
+	if (ev->code == WS_CODE_INTERNAL_ERROR)
+		why.reason = REASON_INTERNAL;
+	else if (!client)
 		why.reason = REASON_BACKEND_PROTOCOL;
 	else if (ev->code == WS_CODE_TOO_BIG)
 		why.reason = REASON_TOO_BIG;
-	else if (ev->code == WS_CODE_INTERNAL_ERROR)
-		why.reason = REASON_INTERNAL;
 	else if (ev->code == WS_CODE_INVALID_DATA)
 		why.reason = REASON_INVALID_DATA;
 	else
@@ -437,15 +444,27 @@ static const struct conn_cb ws_end_cb = {
 	.closed = ws_end_closed,
 };
 
+/* The hub of such a backend judges what it sends, and goes on. */
+static bool judged_later(enum end_side side, const struct conf_route *route)
+{
+	return side == END_BACKEND &&
+	       route->addressing == CONF_ADDRESSING_TAGGED;
+}
+
+static int64_t longest(enum end_side side, const struct conf_route *route)
+{
+	/* Without messages there are no longest ones: pieces are passed on. */
+	if (side == END_CLIENT)
+		return route->framing == FRAMING_RAW ? INT64_MAX
+						     : route->max_message;
+	return judged_later(side, route) ? INT64_MAX
+					 : route->max_backend_message;
+}
+
 struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 	const struct conf_route *route)
 {
 	struct ws_end *e = calloc(1, sizeof(*e));
-	bool judged_later = side == END_BACKEND &&
-			    route->addressing == CONF_ADDRESSING_TAGGED;
-	int64_t max = side == END_CLIENT ? route->max_message
-		      : judged_later     ? INT64_MAX
-					 : route->max_backend_message;
 
 	if (!e)
 		return NULL;
@@ -459,8 +478,9 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 	e->worker = w;
 	e->route = route;
 	e->reading = false;
-	ws_decoder_init(&e->decoder, side == END_CLIENT, (uint64_t)max);
-	e->decoder.any_text = judged_later;
+	ws_decoder_init(&e->decoder, side == END_CLIENT,
+		(uint64_t)longest(side, route));
+	e->decoder.any_text = judged_later(side, route);
 	conn_set_owner(c, &ws_end_cb, e);
 	c->resume_at = (uint32_t)(route->queue_limit / 2);
 	if (route->ping_interval > 0)

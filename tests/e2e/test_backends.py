@@ -13,7 +13,7 @@ import time
 import pytest
 
 from peers import (BINARY, TEXT, Background, Client, Frame, Server,
-                   accept_key, alive, children, program, ws_pair)
+                   accept_key, alive, children, frame, program, ws_pair)
 from relay import KEY, PATIENCE, dial, free_port, mint, wait_for
 from secure import HTTP
 
@@ -63,6 +63,30 @@ def test_raw(relay, server):
     b.close()
     c.closed(1000)
     r.wait_log("close", id=c.id, reason="backend-close", side="backend")
+
+
+def test_raw_knows_no_longest_message(relay, server):
+    """A publication over MQTT of 1.5 MB, for instance: it passes in pieces,
+    in one frame, in fragments, and while it is still on its way."""
+    r, c, b = stream_pair(relay, server, "raw", "max_message = 125")
+    data = os.urandom(1500000)
+    for form in (frame(BINARY, data),
+                 frame(BINARY, data[:126], fin=False) +
+                 frame(0, data[126:700000], fin=False) +
+                 frame(0, data[700000:])):
+        job = Background(c.write, form)
+        assert b.exactly(len(data)) == data
+        job.done()
+    form = frame(BINARY, data)
+    c.write(form[:1000])
+    assert b.exactly(986) == data[:986]
+    job = Background(c.write, form[1000:])
+    assert b.exactly(len(data) - 986) == data[986:]
+    job.done()
+    c.send_close(1000)
+    assert c.recv().code == 1000
+    b.ended()
+    assert r.wait_log("close")["client_messages"] == "3"
 
 
 def test_raw_pieces_keep_to_max_backend_message(relay, server):
@@ -116,20 +140,21 @@ def test_len32(relay, server):
     assert c.recv() == Frame(BINARY, b"\xff")
 
 
-@pytest.mark.parametrize("framing, data, before", [
-    ("line", b"good\n\xff\n", 1),
-    ("line", b"\xc3\n", 0),
-    ("line", b"x" * 126 + b"\n", 0),
-    ("line", b"x" * 130, 0),
-    ("len32", len32(TEXT, b"good") + len32(TEXT, b"\xff"), 1),
-    ("len32", struct.pack(">I", 0), 0),
-    ("len32", struct.pack(">IB", 2, 3) + b"x", 0),
-    ("len32", struct.pack(">I", 127), 0),
-    ("len32", b"\xff\xff\xff\xff", 0),
+@pytest.mark.parametrize("framing, data, before, length", [
+    ("line", b"good\n\xff\n", 1, None),
+    ("line", b"\xc3\n", 0, None),
+    ("line", b"x" * 126 + b"\n", 0, "126 bytes or more"),
+    ("line", b"x" * 130, 0, "126 bytes or more"),
+    ("len32", len32(TEXT, b"good") + len32(TEXT, b"\xff"), 1, None),
+    ("len32", struct.pack(">I", 0), 0, None),
+    ("len32", struct.pack(">IB", 2, 3) + b"x", 0, None),
+    ("len32", struct.pack(">I", 127), 0, "126 bytes"),
+    ("len32", b"\xff\xff\xff\xff", 0, "4294967294 bytes"),
 ], ids=["line-utf8", "line-utf8-cut", "line-long", "line-without-end",
         "len32-utf8", "len32-zero", "len32-opcode", "len32-long",
         "len32-huge"])
-def test_backend_violation_is_1011(relay, server, framing, data, before):
+def test_backend_violation_is_1011(relay, server, framing, data, before,
+                                   length):
     r, c, b = stream_pair(relay, server, framing,
                           "max_backend_message = 125")
     b.write(data)
@@ -140,6 +165,9 @@ def test_backend_violation_is_1011(relay, server, framing, data, before):
     line = r.wait_log("close", id=c.id, reason="backend-protocol",
                       side="backend", code=1011)
     assert line["detail"]
+    if length:
+        assert line["detail"] == \
+            f"a message of {length}, max_backend_message is 125"
 
 
 @pytest.mark.parametrize("framing, part", [

@@ -192,6 +192,16 @@ SIZES = {
 }
 
 
+LENGTHS = {
+    "one-frame": "1001 bytes",
+    "head-alone": "1001 bytes",
+    "huge": "9223372036854775807 bytes",
+    "two-frames": "1001 bytes",
+    "many-frames": "1001 bytes or more",
+    "sum-overflows": "9223372036854775809 bytes",
+}
+
+
 @pytest.mark.parametrize("path", ["/echo", "/line"])
 @pytest.mark.parametrize("name", SIZES)
 def test_over_max_message_is_1009(shared, name, path):
@@ -205,8 +215,10 @@ def test_over_max_message_is_1009(shared, name, path):
         assert f.code == 1009 and f.reason.startswith("too-big:")
         c.shut()
         c.ended()
-        shared.wait_log("close", id=c.id, reason="too-big", side="client",
-                        code=1009)
+        line = shared.wait_log("close", id=c.id, reason="too-big",
+                               side="client", code=1009)
+        assert line["detail"] == \
+            f"a message of {LENGTHS[name]}, max_message is {MAX}"
 
 
 @pytest.mark.parametrize("path", ["/echo", "/line"])
@@ -457,31 +469,50 @@ def test_broken_off_message_ends_with_a_whole_close(relay):
         r.wait_log("close", reason="client-reset")
 
 
+# With the code that the backend is told.
 VIOLATIONS_OF_BACKEND = {
-    "masked": frame(TEXT, "x"),
-    "rsv": frame(TEXT, "x", rsv=4, mask=None),
-    "opcode": frame(3, "x", mask=None),
-    "utf8": frame(TEXT, b"\xff", mask=None),
-    "close-1005": frame(CLOSE, close_payload(1005), mask=None),
-    "too-big": frame(BINARY, b"", length=2001, form=16, mask=None),
-    "cont": frame(CONT, "x", mask=None),
+    "masked": (1002, frame(TEXT, "x")),
+    "rsv": (1002, frame(TEXT, "x", rsv=4, mask=None)),
+    "opcode": (1002, frame(3, "x", mask=None)),
+    "utf8": (1007, frame(TEXT, b"\xff", mask=None)),
+    "close-1005": (1002, frame(CLOSE, close_payload(1005), mask=None)),
+    "close-utf8": (1007, frame(CLOSE, close_payload(1000, b"\xff"),
+                               mask=None)),
+    "too-big": (1009, frame(BINARY, b"", length=2001, form=16, mask=None)),
+    "cont": (1002, frame(CONT, "x", mask=None)),
 }
 
 
 @pytest.mark.parametrize("name", VIOLATIONS_OF_BACKEND)
 def test_backend_violation_is_1011(relay, name):
+    code, data = VIOLATIONS_OF_BACKEND[name]
     with Server() as s:
         r = relay(ws_route(s.port, "max_backend_message = 2000"))
         c, b = ws_pair(r, s, "/ws")
-        b.write(VIOLATIONS_OF_BACKEND[name])
+        b.write(data)
         c.closed(1011, "backend-protocol:")
         f = b.frame()
-        assert f.opcode == CLOSE and f.code == 1002
+        assert f.opcode == CLOSE and f.code == code
+        b.shut()
         b.ended()
         line = r.wait_log("close", id=c.id)
         assert (line["reason"], line["side"]) == ("backend-protocol",
                                                   "backend")
-        assert line["detail"]
+        assert line["detail"] if name != "too-big" else line["detail"] == \
+            "a message of 2001 bytes, max_backend_message is 2000"
+
+
+@pytest.mark.parametrize("data", [frame(TEXT, b"\xff"),
+                                  frame(TEXT, "x" * 126), frame(3)])
+def test_a_fault_of_the_client_is_none_of_the_backend(relay, data):
+    with Server() as s:
+        r = relay(ws_route(s.port).replace("max_message = 4M",
+                                           "max_message = 125"))
+        c, b = ws_pair(r, s, "/ws")
+        c.write(data)
+        f = c.recv()
+        assert f.code in (1002, 1007, 1009)
+        assert b.frame().code == 1001
 
 
 @pytest.mark.parametrize("code", CODES)

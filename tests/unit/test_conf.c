@@ -238,7 +238,7 @@ static const struct key_case {
 	{ SECTION_ROUTE, "reject", "close", "x", NO_WORDS "auto, http or close",
 		NULL },
 	{ SECTION_ROUTE, "max_message", "125", "124",
-		NO_RANGE("124", "125 to 1G"), NULL },
+		NO_RANGE("124", "125 to 1G"), "framing = line\n" },
 	{ SECTION_ROUTE, "max_backend_message", "1G", "2G",
 		NO_RANGE("2G", "125 to 1G"), NULL },
 	{ SECTION_ROUTE, "queue_limit", "4K", "999999999999999999999G",

@@ -659,19 +659,29 @@ static void test_bounds(void **state)
 }
 
 /* Warnings leave the configuration good. */
-static void test_warnings(void **state)
+static void expect_warning(const char *text, const char *want)
 {
 	struct buf errors = { 0 };
-	struct conf *c = conf_load_text("t.ini",
-		STR(FRONT KEYS ROUTE "keys = k\nbackend = echo:\n"), &errors);
+	struct conf *c = conf_load_text("t.ini", str_of(text), &errors);
 	char *said = take_text(&errors);
 
-	(void)state;
 	assert_non_null(c);
-	assert_string_equal(said, "t.ini:11: warning: [route r] keys: no token "
-				  "is looked at, because auth is none\n");
+	assert_string_equal(said, want);
 	free(said);
 	conf_unref(c);
+}
+
+static void test_warnings(void **state)
+{
+	(void)state;
+	expect_warning(FRONT KEYS ROUTE "keys = k\nbackend = echo:\n",
+		"t.ini:11: warning: [route r] keys: no token is looked at, "
+		"because auth is none\n");
+	expect_warning(FRONT ROUTE "backend = tcp://127.0.0.1:1\n"
+				   "framing = raw\nmax_message = 4K\n",
+		"t.ini:11: warning: [route r] max_message: means nothing to "
+		"framing = raw, which knows no messages: a longer one passes "
+		"in pieces\n");
 }
 
 int main(void)

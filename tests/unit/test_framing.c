@@ -238,6 +238,8 @@ static void check_skip(enum framing_id id, struct str in, size_t length)
 		struct framing_message m;
 		size_t scanned = 0, used;
 
+		assert_int_equal(framing_length(f, (const uint8_t *)in.p),
+			id == FRAMING_LINE ? 0 : length - 5);
 		framing_skip_begin(f, (const uint8_t *)in.p, &s);
 		assert_true(s.left > 0);
 		used = framing_skip(f, (const uint8_t *)in.p, first, &s);

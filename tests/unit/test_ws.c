@@ -22,6 +22,7 @@ struct record {
 	size_t pieces; /* data events */
 	bool inside;   /* a message is open */
 	uint16_t bad;
+	uint64_t length; /* of a message that is too long */
 };
 
 static void record_init(struct record *r, bool masked, uint64_t max)
@@ -80,6 +81,7 @@ static void record_event(struct record *r, const struct ws_event *e)
 					 (unsigned int)e->code, e->why),
 			0);
 		r->bad = e->code;
+		r->length = e->length;
 		break;
 	}
 }
@@ -302,6 +304,10 @@ static void test_violations(void **state)
 			record_bytes(&r, "", 1);
 			assert_non_null(
 				strstr((char *)r.text.p, violations[i].why));
+			if (r.bad == WS_CODE_TOO_BIG)
+				assert_true(r.length > violations[i].max);
+			else
+				assert_int_equal(r.length, 0);
 			record_free(&r);
 		}
 	}
