@@ -300,54 +300,61 @@ static struct chunk *last_chunk(const struct conn *c)
 	return CONTAINER_OF(c->queue.stqh_last, struct chunk, next.stqe_next);
 }
 
-static void queue_add(struct conn *c, const void *p, size_t n)
+/* Room for n bytes at the end of the queue; NULL without memory. */
+static struct chunk *chunk_for(struct conn *c, size_t n)
 {
 	struct chunk *k = last_chunk(c);
-	const uint8_t *bytes = p;
+	size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
+	size_t capacity = n > least ? n : least;
 
-	atomic_fetch_add_explicit(c->loop->queued, n, memory_order_relaxed);
-	c->queued += n;
-	if (k && k->capacity > k->to) {
-		size_t room = k->capacity - k->to;
-		size_t part = n < room ? n : room;
-
-		memcpy(k->data + k->to, bytes, part);
-		k->to += part;
-		bytes += part;
-		n -= part;
-	}
-	if (n > 0) {
-		size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
-		size_t capacity = n > least ? n : least;
-
-		k = malloc(sizeof(*k) + capacity);
-		if (!k) {
-			write_failed(c, ENOMEM);
-			return;
-		}
-		k->message = NULL;
-		k->p = k->data;
-		k->from = 0;
-		k->to = n;
-		k->capacity = capacity;
-		memcpy(k->data, bytes, n);
-		STAILQ_INSERT_TAIL(&c->queue, k, next);
-	}
+	if (k && k->to + n <= k->capacity)
+		return k;
+	k = malloc(sizeof(*k) + capacity);
+	if (!k)
+		return NULL;
+	*k = (struct chunk){ .p = k->data, .capacity = capacity };
+	STAILQ_INSERT_TAIL(&c->queue, k, next);
+	return k;
 }
 
-/* What remains of the parts after sent bytes goes to the queue. */
-static void queue_rest(
-	struct conn *c, const struct iovec *v, int parts, size_t sent)
+/*
+ * Queues what remains of the parts after the first skip bytes. It is never
+ * divided: a chunk ends where a frame ends, so that a pong fits between two.
+ */
+static void queue_parts(
+	struct conn *c, const struct iovec *v, int parts, size_t skip)
 {
-	for (int i = 0; i < parts && !c->write_ended; i++) {
-		if (sent >= v[i].iov_len) {
-			sent -= v[i].iov_len;
-			continue;
-		}
-		queue_add(c, (const uint8_t *)v[i].iov_base + sent,
-			v[i].iov_len - sent);
-		sent = 0;
+	struct chunk *k;
+	size_t n = 0;
+
+	for (int i = 0; i < parts; i++)
+		n += v[i].iov_len;
+	n -= skip;
+	if (n == 0)
+		return;
+	k = chunk_for(c, n);
+	if (!k) {
+		write_failed(c, ENOMEM);
+		return;
 	}
+	for (int i = 0; i < parts; i++) {
+		size_t from = skip < v[i].iov_len ? skip : v[i].iov_len;
+		size_t part = v[i].iov_len - from;
+
+		skip -= from;
+		memcpy(k->data + k->to, (const uint8_t *)v[i].iov_base + from,
+			part);
+		k->to += part;
+	}
+	c->queued += n;
+	atomic_fetch_add_explicit(c->loop->queued, n, memory_order_relaxed);
+}
+
+/* Likewise, and its leaving is waited for. */
+static void queue_rest(
+	struct conn *c, const struct iovec *v, int parts, size_t skip)
+{
+	queue_parts(c, v, parts, skip);
 	conn_update(c);
 }
 
@@ -372,8 +379,6 @@ static void send_parts(struct conn *c, const struct iovec *v, int parts)
 		}
 		sent = 0;
 	}
-	if (sent > 0 && parts == 1 && (size_t)sent == v[0].iov_len)
-		return;
 	queue_rest(c, v, parts, (size_t)sent);
 }
 
@@ -429,81 +434,119 @@ void conn_send_gathered(struct conn *c)
 	conn_update(c);
 }
 
-/* Into the queue, although the socket may have room. */
-static void gather(struct conn *c, const void *head, size_t head_n,
-	const void *p, size_t n)
+#define FRAME_PARTS 3
+
+static int frame_parts(struct iovec v[FRAME_PARTS], const struct conn_frame *f)
 {
-	conn_flush(c); /* a long one that came before */
-	if (c->write_ended)
-		return;
+	int parts = 0;
+
+	if (f->head_n > 0)
+		v[parts++] = (struct iovec){ (void *)(uintptr_t)f->head,
+			f->head_n };
+	if (f->payload_n > 0)
+		v[parts++] = (struct iovec){ (void *)(uintptr_t)f->payload,
+			f->payload_n };
+	if (f->tail_n > 0)
+		v[parts++] = (struct iovec){ (void *)(uintptr_t)f->tail,
+			f->tail_n };
+	return parts;
+}
+
+/* Into the queue, although the socket may have room. */
+static void gather(struct conn *c, const struct iovec *v, int parts)
+{
 	/* Behind what the socket refused it waits like anything else. */
 	if (c->queued == 0) {
 		c->gathered = true;
 		loop_defer(c->loop, &c->deferred, conn_deferred);
 	}
-	if (head_n > 0)
-		queue_add(c, head, head_n);
-	if (n > 0 && !c->write_ended)
-		queue_add(c, p, n);
+	queue_parts(c, v, parts, 0);
 	if (c->queued >= GATHER_MAX)
 		conn_send_gathered(c);
 }
 
-void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
-	size_t n)
+static void cork_copy(struct cork *k, const void *p, size_t n)
+{
+	if (n == 0)
+		return;
+	memcpy(k->heads + k->heads_n, p, n);
+	cork_add(k, k->heads + k->heads_n, n);
+	k->heads_n += n;
+}
+
+/* What the running read produces for c waits for the end of that read. */
+static void cork(struct conn *c, const struct conn_frame *f)
+{
+	struct cork *k = &c->loop->cork;
+
+	cork_copy(k, f->head, f->head_n);
+	cork_add(k, f->payload, f->payload_n);
+	cork_copy(k, f->tail, f->tail_n);
+	k->to = c;
+}
+
+/* Whether the cork is c's and has room for one more. */
+static bool cork_takes(const struct conn *c, const struct conn_frame *f)
+{
+	const struct cork *k = &c->loop->cork;
+
+	return k->to == c && c->loop->corked &&
+	       k->parts + FRAME_PARTS <= CORK_PARTS &&
+	       k->heads_n + f->head_n + f->tail_n <= sizeof(k->heads);
+}
+
+void conn_send_frame_borrowed(struct conn *c, const struct conn_frame *f)
 {
 	struct loop *l = c->loop;
-	struct cork *k = &l->cork;
+	struct iovec v[FRAME_PARTS];
+	int parts = frame_parts(v, f);
 
-	if (c->state != CONN_OPEN || c->write_ended)
+	assert(f->head_n <= CONN_HEAD_MAX && f->tail_n <= CONN_HEAD_MAX);
+	if (conn_is_shut(c) || parts == 0)
 		return;
-	if (c->gathering && head_n + n < GATHER_MAX) {
-		gather(c, head, head_n, p, n);
-		return;
-	}
 	conn_send_gathered(c);
-	if (k->to && (k->to != c || !l->corked || k->parts + 2 > CORK_PARTS ||
-			     k->heads_n + head_n > sizeof(k->heads)))
+	if (l->cork.to && !cork_takes(c, f))
 		uncork(l);
 	if (c->write_ended)
 		return;
-	if (c->queued > 0 || c->held) {
-		/* Order: what came later waits behind what waits. */
-		if (head_n > 0)
-			queue_add(c, head, head_n);
-		if (n > 0 && !c->write_ended)
-			queue_add(c, p, n);
-		return;
-	}
-	if (l->corked && head_n <= sizeof(k->heads)) {
-		if (head_n > 0) {
-			memcpy(k->heads + k->heads_n, head, head_n);
-			cork_add(k, k->heads + k->heads_n, head_n);
-			k->heads_n += head_n;
-		}
-		cork_add(k, p, n);
-		k->to = c;
-		return;
-	}
-	struct iovec v[2] = {
-		{ .iov_base = (void *)(uintptr_t)head, .iov_len = head_n },
-		{ .iov_base = (void *)(uintptr_t)p, .iov_len = n },
-	};
-	if (head_n == 0)
-		send_parts(c, v + 1, 1);
+	/* Order: what comes later waits behind what waits. */
+	if (c->queued > 0 || c->held)
+		queue_rest(c, v, parts, 0);
+	else if (l->corked)
+		cork(c, f);
 	else
-		send_parts(c, v, n > 0 ? 2 : 1);
+		send_parts(c, v, parts);
+}
+
+void conn_send_frame_copied(struct conn *c, const struct conn_frame *f)
+{
+	size_t n = f->head_n + f->payload_n + f->tail_n;
+	bool gathers = c->gathering && n < GATHER_MAX;
+	struct iovec v[FRAME_PARTS];
+	int parts = frame_parts(v, f);
+
+	conn_flush(c); /* what was borrowed comes before it */
+	if (!gathers)
+		conn_send_gathered(c);
+	if (conn_is_shut(c) || parts == 0)
+		return;
+	if (gathers)
+		gather(c, v, parts);
+	else if (c->queued > 0 || c->held)
+		queue_rest(c, v, parts, 0);
+	else
+		send_parts(c, v, parts);
+}
+
+void conn_send_copied(struct conn *c, const void *p, size_t n)
+{
+	conn_send_frame_copied(
+		c, &(struct conn_frame){ .payload = p, .payload_n = n });
 }
 
 bool conn_is_shut(const struct conn *c)
 {
 	return c->state != CONN_OPEN || c->write_ended;
-}
-
-void conn_write(struct conn *c, const void *p, size_t n)
-{
-	conn_send(c, NULL, 0, p, n);
-	conn_flush(c);
 }
 
 /* The rest of a shared message waits, by reference. */

@@ -114,19 +114,24 @@ void conn_set_owner(struct conn *c, const struct conn_cb *cb, void *owner);
 
 void conn_set_reading(struct conn *c, bool on);
 /*
- * Sends head (copied) and then the payload (not copied: while any connection's
- * input callback runs it must live until that returns or conn_flush; else it
- * is sent or queued before this returns). What can't leave is queued; when there is no
- * memory for that, the connection breaks with ENOMEM. Ignored after finish,
- * close or a broken write.
+ * Sends bytes. What the socket does not take is queued; when there is no memory
+ * for that, the connection breaks with ENOMEM. Ignored after finish, close or a
+ * broken write. How long the bytes must live is in the name:
+ *
+ * borrowed: the payload until the input callback under way has returned, or
+ * until conn_flush; outside of an input callback until this function returns.
+ * copied: until this function returns: then they have left or been copied.
+ *
+ * Head and tail are copied in both, at most CONN_HEAD_MAX bytes each.
  */
-void conn_send(struct conn *c, const void *head, size_t head_n, const void *p,
-	size_t n);
-/*
- * The same for bytes that do not live that long: sent or queued when it
- * returns.
- */
-void conn_write(struct conn *c, const void *p, size_t n);
+#define CONN_HEAD_MAX 48
+struct conn_frame {
+	const void *head, *payload, *tail;
+	size_t head_n, payload_n, tail_n;
+};
+void conn_send_frame_borrowed(struct conn *c, const struct conn_frame *f);
+void conn_send_frame_copied(struct conn *c, const struct conn_frame *f);
+void conn_send_copied(struct conn *c, const void *p, size_t n);
 /*
  * Sends shared messages, as one write, when nothing waits before them. Returns
  * how many were taken; of the last of them the rest may wait in the queue, by
@@ -148,9 +153,9 @@ bool conn_is_shut(const struct conn *c);
 /* Sends what the running read has corked for c. */
 void conn_flush(struct conn *c);
 /*
- * For a connection that many others write to: what is sent is copied, but for
- * long payloads, and leaves in one write at the end of the turn, or when there
- * is much of it, or with conn_send_gathered. Gathered bytes count as queued.
+ * For a connection that many others write to: what is sent copied leaves
+ * in one write at the end of the turn, or when there is much of it, or with
+ * conn_send_gathered. Gathered bytes count as queued.
  */
 void conn_set_gathering(struct conn *c);
 void conn_send_gathered(struct conn *c);

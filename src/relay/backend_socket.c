@@ -58,7 +58,7 @@ static void send_proxy(
 	n = proxy_encode(head, (enum proxy_version)client->route->send_proxy,
 		&client->peer, &local);
 	if (n > 0)
-		conn_write(c, head, n);
+		conn_send_copied(c, head, n);
 }
 
 /* The connection is good: it becomes the end. */

@@ -440,7 +440,7 @@ static void dialled(void *owner, enum dial_result result, int fd,
 	}
 	timer_set(l, &a->deadline,
 		a->started_ms + a->params.client->route->connect_timeout);
-	conn_write(a->conn, a->request.p, a->request.n);
+	conn_send_copied(a->conn, a->request.p, a->request.n);
 	buf_free(&a->request);
 	conn_set_reading(a->conn, true);
 }

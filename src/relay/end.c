@@ -5,15 +5,26 @@
 #include "base/buf.h"
 #include "net/conn.h"
 
-void end_send_headed(struct conn *c, const uint8_t *head, size_t head_n,
-	const struct piece *p)
+void end_send_framed(
+	struct conn *c, const struct end_frame *f, const struct piece *p)
 {
-	if (p->room < head_n) {
-		conn_send(c, head, head_n, p->data, p->n);
-		return;
+	struct conn_frame out = { .head = f->head,
+		.head_n = f->head_n,
+		.payload = p->data,
+		.payload_n = p->n,
+		.tail = f->tail,
+		.tail_n = f->tail_n };
+
+	if (p->room >= f->head_n && f->head_n > 0) {
+		memcpy(p->data - f->head_n, f->head, f->head_n);
+		out.payload = p->data - f->head_n;
+		out.payload_n += f->head_n;
+		out.head_n = 0;
 	}
-	memcpy(p->data - head_n, head, head_n);
-	conn_send(c, NULL, 0, p->data - head_n, head_n + p->n);
+	if (p->brief)
+		conn_send_frame_copied(c, &out);
+	else
+		conn_send_frame_borrowed(c, &out);
 }
 
 uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room)
@@ -44,6 +55,7 @@ const struct piece *end_assemble(struct buf *kept, atomic_size_t *queued,
 	*whole = (struct piece){ .opcode = p->opcode,
 		.first = true,
 		.last = true,
+		.brief = true,
 		.data = kept->p,
 		.n = kept->n };
 	return whole;

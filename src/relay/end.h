@@ -31,6 +31,12 @@ struct pair;
 struct piece {
 	uint8_t opcode; /* WS_TEXT or WS_BINARY, of the whole message */
 	bool first, last;
+	/*
+	 * Its bytes live until end_ops.send returns, and no longer: they are
+	 * copied. Otherwise they live until the read under way is over, or
+	 * conn_flush, and are borrowed.
+	 */
+	bool brief;
 	uint8_t room; /* bytes right before data that may be overwritten */
 	/* For end_ops.send: bytes of the message that go in front of data. */
 	uint8_t prefix_n;
@@ -55,12 +61,17 @@ struct end_ops {
 /* The longest head of an end, with the longest prefix of a piece behind it. */
 #define END_PREFIX_MAX 32
 #define END_HEAD_MAX   (16 + END_PREFIX_MAX)
+struct end_frame { /* what an end puts around a piece's data */
+	const uint8_t *head, *tail;
+	size_t head_n, tail_n;
+};
 /*
- * Sends a piece with a head in front: in the piece's room when it fits there,
- * so that both are one run of bytes, else beside it. Its prefix is in the head.
+ * Sends a piece in its frame. The head, which has the piece's prefix in it, is
+ * written into the piece's room when it fits there, so that both are one run
+ * of bytes. Copied if the piece is brief, else borrowed (net/conn.h).
  */
-void end_send_headed(struct conn *c, const uint8_t *head, size_t head_n,
-	const struct piece *p);
+void end_send_framed(
+	struct conn *c, const struct end_frame *f, const struct piece *p);
 /*
  * The room in front of data that c has read: what the decoder knows of, or the
  * loop's headroom when the read begins with it.

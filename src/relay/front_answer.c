@@ -48,7 +48,7 @@ void front_answer_more(struct front *f)
 			return;
 		}
 		f->file_left -= (uint64_t)n;
-		conn_write(f->conn, part, (size_t)n);
+		conn_send_copied(f->conn, part, (size_t)n);
 	}
 	if (f->conn->write_ended)
 		return; /* it broke: front_ended comes next */
@@ -92,7 +92,7 @@ static void send_answer(struct front *f, const struct request *r,
 	}
 	if (head)
 		front_answer_free(f);
-	conn_write(f->conn, out.p, out.n);
+	conn_send_copied(f->conn, out.p, out.n);
 	buf_free(&out);
 	front_answer_more(f);
 }

@@ -97,7 +97,7 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 		failed = reply_refusal(
 			&out, reason, f->client.retry_ms, id, head);
 	if (!failed)
-		conn_write(f->conn, out.p, out.n);
+		conn_send_copied(f->conn, out.p, out.n);
 	buf_free(&out);
 	front_leave(f);
 }
@@ -110,7 +110,7 @@ void front_give_way(struct front *f)
 	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
 	if (reply_refusal(&out, REASON_LIMIT_PENDING, 0,
 		    client_id(&f->client, id), false) == 0)
-		conn_write(f->conn, out.p, out.n);
+		conn_send_copied(f->conn, out.p, out.n);
 	buf_free(&out);
 	conn_close(f->conn);
 }

@@ -165,7 +165,7 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	if (!client_end)
 		goto no_memory;
 	conn_set_reading(c, false);
-	conn_write(c, out.p, out.n);
+	conn_send_copied(c, out.p, out.n);
 	buf_free(&out);
 	admission_use_token(&f->client);
 	if (!hand_over(f, client_end, b)) {
@@ -210,7 +210,7 @@ static void pass_refusal(struct front *f, const struct backend_result *b)
 		goto out;
 	reply.fields = buf_str(&fields);
 	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
-		conn_write(f->conn, out.p, out.n);
+		conn_send_copied(f->conn, out.p, out.n);
 out:
 	buf_free(&out);
 	buf_free(&fields);

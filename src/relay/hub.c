@@ -116,6 +116,7 @@ void hub_unref(struct hub *h)
 		    &h->references, 1, memory_order_acq_rel) != 1)
 		return;
 	hub_tagged_free(h);
+	hub_hold_free(h);
 	while ((s = TAILQ_FIRST(&h->seats))) {
 		TAILQ_REMOVE(&h->seats, s, next);
 		hub_seat_free(s);
@@ -128,7 +129,6 @@ void hub_unref(struct hub *h)
 	for (size_t i = 0; i < h->replay_n; i++)
 		message_unref(h->replay[(h->replay_at + i) %
 					(size_t)(h->route->replay + 1)]);
-	hub_hold_free(h);
 	free(h->replay);
 	free(h->batch);
 	free(h->remotes);
@@ -506,7 +506,8 @@ static void close_trunk(struct hub *h, const struct ending *why)
 	h->trunk->ops->close(h->trunk, relay_backend_code(why), STR_NONE);
 }
 
-void hub_end(struct hub *h, const struct ending *why)
+/* trunk_good: the hub's end is not the trunk's doing, and it takes the rest. */
+static void end(struct hub *h, const struct ending *why, bool trunk_good)
 {
 	const struct reason_info *info = reason_get(why->reason);
 	struct ending told = *why;
@@ -516,6 +517,8 @@ void hub_end(struct hub *h, const struct ending *why)
 	int64_t retry_ms;
 	bool loud;
 
+	if (trunk_good)
+		hub_hold_hand_over(h);
 	if (h->state == HUB_ENDING)
 		return;
 	if (h->batch_n > 0)
@@ -546,12 +549,17 @@ void hub_end(struct hub *h, const struct ending *why)
 		hub_over(h);
 }
 
+void hub_end(struct hub *h, const struct ending *why)
+{
+	end(h, why, true);
+}
+
 void hub_trunk_ended(struct hub *h, const struct ending *why)
 {
 	if (hub_hold_lost(h, why))
 		close_trunk(h, why);
 	else if (h->state != HUB_HELD)
-		hub_end(h, why);
+		end(h, why, false);
 }
 
 void hub_trunk_gone(struct hub *h)

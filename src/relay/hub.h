@@ -80,9 +80,6 @@ MUST_CHECK int hub_input(struct hub *h, struct worker *from, uint64_t id,
 /* any, before hub_leave: messages that the seat had no right to send. */
 unsigned hub_denied(const struct seat *s);
 
-/* What a member's message has corked for the trunk leaves, when w is its home. */
-void hub_flush_trunk(struct hub *h, const struct worker *w);
-
 /* home, from the trunk (relay.c). */
 void hub_trunk_input(struct hub *h, const struct piece *piece);
 /* addressing = tagged: the trunk's end passes over a message too long. */

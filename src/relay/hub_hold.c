@@ -28,7 +28,7 @@
 
 struct held_input { /* a whole message of a member */
 	STAILQ_ENTRY(held_input) next;
-	uint64_t id; /* its sender, who may have left */
+	struct seat *seat; /* its sender's, kept for it after it has left */
 	uint8_t opcode;
 	size_t n;
 	uint8_t data[];
@@ -41,7 +41,7 @@ bool hub_holds(const struct hub *h)
 
 /* --- what waits for a trunk -------------------------------------------------------*/
 
-static void add(struct hub *h, uint64_t id, const struct piece *p)
+static void add(struct hub *h, struct seat *s, const struct piece *p)
 {
 	struct held_input *i = malloc(sizeof(*i) + p->n);
 
@@ -49,11 +49,12 @@ static void add(struct hub *h, uint64_t id, const struct piece *p)
 		h->hold.dropped++;
 		return;
 	}
-	*i = (struct held_input){ .id = id, .opcode = p->opcode, .n = p->n };
+	*i = (struct held_input){ .seat = s, .opcode = p->opcode, .n = p->n };
 	if (p->n > 0)
 		memcpy(i->data, p->data, p->n);
 	STAILQ_INSERT_TAIL(&h->hold.waiting, i, next);
 	h->hold.waiting_n++;
+	s->waiting_n++;
 	h->hold.bytes += p->n;
 	atomic_fetch_add_explicit(
 		&h->shared->queued, p->n, memory_order_relaxed);
@@ -62,6 +63,7 @@ static void add(struct hub *h, uint64_t id, const struct piece *p)
 static void forget_first(struct hub *h)
 {
 	struct held_input *i = STAILQ_FIRST(&h->hold.waiting);
+	struct seat *s = i->seat;
 
 	STAILQ_REMOVE_HEAD(&h->hold.waiting, next);
 	h->hold.waiting_n--;
@@ -69,6 +71,9 @@ static void forget_first(struct hub *h)
 	atomic_fetch_sub_explicit(
 		&h->shared->queued, i->n, memory_order_relaxed);
 	free(i);
+	/* Only now is the backend told that its client has left. */
+	if (--s->waiting_n == 0 && s->gone)
+		hub_tagged_left(h, s);
 }
 
 void hub_hold_free(struct hub *h)
@@ -92,7 +97,6 @@ static bool is_free(const struct hub *h)
 static bool send_one(struct hub *h, struct seat *s, const struct piece *p)
 {
 	hub_send_to_trunk(h, s, p);
-	conn_flush(h->trunk->conn);
 	h->hold.partial = h->trunk->conn->queued > 0;
 	if (!conn_is_shut(h->trunk->conn))
 		return true;
@@ -102,22 +106,45 @@ static bool send_one(struct hub *h, struct seat *s, const struct piece *p)
 	return true;
 }
 
+/* The first that waits. Returns false when the trunk has not taken it. */
+static bool send_first(struct hub *h)
+{
+	struct held_input *i = STAILQ_FIRST(&h->hold.waiting);
+	struct piece p = { .opcode = i->opcode,
+		.first = true,
+		.last = true,
+		.data = i->data,
+		.n = i->n };
+
+	if (!send_one(h, i->seat, &p))
+		return false;
+	forget_first(h);
+	return true;
+}
+
 static void send_waiting(struct hub *h)
+{
+	while (h->state == HUB_OPEN && is_free(h) &&
+		!STAILQ_EMPTY(&h->hold.waiting) && send_first(h))
+		;
+}
+
+void hub_hold_hand_over(struct hub *h)
+{
+	if (!hub_holds(h) || h->state != HUB_OPEN)
+		return;
+	while (h->state == HUB_OPEN && !STAILQ_EMPTY(&h->hold.waiting) &&
+		!conn_is_shut(h->trunk->conn) && send_first(h))
+		;
+}
+
+void hub_hold_forget_known(struct hub *h)
 {
 	struct held_input *i;
 
-	while (h->state == HUB_OPEN && is_free(h) &&
-		(i = STAILQ_FIRST(&h->hold.waiting))) {
-		struct piece p = { .opcode = i->opcode,
-			.first = true,
-			.last = true,
-			.data = i->data,
-			.n = i->n };
-
-		if (!send_one(h, hub_seat_find(h, i->id), &p))
-			return;
-		forget_first(h);
-	}
+	STAILQ_FOREACH (i, &h->hold.waiting, next)
+		if (i->seat->gone)
+			i->seat->known = SEAT_UNKNOWN;
 }
 
 void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
@@ -134,12 +161,12 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
 		 * closed its input and lives: that is no reason to pause.
 		 */
 		if (h->hold.bytes + p->n <= limit)
-			add(h, s->id, p);
+			add(h, s, p);
 		else
 			h->hold.dropped++;
 		return;
 	}
-	add(h, s->id, p);
+	add(h, s, p);
 	if (h->hold.bytes > limit)
 		atomic_store(&h->trunk_full, true);
 }

@@ -69,15 +69,13 @@ void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p)
 	struct piece tagged = *p;
 	enum reason r;
 
-	if (hub_is_tagged(h) && !s)
-		return; /* for its backend it never was there */
-	if (s) {
-		hub_tagged_before_input(h, s);
-		tagged.prefix = prefix;
-		tagged.prefix_n = (uint8_t)hub_tagged_prefix(h, s, prefix);
-	}
+	tagged.brief = true; /* many write to it, and when, it decides */
+
+	hub_tagged_before_input(h, s);
+	tagged.prefix = prefix;
+	tagged.prefix_n = (uint8_t)hub_tagged_prefix(h, s, prefix);
 	r = h->trunk->ops->send(h->trunk, &tagged);
-	if (r != REASON_NONE && s)
+	if (r != REASON_NONE && !s->gone)
 		hub_kick(h, s, r);
 }
 
@@ -134,12 +132,6 @@ int hub_input(struct hub *h, struct worker *from, uint64_t id,
 	return is_full(h) ? 0 : 1; /* it may have emptied in between */
 }
 
-void hub_flush_trunk(struct hub *h, const struct worker *w)
-{
-	if (w == h->home && h->trunk && h->trunk->conn)
-		conn_flush(h->trunk->conn);
-}
-
 void hub_read_input(struct hub *h, const struct mail *m)
 {
 	struct piece p = { .opcode = m->opcode,
@@ -149,7 +141,6 @@ void hub_read_input(struct hub *h, const struct mail *m)
 		.n = m->n };
 
 	take_input(h, m->seat, &p);
-	hub_flush_trunk(h, h->home);
 	atomic_fetch_sub(&h->inflight, m->n);
 	resume_when_empty(h);
 }

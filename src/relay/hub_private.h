@@ -49,10 +49,12 @@ struct seat { /* a client, as its hub's home knows it */
 	char *identity;      /* see identity.h; NULL = no sub */
 	const char *subject; /* in identity */
 	struct idmap_entry by_id;
+	size_t waiting_n; /* its messages in hub_hold.waiting */
+	bool gone;        /* it has left, but some of them wait */
+	enum reason left; /* why */
 	/* addressing = tagged */
 	TAILQ_ENTRY(seat) waiting_next;
 	enum seat_known known;
-	enum reason left;
 	bool kicked;
 	uint64_t sent; /* messages for it alone */
 	struct addr peer;
@@ -192,8 +194,15 @@ void hub_hold_opened(struct hub *h);
 /* HELD: somebody came; the last has left. */
 void hub_hold_joined(struct hub *h);
 void hub_hold_empty(struct hub *h);
-/* A member's message: sent now or later. */
+/* A member's message: sent now, or later, even if its seat is left by then. */
 void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p);
+/*
+ * The hub ends and its trunk is good: what waits is given to the trunk's
+ * connection, in order, and leaves before that closes.
+ */
+void hub_hold_hand_over(struct hub *h);
+/* The trunk is a new one: it does not know who has left and still waits. */
+void hub_hold_forget_known(struct hub *h);
 /* The trunk's queue is empty: whether members may go on. */
 MUST_CHECK bool hub_hold_drained(struct hub *h);
 /* Nothing will be sent any more. */
@@ -215,7 +224,7 @@ struct seat *hub_seat_find(struct hub *h, uint64_t id);
 /* hub_input.c */
 /* Whether more waits for the backend than queue_limit. */
 bool hub_trunk_is_full(struct hub *h);
-/* A message of a member, who may have left: s is NULL then. */
+/* A message of a member, which may have left (seat.gone). */
 void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p);
 
 /* hub_fan.c */
@@ -237,8 +246,11 @@ bool hub_is_tagged(const struct hub *h);
  */
 void hub_tagged_announce(struct hub *h);
 void hub_tagged_joined(struct hub *h, struct seat *s);
-/* Takes the seat, which is in no list any more; for any hub. */
-void hub_tagged_left(struct hub *h, struct seat *s, enum reason reason);
+/*
+ * Takes the seat, which is in no list any more and has no message that waits;
+ * for any hub.
+ */
+void hub_tagged_left(struct hub *h, struct seat *s);
 /* Before a message of this seat is sent. */
 void hub_tagged_before_input(struct hub *h, struct seat *s);
 /* "> ID " for a piece; returns its length, 0 when the hub is not tagged. */

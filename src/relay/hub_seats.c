@@ -187,7 +187,10 @@ static void remove_seat(struct hub *h, struct seat *s, enum reason reason)
 		h->driver = NULL;
 		choose_driver(h);
 	}
-	hub_tagged_left(h, s, reason);
+	s->left = reason;
+	s->gone = true;
+	if (s->waiting_n == 0)
+		hub_tagged_left(h, s);
 }
 
 void hub_read_leave(struct hub *h, const struct mail *m)

@@ -36,6 +36,7 @@ static void send_event(struct hub *h, struct buf *text, bool failed)
 	struct piece p = { .opcode = WS_TEXT,
 		.first = true,
 		.last = true,
+		.brief = true,
 		.data = text->p,
 		.n = text->n };
 
@@ -61,7 +62,8 @@ static void tell_of(struct hub *h, struct seat *s)
 	char peer[ADDR_TEXT];
 	int failed;
 
-	TAILQ_REMOVE(&h->tagged.waiting, s, waiting_next);
+	if (s->known != SEAT_UNKNOWN)
+		TAILQ_REMOVE(&h->tagged.waiting, s, waiting_next);
 	if (s->known == SEAT_LEAVE_WAITS) {
 		failed = tagged_add_left(
 			&text, s->id, reason_get(s->left)->word);
@@ -128,12 +130,11 @@ void hub_tagged_joined(struct hub *h, struct seat *s)
 	tell(&h->tagged.tell);
 }
 
-void hub_tagged_left(struct hub *h, struct seat *s, enum reason reason)
+void hub_tagged_left(struct hub *h, struct seat *s)
 {
 	if (s->known == SEAT_JOIN_WAITS)
 		TAILQ_REMOVE(&h->tagged.waiting, s, waiting_next);
 	if (s->known == SEAT_KNOWN && is_up(h)) {
-		s->left = reason;
 		wait_as(h, s, SEAT_LEAVE_WAITS);
 	} else {
 		hub_seat_free(s);
@@ -148,8 +149,9 @@ void hub_tagged_announce(struct hub *h)
 
 	if (!is_up(h))
 		return;
-	hub_tagged_free(
-		h); /* of another trunk's clients this one knows nothing */
+	/* Of another trunk's clients this one knows nothing. */
+	hub_tagged_free(h);
+	hub_hold_forget_known(h);
 	h->tagged.driver = 0;
 	h->tagged.skipping = false;
 	TAILQ_FOREACH (s, &h->seats, next)
@@ -187,8 +189,12 @@ void hub_tagged_before_input(struct hub *h, struct seat *s)
 {
 	if (!is_up(h))
 		return;
-	/* However full it is: this comes with a message that is let through. */
-	if (s->known == SEAT_JOIN_WAITS)
+	/*
+	 * However full it is: this comes with a message that is let through. A
+	 * trunk that was opened anew is told of a client, too, that has left
+	 * since it sent what is now on its way.
+	 */
+	if (s->known == SEAT_JOIN_WAITS || s->known == SEAT_UNKNOWN)
 		tell_of(h, s);
 	if (is_up(h) && s == h->driver)
 		tell_driver(h);

@@ -276,6 +276,7 @@ void member_ended(
 	timer_clear(worker_of(m)->loop, &m->rate_timer);
 	if (m->pace)
 		timer_clear(worker_of(m)->loop, &m->pace->timer);
+	m->in_dropped += m->whole.n;
 	end_forget(&m->whole, worker_of(m)->loop->queued);
 	m->denied += hub_denied(m->seat);
 	hub_leave(m->shard->hub, worker_of(m),
@@ -631,10 +632,8 @@ void member_input(struct member *m, const struct piece *p)
 	if (whole) {
 		welcome = hub_input(
 			m->shard->hub, w, m->client.id, m->seat, whole);
-		if (whole == &assembled) {
-			hub_flush_trunk(m->shard->hub, w);
+		if (whole == &assembled)
 			end_forget(&m->whole, w->loop->queued);
-		}
 		if (welcome < 0)
 			member_ended(m, END_CLIENT,
 				&(struct ending){ .reason = REASON_INTERNAL });
@@ -643,11 +642,6 @@ void member_input(struct member *m, const struct piece *p)
 	}
 	if (is_open(m))
 		use_rates(m, p);
-}
-
-void member_flush(struct member *m)
-{
-	hub_flush_trunk(m->shard->hub, worker_of(m));
 }
 
 /* --- life ------------------------------------------------------------------------------------*/

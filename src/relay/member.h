@@ -58,6 +58,5 @@ void member_ended(
 	struct member *m, enum end_side side, const struct ending *why);
 void member_dropped(struct member *m, uint64_t n);
 void member_gone(struct member *m);
-void member_flush(struct member *m);
 
 #endif

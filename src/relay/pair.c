@@ -129,8 +129,10 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *why)
 	timer_clear(p->worker->loop, &p->timer);
 	if (p->rate)
 		timer_clear(p->worker->loop, &p->rate->timer);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		p->flow[i].dropped += p->flow[i].whole.n;
 		whole_free(p, i);
+	}
 	words = relay_close_text(why->reason, text, why->text);
 	client->ops->close(client, relay_client_code(why->reason, code), words);
 	backend->ops->close(backend, relay_backend_code(why), words);
@@ -302,11 +304,8 @@ void pair_input(struct end *from_end, const struct piece *piece)
 			return;
 	}
 	r = to->ops->send(to, out);
-	if (out == &whole) {
-		if (to->conn)
-			conn_flush(to->conn);
+	if (out == &whole)
 		whole_free(p, (int)from);
-	}
 	if (r != REASON_NONE) {
 		refuse_message(p, from, r);
 		return;

@@ -116,8 +116,7 @@ void relay_flush(struct end *e)
 		if (other && other->conn)
 			conn_flush(other->conn);
 		return;
-	case END_OF_MEMBER:
-		member_flush(e->member);
+	case END_OF_MEMBER: /* likewise */
 		return;
 	}
 }

@@ -77,9 +77,12 @@ static enum reason stream_end_send(struct end *end, const struct piece *p)
 		memcpy(head + head_n, p->prefix, p->prefix_n);
 		head_n += p->prefix_n;
 	}
-	end_send_headed(end->conn, head, head_n, p);
-	if (tail_n > 0)
-		conn_send(end->conn, tail, tail_n, NULL, 0);
+	end_send_framed(end->conn,
+		&(struct end_frame){ .head = head,
+			.head_n = head_n,
+			.tail = tail,
+			.tail_n = tail_n },
+		p);
 	return REASON_NONE;
 }
 

@@ -94,7 +94,8 @@ static void send_frame(struct ws_end *e, uint8_t opcode, const struct piece *p)
 		head_n = ws_encode_head(head, opcode, p->last, n, NULL);
 		head_n += add_prefix(head + head_n, p, NULL);
 	}
-	end_send_headed(e->end.conn, head, head_n, p);
+	end_send_framed(e->end.conn,
+		&(struct end_frame){ .head = head, .head_n = head_n }, p);
 }
 
 static enum reason ws_end_send(struct end *end, const struct piece *p)
@@ -103,12 +104,12 @@ static enum reason ws_end_send(struct end *end, const struct piece *p)
 	return REASON_NONE;
 }
 
-/* Control payloads are small and may lie in the decoder: sent at once. */
+/* Control payloads are small and may lie in the decoder. */
 static void send_control(struct ws_end *e, uint8_t opcode, uint8_t *p, size_t n)
 {
-	send_frame(
-		e, opcode, &(struct piece){ .last = true, .data = p, .n = n });
-	conn_flush(e->end.conn);
+	send_frame(e, opcode,
+		&(struct piece){
+			.last = true, .brief = true, .data = p, .n = n });
 }
 
 static void send_close(struct ws_end *e, uint16_t code, struct str text)

@@ -336,6 +336,20 @@ def test_what_a_client_says_after_the_end_is_counted(relay):
     p.line("backend-close", client_messages=0, client_dropped=1000)
 
 
+@pytest.mark.parametrize("kind", ["line", "len32"])
+@pytest.mark.parametrize("mode", ["pair", "hub"])
+def test_the_beginning_of_a_message_is_counted(relay, kind, mode):
+    """Its rest never came, so the backend got nothing of it."""
+    p = Pair(relay, f"mode = {mode}", kind=kind)
+    p.c.send(TEXT, "whole")
+    p.c.send(TEXT, "begun", fin=False)
+    p.c.send_close(1000)
+    assert p.c.recv().code == 1000
+    p.c.ended()
+    p.line("client-close", client_messages=1, client_bytes=10,
+           client_dropped=5)
+
+
 def test_close_is_not_destroyed_by_a_reset(relay):
     """The client talks on while it is being closed: the relay must read on,
     else its kernel answers with a reset, which eats the close frame."""

@@ -1,5 +1,6 @@
 """on_backend_loss = hold: a backend that is lost and comes back."""
 import contextlib
+import json
 import os
 import select
 import signal
@@ -827,7 +828,8 @@ def test_a_tagged_backend_learns_who_is_there(relay, workers):
 
 
 def test_a_tagged_sender_that_has_left(relay, workers):
-    """The new backend never heard of it, and hears nothing of it."""
+    """What it said was accepted: the new backend is told of it, hears it, and
+    is told that it has left."""
     h = Held(relay, workers, "addressing = tagged")
     a, b = h.join(), h.join()
     assert [words(h), words(h)] == [["+", a.id], ["+", b.id]]
@@ -842,7 +844,82 @@ def test_a_tagged_sender_that_has_left(relay, workers):
     c = h.join_held()
     h.come_back()
     assert [words(h), words(h)] == [["+", b.id], ["+", c.id]]
-    assert h.heard() == f"> {b.id} here"
+    assert words(h) == ["+", a.id]
+    assert h.heard() == f"> {a.id} gone"
+    assert {h.heard() for _ in range(2)} == {
+        f"> {b.id} here", f"- {a.id} {{\"reason\":\"client-gone\"}}"}
+
+
+def test_a_tagged_ws_trunk_is_told_in_whole_words(relay, workers):
+    """The first event after each opening was sent with freed bytes."""
+    r, s, a = ws_hub(relay, workers, "addressing = tagged")
+    trunk = s.accept_ws().accept()
+    a.upgraded()
+    for _ in range(3):
+        verb, ident, about = trunk.recv().text.split(" ", 2)
+        assert (verb, ident) == ("+", a.id) and json.loads(about)
+        trunk.reset()
+        trunk = s.accept_ws().accept()
+
+
+# --- the end of a hub whose trunk is good ------------------------------------
+
+def slow_hub(relay, workers, *more, **options):
+    """A hub whose backend has not begun to read, so that input waits."""
+    return Held(relay, workers, "max_message = 8M", "queue_limit = 16M",
+                *more, rcvbuf=4096, **options)
+
+
+def pile_up(h, clients):
+    """Some messages of each behind one that fills the line."""
+    clients[0].send(BINARY, b"B" * (4 << 20))
+    clients[0].synced()
+    for n, c in enumerate(clients):
+        for i in range(20):
+            c.send(TEXT, f"{n} {i}")
+        c.synced()
+
+
+@pytest.mark.parametrize("how", ["linger", "stop"])
+def test_what_waits_leaves_before_the_end(relay, workers, how):
+    """Their senders closed cleanly: what they said was accepted."""
+    h = slow_hub(relay, workers, server="drain_timeout = 60s")
+    clients = [h.join() for _ in range(3)]
+    pile_up(h, clients)
+    if how == "linger":
+        for c in clients:
+            c.close()
+    else:
+        h.r.kill(signal.SIGTERM)
+        for c in clients:
+            c.closed(1001, "shutdown")
+    line = h.r.wait_log("hub-close")
+    assert line["reason"] == {"linger": "linger", "stop": "shutdown"}[how]
+    n, _ = struct.unpack(">IB", h.trunk.exactly(5))
+    h.trunk.exactly(n - 1)
+    got = [h.heard() for _ in range(60)]
+    assert "dropped" not in line
+    for n in range(3):
+        assert [x for x in got if x.startswith(f"{n} ")] == \
+            [f"{n} {i}" for i in range(20)]
+    assert h.trunk.rest() == b""
+
+
+def test_a_tagged_leave_comes_behind_what_waits(relay, workers):
+    h = slow_hub(relay, workers, "addressing = tagged")
+    a, b = h.join(), h.join()
+    assert [words(h), words(h)] == [["+", a.id], ["+", b.id]]
+    pile_up(h, [a, b])
+    a.close()
+    h.r.wait_log("close", id=a.id)
+    b.send(TEXT, "last")
+    b.synced()
+    n, _ = struct.unpack(">IB", h.trunk.exactly(5))
+    h.trunk.exactly(n - 1)
+    got = [h.heard() for _ in range(42)]  # 20 of each, the last, the leave
+    mine = [x for x in got if x.split(" ")[1] == a.id]
+    assert mine == [f"> {a.id} 0 {i}" for i in range(20)] + \
+        [f'- {a.id} {{"reason":"client-gone"}}']
 
 
 # --- with SIGHUP -------------------------------------------------------------
