@@ -74,33 +74,29 @@ static void add_all_keys(struct builder *b, struct conf_keys *out)
 			return;
 }
 
-/* Pages name no keys: they take those that need no naming. */
-static void add_page_keys(struct builder *b, struct conf_keys *out)
+static void add_named_keys(struct builder *b, struct build_at at,
+	const struct conf_strings *names, struct conf_keys *out)
 {
-	for (size_t i = 0; i < b->conf->keys_n; i++)
-		if (b->conf->keys[i].require_path &&
-			add_key(b, out, &b->conf->keys[i]) < 0)
-			return;
-}
-
-/* Named keys, or all. */
-static void resolve_keys(struct builder *b, struct conf_route *r)
-{
-	struct build_at at = check_at_route(r, "keys");
-	const struct conf *c = b->conf;
-
-	for (; at.element < r->keys.n; at.element++) {
-		const char *name = r->keys.v[at.element];
-		const struct conf_key *k = conf_find_key(c, str_of(name));
+	for (at.element = 0; at.element < names->n; at.element++) {
+		const char *name = names->v[at.element];
+		const struct conf_key *k = conf_find_key(b->conf, str_of(name));
 
 		if (!k)
 			build_error(b, at,
 				"there is no [key %s], expected "
 				"names of keys",
 				name);
-		else if (add_key(b, &r->use_keys, k) < 0)
+		else if (add_key(b, out, k) < 0)
 			return;
 	}
+}
+
+/* Named keys, or all. */
+static void resolve_keys(struct builder *b, struct conf_route *r)
+{
+	struct build_at at = check_at_route(r, "keys");
+
+	add_named_keys(b, at, &r->keys, &r->use_keys);
 	if (r->keys.n == 0 && !build_is_bad(b, at))
 		add_all_keys(b, &r->use_keys);
 }
@@ -142,6 +138,44 @@ static void resolve_page_key(
 			p->token_key);
 		p->key = NULL;
 	}
+}
+
+/*
+ * Whose invitations open a page must not be so because a key was added later:
+ * those of the key that it mints with, of the only key, or of those named.
+ */
+static void resolve_page_keys(
+	struct builder *b, struct conf_page *p, size_t index)
+{
+	struct build_at at = { SECTION_PAGE, index, "keys", 0 };
+	const struct conf *c = b->conf;
+	const struct conf_key *only = NULL;
+	size_t n = 0;
+
+	add_named_keys(b, at, &p->keys, &p->use_keys);
+	if (p->auth == CONF_AUTH_NONE || p->keys.n > 0 || build_is_bad(b, at))
+		return;
+	for (size_t i = 0; i < c->keys_n; i++)
+		if (c->keys[i].require_path) {
+			only = &c->keys[i];
+			n++;
+		}
+	if (p->token_key)
+		only = p->key;
+	else if (n > 1)
+		build_error(b, at,
+			"is missing, expected names of keys, because there are "
+			"%zu whose invitations it could take, and no token_key",
+			n);
+	if (!only)
+		return; /* which is a complaint of its own */
+	if (only->require_path)
+		(void)add_key(b, &p->use_keys, only);
+	else if (n > 0)
+		build_error(b, at,
+			"is missing, expected names of keys, because [key %s], "
+			"the token_key, has require_path = no",
+			only->section.name);
 }
 
 /* --- what any section needs ------------------------------------------------ */
@@ -332,13 +366,13 @@ static void resolve(struct builder *b)
 {
 	struct conf *c = b->conf;
 
-	add_page_keys(b, &c->page_keys);
 	for (size_t i = 0; i < c->pages_n; i++) {
 		struct build_at at = { SECTION_PAGE, i, "listen", 0 };
 
 		resolve_listens(
 			b, at, &c->pages[i].listen, &c->pages[i].listens);
 		resolve_page_key(b, &c->pages[i], i);
+		resolve_page_keys(b, &c->pages[i], i);
 	}
 	for (size_t i = 0; i < c->routes_n; i++) {
 		struct conf_route *r = &c->routes[i];

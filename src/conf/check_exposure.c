@@ -73,6 +73,28 @@ static void check_unix_peers(struct builder *b, struct build_at at,
 		warn_shut_out(b, at, &c->listens[i], allow);
 }
 
+/* --- invitations ----------------------------------------------------------- */
+
+/* Of several keys the page takes one's invitations only, and that is not said. */
+static void check_invitations(
+	struct builder *b, const struct conf_page *p, size_t index)
+{
+	const struct conf *c = b->conf;
+	size_t n = 0;
+
+	if (p->auth == CONF_AUTH_NONE || p->keys.n > 0)
+		return;
+	for (size_t i = 0; i < c->keys_n; i++)
+		n += c->keys[i].require_path;
+	if (n > 1)
+		build_warn(b,
+			(struct build_at){ SECTION_PAGE, index, "keys", 0 },
+			"is not set: only invitations of [key %s], the "
+			"token_key, open the page (write keys = %s, or name "
+			"others)",
+			p->key->section.name, p->key->section.name);
+}
+
 /* --- all ------------------------------------------------------------------- */
 
 void check_exposure(struct builder *b)
@@ -90,10 +112,12 @@ void check_exposure(struct builder *b)
 			(struct build_at){ SECTION_LISTEN, i, NULL, 0 }, l,
 			&l->allow);
 	}
-	for (size_t i = 0; i < c->pages_n; i++)
+	for (size_t i = 0; i < c->pages_n; i++) {
 		check_unix_peers(b,
 			(struct build_at){ SECTION_PAGE, i, NULL, 0 },
 			&c->pages[i].listens, &c->pages[i].allow);
+		check_invitations(b, &c->pages[i], i);
+	}
 	for (size_t i = 0; i < c->routes_n; i++)
 		check_unix_peers(b, check_at_route(&c->routes[i], NULL),
 			&c->routes[i].listens, &c->routes[i].allow);

@@ -77,14 +77,42 @@ static void check_template(
 			p->key->section.name, (long long)p->key->max_ttl);
 }
 
+/* An invitation says which page it opens, and a door needs a key. */
+static void check_invitations(
+	struct builder *b, const struct conf_page *p, size_t index)
+{
+	struct build_at at = at_page(index, "keys");
+	size_t usable = 0;
+
+	if (p->auth == CONF_AUTH_NONE) {
+		if (p->keys.n > 0)
+			build_warn(b, at,
+				"no token is looked at, because auth is none");
+		return;
+	}
+	for (; at.element < p->keys.n; at.element++) {
+		const struct conf_key *k = conf_find_key(
+			b->conf, str_of(p->keys.v[at.element]));
+
+		if (k && !k->require_path)
+			build_error(b, at,
+				"[key %s] has require_path = no, expected keys "
+				"whose tokens have a path",
+				k->section.name);
+	}
+	for (size_t i = 0; i < b->conf->keys_n; i++)
+		usable += b->conf->keys[i].require_path;
+	if (usable == 0)
+		build_error(b, at_page(index, "auth"),
+			"token needs a key, expected a section [key NAME]%s",
+			b->conf->keys_n > 0 ? " with require_path = yes" : "");
+}
+
 void check_page(struct builder *b, struct conf_page *p, size_t index)
 {
 	check_path(b, p, index);
 	check_root(b, p, index);
 	check_template(b, p, index);
-	if (p->auth == CONF_AUTH_TOKEN && b->conf->page_keys.n == 0)
-		build_error(b, at_page(index, "auth"),
-			"token needs a key, expected a section [key NAME]%s",
-			b->conf->keys_n > 0 ? " with require_path = yes" : "");
+	check_invitations(b, p, index);
 	check_access(b, at_page(index, NULL), &p->allow, &p->deny);
 }

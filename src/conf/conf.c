@@ -181,6 +181,7 @@ static void free_made(struct conf *c)
 	for (size_t i = 0; i < c->pages_n; i++) {
 		pattern_free(c->pages[i].pattern);
 		free(c->pages[i].listens.v);
+		free(c->pages[i].use_keys.v);
 	}
 	for (size_t i = 0; i < c->routes_n; i++) {
 		pattern_free(c->routes[i].pattern);
@@ -217,7 +218,6 @@ void conf_unref(struct conf *c)
 	free(c->certificates);
 	free(c->cas);
 	free(c->keys);
-	free(c->page_keys.v);
 	free(c->pages);
 	free(c->routes);
 	free(c);

@@ -170,6 +170,7 @@ struct conf_page {
 	char *root;
 	struct conf_strings listen;
 	int auth; /* enum conf_auth */
+	struct conf_strings keys;
 	bool template;
 	char *token_key;
 	int64_t token_ttl;
@@ -184,6 +185,7 @@ struct conf_page {
 	struct pattern *pattern;
 	struct conf_listens listens;
 	const struct conf_key *key; /* token_key; NULL = none */
+	struct conf_keys use_keys;  /* whose invitations it takes */
 };
 
 enum conf_reject { CONF_REJECT_AUTO, CONF_REJECT_HTTP, CONF_REJECT_CLOSE };
@@ -309,7 +311,6 @@ struct conf {
 	size_t cas_n;
 	struct conf_key *keys;
 	size_t keys_n;
-	struct conf_keys page_keys; /* of invitations: those with a path */
 	struct conf_page *pages;
 	size_t pages_n;
 	struct conf_route *routes; /* file order: the first match wins */

@@ -266,6 +266,7 @@ static enum reason check_parsed(const struct auth_params *a,
 			return reason;
 	}
 	c->perm = (uint8_t)t->perm;
+	c->token_exp = t->exp;
 	c->expire_at = t->expire_at == 0 ? JWT_NEVER : t->expire_at;
 	return REASON_NONE;
 }

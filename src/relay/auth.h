@@ -32,8 +32,8 @@ struct auth_params {
 };
 
 /*
- * Finds and checks the token; fills the client's subject, perm and expire_at,
- * and with single_use reserves it. The client's verify says whether it may take
+ * Finds and checks the token; fills the client's identity, perm, token_exp and
+ * expire_at, and with single_use reserves it. The client's verify says whether it may take
  * time, and what came of that: CLIENT_WAITS leaves everything else as it was,
  * and the reason means nothing. REASON_NONE, one of REASON_TOKEN_*,
  * SUBPROTOCOL, ORIGIN (the token is bound to another), INTERNAL; *detail says

@@ -37,6 +37,7 @@ struct client {
 	char *identity;      /* of the token, see identity.h; NULL = no sub */
 	const char *subject; /* in identity: the sub; NULL = none */
 	char *certificate;   /* its subject, verified; NULL = none */
+	int64_t token_exp;   /* of its token, Unix ms; JWT_NEVER */
 	int64_t expire_at;   /* Unix ms, JWT_NEVER = does not */
 	struct addr peer;    /* the client; differs behind a proxy */
 	uint8_t perm;        /* enum jwt_perm */

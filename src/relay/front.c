@@ -32,6 +32,7 @@
 #include "relay/front_private.h"
 #include "relay/front_proxy.h"
 #include "relay/gate.h"
+#include "relay/identity.h"
 #include "relay/page.h"
 #include "relay/request.h"
 #include "relay/worker.h"
@@ -307,8 +308,12 @@ static void dispatch_page(struct front *f, const struct request *r)
 		refuse_at_gate(f, r, reason, detail);
 		return;
 	}
-	visitor.subject = f->client.subject;
-	visitor.perm = (enum jwt_perm)f->client.perm;
+	visitor = (struct page_visitor){ .subject = f->client.subject,
+		.subject_key = conf_find_key(
+			f->client.conf, identity_key(f->client.identity)),
+		.perm = (enum jwt_perm)f->client.perm,
+		.exp = f->client.token_exp,
+		.expire_at = f->client.expire_at };
 	page_answer(&a, &match, r, &visitor, clock_unix_ms());
 	front_answer(f, r, &a);
 }
@@ -576,6 +581,7 @@ int front_new(struct worker *w, const struct accepted *a)
 	f->client = (struct client){ .conf = conf_ref(a->conf),
 		.listen = a->listen,
 		.peer = a->peer,
+		.token_exp = JWT_NEVER,
 		.expire_at = JWT_NEVER };
 	f->client.id = atomic_fetch_add_explicit(
 		&w->shared->next_id, 1, memory_order_relaxed);

@@ -119,7 +119,7 @@ void front_answer(
 		.length = a->fd >= 0 ? a->size : a->body.n };
 
 	if (a->reason != REASON_NONE) {
-		front_refuse(f, r, a->reason, a->why);
+		front_refuse(f, r, a->reason, a->why[0] ? a->why : NULL);
 		page_answer_free(a);
 		return;
 	}

@@ -89,7 +89,7 @@ static void forget_visitor(struct client *c)
 	c->identity = NULL;
 	c->subject = NULL;
 	c->perm = JWT_READ_WRITE;
-	c->expire_at = JWT_NEVER;
+	c->token_exp = c->expire_at = JWT_NEVER;
 }
 
 enum reason gate_check_route(struct shared *s, const struct request *r,
@@ -130,7 +130,7 @@ enum reason gate_check_page(struct shared *s, const struct request *r,
 		return REASON_ADDRESS;
 	if (page->auth == CONF_AUTH_NONE)
 		return REASON_NONE;
-	return auth_check(&(struct auth_params){ .keys = &c->conf->page_keys,
+	return auth_check(&(struct auth_params){ .keys = &page->use_keys,
 				  .token_param = "token",
 				  .shared = s,
 				  .now_ms = clock_unix_ms() },

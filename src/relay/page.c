@@ -201,16 +201,23 @@ static bool is_cross_site(const struct http_head *head)
 		       !str_eq_nocase(site, STR("none")));
 }
 
+static void set_why(struct page_answer *a, const char *why, const char *what)
+{
+	snprintf(a->why, sizeof(a->why), "%s%.200s", why, what);
+}
+
 /* What a placeholder becomes, escaped for where it stands. */
-static int add_wsuri(struct buf *body, const struct wsuri_issuer *issuer,
+static int add_wsuri(struct page_answer *a, const struct wsuri_issuer *issuer,
 	enum template_kind kind, const struct template_piece *piece)
 {
 	struct buf wsuri = { 0 };
-	int r = -1;
+	int r = wsuri_add(
+		&wsuri, issuer, piece->path, piece->word == TEMPLATE_WSPATH);
 
-	if (wsuri_add(&wsuri, issuer, piece->path,
-		    piece->word == TEMPLATE_WSPATH) == 0)
-		r = template_escape(body, kind, buf_str(&wsuri));
+	if (r == WSURI_NO_ROUTE)
+		set_why(a, "no route here has the path ", piece->path);
+	else if (r == 0)
+		r = template_escape(&a->body, kind, buf_str(&wsuri));
 	buf_free(&wsuri);
 	return r;
 }
@@ -228,10 +235,10 @@ static enum reason render(struct page_answer *a,
 		if (piece->word == TEMPLATE_END)
 			break;
 		if (++count > PAGE_PLACEHOLDERS_MAX) {
-			a->why = "too many placeholders in one file";
+			set_why(a, "too many placeholders in one file", "");
 			return REASON_INTERNAL;
 		}
-		if (add_wsuri(&a->body, issuer, kind, piece) < 0 ||
+		if (add_wsuri(a, issuer, kind, piece) < 0 ||
 			template_next(&rest, &issuer->match->captures, piece) <
 				0)
 			return REASON_INTERNAL;
@@ -258,6 +265,7 @@ static enum reason answer_template(struct page_answer *a,
 	const struct conf_page *page = asked->match->page;
 	struct wsuri_issuer issuer;
 	struct template_piece piece;
+	const char *why;
 
 	if (template_next(&text, &asked->match->captures, &piece) < 0)
 		return REASON_INTERNAL;
@@ -280,9 +288,10 @@ static enum reason answer_template(struct page_answer *a,
 	if (a->size_unknown)
 		return REASON_NONE;
 	if (wsuri_issuer_init(&issuer, asked->match, asked->request,
-		    asked->visitor, asked->now_ms, &a->why) < 0)
+		    asked->visitor, asked->now_ms, &why) < 0) {
+		set_why(a, why, "");
 		return REASON_INTERNAL;
-	a->why = NULL;
+	}
 	return render(a, &issuer, mime->kind, text, &piece);
 }
 
@@ -362,17 +371,17 @@ void page_answer(struct page_answer *a, const struct page_match *match,
 {
 	const struct asked asked = { match, request, visitor, now_ms };
 	enum reason reason;
-	const char *why;
+	char why[PAGE_WHY];
 
 	*a = (struct page_answer){ .fd = -1, .status = 200 };
 	reason = answer(a, &asked);
 	if (reason == REASON_NONE)
 		return;
 	/* Half an answer is none: not a byte of it goes out. */
-	why = a->why;
+	memcpy(why, a->why, sizeof(why));
 	page_answer_free(a);
 	a->reason = reason;
-	a->why = why;
+	memcpy(a->why, why, sizeof(why));
 }
 
 /* --- what is built in --- */

@@ -18,6 +18,7 @@
 #include "codec/pattern.h"
 
 struct conf;
+struct conf_key;
 struct conf_listen;
 struct conf_page;
 struct request;
@@ -30,16 +31,20 @@ struct page_match {
 	struct str rest; /* of the path: names the file */
 };
 
-struct page_visitor {        /* who asks, when auth = token let somebody in */
+struct page_visitor {        /* who asks: what an invitation hands on */
 	const char *subject; /* NULL = nobody in particular */
-	enum jwt_perm perm;  /* what the visitor may hand on; JWT_READ_WRITE
-				without a token */
+	const struct conf_key *subject_key; /* of whose making that is */
+	enum jwt_perm perm; /* JWT_READ_WRITE without an invitation */
+	int64_t exp;        /* Unix ms, as below; JWT_NEVER without one */
+	int64_t expire_at;  /* when what it opens ends; JWT_NEVER = does not */
 };
+
+#define PAGE_WHY 256
 
 struct page_answer {
 	enum reason reason; /* REASON_NONE: status, fields and body are the
 			       answer; else front.c refuses with it */
-	const char *why;    /* of a reason, in words for the log; NULL when
+	char why[PAGE_WHY]; /* of a reason, in words for the log; empty when
 			       its own text says it all */
 	int status;         /* 200, 304, 301 */
 	struct buf fields;  /* "Name: value\r\n" ..., without Content-Length,

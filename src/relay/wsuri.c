@@ -24,6 +24,33 @@ static int add_random(char *text, size_t n)
 	return 0;
 }
 
+/* JWT_NEVER is later than all. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+	if (a == JWT_NEVER || b == JWT_NEVER)
+		return a == JWT_NEVER ? b : a;
+	return a < b ? a : b;
+}
+
+/* The signer's own subjects need no other key's name. */
+static const char *other_key(
+	const struct conf_page *page, const struct page_visitor *visitor)
+{
+	return visitor->subject && visitor->subject_key &&
+			       visitor->subject_key != page->key
+		       ? visitor->subject_key->section.name
+		       : NULL;
+}
+
+static int64_t token_end(const struct conf_page *page,
+	const struct page_visitor *visitor, int64_t now_ms)
+{
+	int64_t most = page->key->jwt.max_ttl_ms;
+	int64_t ttl = page->token_ttl < most ? page->token_ttl : most;
+
+	return earlier(now_ms + ttl, earlier(visitor->exp, visitor->expire_at));
+}
+
 int wsuri_issuer_init(struct wsuri_issuer *i, const struct page_match *match,
 	const struct request *request, const struct page_visitor *visitor,
 	int64_t now_ms, const char **why)
@@ -42,6 +69,9 @@ int wsuri_issuer_init(struct wsuri_issuer *i, const struct page_match *match,
 	*why = "the page has no token_key";
 	if (!match->page->key)
 		return -1;
+	i->sub_key = other_key(match->page, visitor);
+	i->exp_ms = token_end(match->page, visitor, now_ms);
+	i->expire_at_ms = visitor->expire_at;
 	*why = "token_perm and the visitor's token have no right in common";
 	if (perm == 0)
 		return -1;
@@ -105,6 +135,7 @@ static bool route_listens(
 	return false;
 }
 
+/* NULL: no route has the path. */
 static const char *token_param(
 	const struct wsuri_issuer *i, const char *path, struct str authority)
 {
@@ -118,7 +149,7 @@ static const char *token_param(
 			pattern_match(r->pattern, str_of(path), &captures))
 			return r->token_param ? r->token_param : "token";
 	}
-	return "token";
+	return i->match->page->public_url ? "token" : NULL;
 }
 
 /* --- the token --- */
@@ -130,18 +161,17 @@ static int add_token(
 	const struct conf_page *page = i->match->page;
 	const struct jwt_key *key = &page->key->jwt;
 	char jti[2 * JTI_BYTES + 1];
-	int64_t ttl = page->token_ttl < key->max_ttl_ms ? page->token_ttl
-							: key->max_ttl_ms;
 	struct jwt_claims claims = {
 		.path = path,
 		.iat_ms = i->now_ms,
-		.exp_ms = i->now_ms + ttl,
+		.exp_ms = i->exp_ms,
 		.sub = i->subject ? i->subject : i->anonymous,
+		.sub_key = i->sub_key,
 		.jti = jti,
 		.issuer = key->issuer,
 		.audience = key->audience,
 		.perm = i->perm,
-		.expire_at_ms = JWT_NEVER,
+		.expire_at_ms = i->expire_at_ms,
 	};
 
 	if (add_random(jti, JTI_BYTES) < 0)
@@ -153,13 +183,15 @@ int wsuri_add(struct buf *out, const struct wsuri_issuer *i, const char *path,
 	bool host_relative)
 {
 	struct place place = place_of(i);
+	const char *param = token_param(i, path, place.authority);
 
+	if (!param)
+		return WSURI_NO_ROUTE;
 	if (!host_relative &&
 		buf_add_printf(out, "%s://%.*s", place.scheme,
 			(int)place.authority.n, place.authority.p) < 0)
 		return -1;
-	if (buf_add_printf(out, "%s?%s=", path,
-		    token_param(i, path, place.authority)) < 0)
+	if (buf_add_printf(out, "%s?%s=", path, param) < 0)
 		return -1;
 	return add_token(out, i, path);
 }

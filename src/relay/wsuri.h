@@ -23,16 +23,21 @@ struct request;
 struct wsuri_issuer {
 	const struct page_match *match;
 	const struct request *request;
-	const char *subject; /* NULL: anonymous stands in for it */
+	const char *subject; /* NULL: anonymous takes its place */
+	const char
+		*sub_key; /* of whose making that is; NULL: of the signer's */
 	enum jwt_perm perm;
 	int64_t now_ms;
+	int64_t exp_ms;       /* of its tokens */
+	int64_t expire_at_ms; /* likewise, JWT_NEVER = none */
 	char anonymous[16];
 };
 
 /*
  * Borrows all its arguments. The right is what token_perm and the visitor's
  * own have in common; -1 and *why when that is nothing (a token that names no
- * right has every right), without a key, without random bytes.
+ * right has every right), without a key, without random bytes. Tokens end with
+ * the invitation, and so does what they open.
  */
 MUST_CHECK int wsuri_issuer_init(struct wsuri_issuer *i,
 	const struct page_match *match, const struct request *request,
@@ -40,8 +45,11 @@ MUST_CHECK int wsuri_issuer_init(struct wsuri_issuer *i,
 /*
  * Appends the wsuri of a normalised path; host_relative leaves out scheme and
  * host. The token's parameter is named as the route says that the path leads
- * to. -1 without memory or random bytes.
+ * to. WSURI_NO_ROUTE: none does, at the host and listener that the page was
+ * asked for at; with public_url that is no fault, for it may lead to another
+ * relay. -1 without memory or random bytes.
  */
+#define WSURI_NO_ROUTE (-2)
 MUST_CHECK int wsuri_add(struct buf *out, const struct wsuri_issuer *i,
 	const char *path, bool host_relative);
 

@@ -14,6 +14,7 @@ backend = echo:
 path = /
 root = {dir}
 auth = token
+keys = lab
 """ + KEY
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 MALFORMED, SIGNATURE = "token-malformed", "token-signature"

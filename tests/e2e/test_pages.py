@@ -11,7 +11,7 @@ import time
 import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import Relay, mint, wait_for
+from relay import SECRET, Relay, mint, wait_for
 from secure import WS
 
 INI = """
@@ -407,6 +407,138 @@ def test_subject_is_of_one_request_only(shared):
         p.send(frame(b"x"))             # rw, whatever alice had
         assert p.message() == (1, b"x")
     assert "subject" not in shared.wait_log("open", id=answer.id)
+
+
+DOORS = """
+[route sim]
+path = /sim/{id}
+backend = echo:
+[key lab]
+secret_file = {dir}/secret
+[key door]
+secret_file = {dir}/door
+[key stranger]
+secret_file = {dir}/stranger
+[page own]
+path = /own
+root = {dir}/www
+template = yes
+auth = token
+token_key = lab
+[page named]
+path = /named
+root = {dir}/www
+template = yes
+auth = token
+token_key = lab
+keys = door
+token_perm = rw
+"""
+SECRETS = {"door": b"the door's own secret, of 32 bytes or more",
+           "stranger": b"a stranger's secret, of 32 bytes or more"}
+
+
+@pytest.fixture
+def doors(relay, tmp_path):
+    for name, secret in {**SECRETS, "secret": SECRET}.items():
+        (tmp_path / name).write_bytes(secret)
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/index.html").write_text("{{wsuri /sim/42}}\n")
+    return relay(DOORS.replace("{dir}", str(tmp_path)))
+
+
+def invitation(page, key, **given):
+    secret = {"secret": SECRETS[key]} if key in SECRETS else {}
+    return mint(page, header={"kid": key}, **secret, **given)
+
+
+def test_whose_invitations(doors):
+    """Without keys those of the token_key; with it those that it names."""
+    for page, taken in ("/own/", "lab"), ("/named/", "door"):
+        for key in "lab", "door", "stranger":
+            answer = get(doors, f"{page}?token=" + invitation(page, key))
+            if key == taken:
+                assert answer.status == 200
+            else:
+                assert answer.status == 401
+                assert "token-unknown-key" in answer["WWW-Authenticate"]
+
+
+def test_what_an_invitation_hands_on(doors):
+    """Whose subject it is, and when it ends."""
+    now = int(time.time())
+    made, = tokens(get(doors, "/named/?token=" + invitation(
+        "/named/", "door", sub="teacher", ttl=30, expire_at=now + 1000)))
+    said = claims(made)
+    assert (said["sub"], said["sub_key"]) == ("teacher", "door")
+    assert said["expire_at"] == now + 1000
+    assert now + 29 <= said["exp"] <= now + 31
+    answer = ask(doors, upgrade("/sim/42?token=" + made))
+    assert answer.echo
+    line = doors.wait_log("open", id=answer.id)
+    assert (line["subject"], line["key"]) == ("teacher", "door")
+    made, = tokens(get(doors, "/named/?token=" + invitation(
+        "/named/", "door", sub="teacher", expire_at=now + 20)))
+    assert claims(made)["exp"] == claims(made)["expire_at"] == now + 20
+    # Of the page's own key there is nothing to say.
+    made, = tokens(get(doors, "/own/?token=" + invitation(
+        "/own/", "lab", sub="teacher")))
+    assert "sub_key" not in claims(made)
+    assert "expire_at" not in claims(made)
+
+
+def test_sub_key_counts_in_tokens_of_a_pages_key(doors):
+    def opened(key, **more):
+        token = invitation("/sim/42", key, sub="teacher", **more)
+        return ask(doors, upgrade("/sim/42?token=" + token))
+    for key, of in ("lab", "door"), ("door", "door"), ("stranger", "stranger"):
+        answer = opened(key, sub_key="door")
+        assert answer.echo
+        assert doors.wait_log("open", id=answer.id)["key"] == of
+    answer = opened("lab", sub_key="nobody")
+    assert answer.word == "token-unknown-key"
+    line = doors.wait_log("refuse", id=answer.id)
+    assert line["detail"] == "its sub_key names no key"
+
+
+def test_no_token_for_a_path_that_no_route_has(relay):
+    """Where the page was asked for: its listener, its host."""
+    r = relay("""
+[key lab]
+secret_file = {dir}/secret
+[route here]
+path = /here
+host = here.example
+backend = echo:
+[route there]
+path = /there
+listen = there
+backend = echo:
+[page all]
+path = /all
+root = {dir}
+template = yes
+[page away]
+path = /away
+root = {dir}
+template = yes
+public_url = wss://relay.example.org
+""", listen="hosts = *\n[listen there]\naddress = 127.0.0.1:0\nhosts = *\n")
+    for name in "here", "there", "none":
+        (r.dir / f"{name}.html").write_text("{{wspath /%s}}\n" % name)
+
+    def status(path, host="localhost", listen="main"):
+        return ask(r, head(path, Host=host), listen).status
+    assert status("/all/here.html", "here.example") == 200
+    assert status("/all/here.html") == 500
+    assert status("/all/there.html", listen="there") == 200
+    assert status("/all/there.html") == 500
+    assert status("/all/none.html") == 500
+    for name in "here", "there", "none":
+        r.wait_log("refuse", reason="internal",
+                   detail=f"no route here has the path /{name}")
+        assert status(f"/away/{name}.html") == 200
 
 
 # --- large files -----------------------------------------------------------

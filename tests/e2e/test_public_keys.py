@@ -429,7 +429,8 @@ def signature(r, answer):
 def test_remembered(started, who, workers):
     """A token that comes again is not verified again, on any worker; another
     one is, and all of them are checked in every other way."""
-    r = started(KEYS + "[page all]\npath = /\nroot = {dir}\nauth = token\n",
+    r = started(KEYS + "[page all]\npath = /\nroot = {dir}\nauth = token\n"
+                "keys = lab rsa ec idp idp-ec\n",
                 server=f"workers = {workers}")
     for signer, kid in ((who.ec, "ec"), (who.rsa, "rsa"),
                         (who.idp_ec[0], None)):

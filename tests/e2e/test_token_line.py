@@ -24,6 +24,7 @@ auth = none
 path = /
 root = {dir}
 auth = token
+keys = ec lab
 [key ec]
 algorithm = ES256
 public_key_file = {dir}/ec.pem

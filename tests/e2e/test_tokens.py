@@ -50,6 +50,7 @@ leeway = 0
 path = /
 root = {dir}
 auth = token
+keys = lab other
 """ + KEYS
 
 

@@ -155,6 +155,9 @@ static const struct key_case {
 	{ SECTION_PAGE, "auth", "token", "x", NO_WORDS "token or none", NULL },
 	{ SECTION_PAGE, "template", "yes", "true",
 		"\"true\" is not understood, expected yes or no", NULL },
+	{ SECTION_PAGE, "keys", "k", "j",
+		"there is no [key j], expected names of keys",
+		"auth = token\n" },
 	{ SECTION_PAGE, "token_key", "k", "j",
 		"there is no [key j], expected the name of a key", NULL },
 	{ SECTION_PAGE, "token_ttl", "5m", "5", NO_UNIT("5"), NULL },
@@ -563,7 +566,8 @@ static void test_members(void **state)
 	assert_int_equal(c->listens[1].address.v[1].kind, LISTEN_FD);
 	assert_string_equal(c->listens[1].address.v[1].path, "http");
 	assert_string_equal(c->listens[1].address.v[1].text, "fd:http");
-	assert_int_equal(c->page_keys.n, 2);
+	assert_int_equal(c->pages[0].use_keys.n, 0);
+	assert_true(c->keys[1].mints && !c->keys[0].mints);
 	assert_string_equal(c->keys[0].jwt.name, "k");
 	assert_string_equal(c->keys[0].jwt.issuer, "lab");
 	assert_null(c->keys[0].jwt.audience);

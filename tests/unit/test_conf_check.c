@@ -466,6 +466,28 @@ static void test_auth(void **state)
 		{ "[page p]\nroot = dir\nauth = token\n",
 			"t.ini:8: [page p] auth: token needs a key, expected a "
 			"section [key NAME]\n" },
+		{ KEYS "[page p]\nroot = dir\nauth = token\n", NULL },
+		{ KEYS "[key j]\nsecret_file = secret\n[page p]\nroot = dir\n"
+		       "auth = token\ntoken_key = j\nkeys = j\n",
+			NULL },
+		{ KEYS "[key j]\nsecret_file = secret\n[page p]\nroot = dir\n"
+		       "auth = token\n",
+			"t.ini:10: [page p] keys: is missing, expected names "
+			"of "
+			"keys, because there are 2 whose invitations it could "
+			"take, and no token_key\n" },
+		{ KEYS "[key j]\nsecret_file = secret\nrequire_path = no\n"
+		       "issuer = i\naudience = a\n"
+		       "[page p]\nroot = dir\nauth = token\nkeys = k j\n",
+			"t.ini:16: [page p] keys: [key j] has require_path = "
+			"no, expected keys whose tokens have a path\n" },
+		{ KEYS "[key j]\nsecret_file = secret\nrequire_path = no\n"
+		       "issuer = i\naudience = a\n"
+		       "[page p]\nroot = dir\nauth = token\ntoken_key = j\n",
+			"t.ini:13: [page p] keys: is missing, expected names "
+			"of "
+			"keys, because [key j], the token_key, has "
+			"require_path = no\n" },
 		{ "[page p]\nroot = dir\ntemplate = yes\n",
 			"t.ini:6: [page p] token_key: is missing, expected the "
 			"name of a key with a secret, because template is yes "

@@ -92,11 +92,37 @@ static void test_lists_without_unix(void **state)
 		"expected it in one of them\n");
 }
 
+static void test_whose_invitations(void **state)
+{
+#define TWO                                                                    \
+	"[listen l]\n[key k]\nsecret_file = secret\n"                          \
+	"[key j]\nsecret_file = secret\n"                                      \
+	"[page p]\nroot = dir\nauth = token\ntoken_key = j\n"
+	static const struct exposure_case cases[] = {
+		{ TWO, "t.ini:6: warning: [page p] keys: is not set: only "
+		       "invitations of [key j], the token_key, open the page "
+		       "(write keys = j, or name others)\n" },
+		{ TWO "keys = j\n", "" },
+		{ TWO "keys = k, j\n", "" },
+		{ "[listen l]\n[key j]\nsecret_file = secret\n"
+		  "[page p]\nroot = dir\nauth = token\ntoken_key = j\n",
+			"" },
+		{ "[listen l]\n[key j]\nsecret_file = secret\n"
+		  "[page p]\nroot = dir\nkeys = j\n",
+			"t.ini:6: warning: [page p] keys: no token is looked "
+			"at, because auth is none\n" },
+	};
+
+	(void)state;
+	expect_warnings(cases, ARRAY_SIZE(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_socket_mode),
 		cmocka_unit_test(test_lists_without_unix),
+		cmocka_unit_test(test_whose_invitations),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

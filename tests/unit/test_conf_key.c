@@ -209,8 +209,8 @@ static void test_pathless(void **state)
 	assert_true(c->keys[1].jwt.pathless);
 	assert_false(c->keys[0].jwt.pathless);
 	/* An invitation to a page has a path. */
-	assert_int_equal(c->page_keys.n, 1);
-	assert_ptr_equal(c->page_keys.v[0], &c->keys[0]);
+	assert_int_equal(c->pages[0].use_keys.n, 1);
+	assert_ptr_equal(c->pages[0].use_keys.v[0], &c->keys[0]);
 	conf_unref(c);
 	conf_unref(load_good(LISTEN HS IDP ROUTE "keys = h i\n"));
 	conf_unref(load_good(LISTEN IDP ROUTE "auth = none\n"));

@@ -164,7 +164,9 @@ static int setup(void **state)
 	f->conf.listens_n = ARRAY_SIZE(f->listens);
 	f->request.head.method = STR("GET");
 	f->request.host = STR("relay.test:8080");
-	f->visitor.perm = JWT_READ_WRITE;
+	f->visitor = (struct page_visitor){
+		.perm = JWT_READ_WRITE, .exp = JWT_NEVER, .expire_at = JWT_NEVER
+	};
 	f->answer.fd = -1;
 	*state = f;
 	return 0;
@@ -200,6 +202,8 @@ static enum reason ask(struct fixture *f, const char *path)
 	struct page_match match;
 
 	page_answer_free(&f->answer);
+	if (f->conf.routes_n == 0) /* wsuris lead somewhere */
+		add_route(f, "/{*}", NULL);
 	assert_true(strlen(path) < sizeof(f->path));
 	strcpy(f->path, path);
 	f->request.path = str_of(f->path);
@@ -809,8 +813,7 @@ static void test_perm_never_widened(void **state)
 	f->pages[0].token_perm = JWT_WRITE;
 	f->visitor.perm = JWT_READ;
 	assert_int_equal(ask(f, "/a.html"), REASON_INTERNAL);
-	assert_non_null(f->answer.why);
-	assert_null(strstr(f->answer.why, "random"));
+	assert_non_null(strstr(f->answer.why, "no right in common"));
 }
 
 static void test_claims(void **state)
@@ -834,16 +837,63 @@ static void test_claims(void **state)
 	jwt_free(&t);
 	free(token);
 	free(text);
-	/* Who was invited stays who he is. */
-	f->visitor.subject = "alice";
+	p->key = NULL;
+	assert_int_equal(ask(f, "/a.html"), REASON_INTERNAL);
+}
+
+/* Who was invited stays who he is, and not for longer than he was invited. */
+static void test_invitation(void **state)
+{
+	static const struct {
+		int64_t exp, expire_at; /* of the invitation */
+		int64_t minted;         /* exp of what it mints */
+	} cases[] = {
+		{ NOW + 120000, JWT_NEVER, NOW + 60000 },
+		{ NOW + 30000, JWT_NEVER, NOW + 30000 },
+		{ NOW - 1000, JWT_NEVER, NOW - 1000 }, /* within the leeway */
+		{ NOW + 120000, NOW + 3600000, NOW + 60000 },
+		{ NOW + 120000, NOW + 20000, NOW + 20000 },
+		{ NOW + 10000, NOW + 20000, NOW + 10000 },
+	};
+	struct conf_key door = { .section.name = (char *)"door" };
+	struct fixture *f = *state;
+	struct conf_page *p = add_page(f, "/");
+	char *text, *token;
+	struct jwt t;
+
+	put(f, "root/a.html", "{{wsuri /a}}");
+	p->template = true;
+	p->token_subject = (char *)"everybody";
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		bool other = i % 2;
+
+		f->visitor.subject = "alice";
+		f->visitor.subject_key = other ? &door : &f->key;
+		f->visitor.exp = cases[i / 2].exp;
+		f->visitor.expire_at = cases[i / 2].expire_at;
+		text = rendered(f, "/a.html");
+		token_of(f, text, "token", &t, &token);
+		assert_string_equal(t.sub, "alice");
+		assert_int_equal(t.exp, cases[i / 2].minted);
+		assert_int_equal(t.expire_at, cases[i / 2].expire_at);
+		if (other)
+			assert_string_equal(t.sub_key, "door");
+		else
+			assert_null(t.sub_key);
+		jwt_free(&t);
+		free(token);
+		free(text);
+	}
+	/* An invitation for nobody in particular: the page's own subject. */
+	f->visitor.subject = NULL;
+	f->visitor.subject_key = NULL;
 	text = rendered(f, "/a.html");
 	token_of(f, text, "token", &t, &token);
-	assert_string_equal(t.sub, "alice");
+	assert_string_equal(t.sub, "everybody");
+	assert_null(t.sub_key);
 	jwt_free(&t);
 	free(token);
 	free(text);
-	p->key = NULL;
-	assert_int_equal(ask(f, "/a.html"), REASON_INTERNAL);
 }
 
 static void expect_start(struct fixture *f, const char *start)
@@ -863,15 +913,26 @@ static void test_place_and_param(void **state)
 
 	put(f, "root/a.html", "{{wsuri /sim/1}}");
 	p->template = true;
-	expect_start(f, "ws://relay.test:8080/sim/1?token=");
-	f->request.secure = true;
-	expect_start(f, "wss://relay.test:8080/sim/1?token=");
 	r = add_route(f, "/sim/{id}", "elsewhere");
 	r->host = (char *)"other.test";
 	r = add_route(f, "/sim/{id}", "second");
 	r->listens.v = second;
 	r->listens.n = 1;
-	add_route(f, "/{*}", "third");
+	/* No route has the path at this host and this listener. */
+	assert_int_equal(ask(f, "/a.html"), REASON_INTERNAL);
+	assert_string_equal(f->answer.why, "no route here has the path /sim/1");
+	p->public_url = (char *)"wss://x.test";
+	expect_start(f, "wss://x.test/sim/1?second=");
+	f->conf.routes_n--; /* it may lead to another relay */
+	expect_start(f, "wss://x.test/sim/1?token=");
+	f->conf.routes_n++;
+	p->public_url = NULL;
+	r = add_route(f, "/{*}", "third");
+	expect_start(f, "ws://relay.test:8080/sim/1?third=");
+	r->token_param = NULL;
+	expect_start(f, "ws://relay.test:8080/sim/1?token=");
+	r->token_param = (char *)"third";
+	f->request.secure = true;
 	expect_start(f, "wss://relay.test:8080/sim/1?third=");
 	p->public_url = (char *)"http://Other.Test:80";
 	expect_start(f, "ws://Other.Test:80/sim/1?elsewhere=");
@@ -969,7 +1030,7 @@ static void test_template_limits(void **state)
 		buf_add(&text, placeholder, sizeof(placeholder), SIZE_MAX), 0);
 	put(f, "root/many.html", (char *)text.p);
 	assert_int_equal(ask(f, "/many.html"), REASON_INTERNAL);
-	assert_non_null(f->answer.why);
+	assert_non_null(strstr(f->answer.why, "too many"));
 	buf_free(&text);
 	/* As large as it may be, and a byte larger. */
 	put(f, "root/large.js", placeholder);
@@ -1055,6 +1116,7 @@ int main(void)
 		WITH_FIXTURE(test_template_escapes),
 		WITH_FIXTURE(test_perm_never_widened),
 		WITH_FIXTURE(test_claims),
+		WITH_FIXTURE(test_invitation),
 		WITH_FIXTURE(test_place_and_param),
 		WITH_FIXTURE(test_cross_site),
 		WITH_FIXTURE(test_template_head),
