@@ -21,7 +21,7 @@ static const char usage[] =
 	"       wsrelayd -V | -h\n"
 	"\n"
 	"  -c FILE        the configuration (" DEFAULT_FILE ")\n"
-	"  -t             check it and exit: status 0 or 1\n"
+	"  -t             check it and exit: status 78 when it has a fault\n"
 	"  -T             print it with every default and exit\n"
 	"  --try COMMAND  put a program that reads and writes lines behind a\n"
 	"                 browser; with -T print the configuration this means\n"

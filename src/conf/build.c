@@ -54,6 +54,13 @@ size_t build_count(const struct conf *c, enum keys_section s)
 	return 0;
 }
 
+size_t build_number(const struct conf *c, enum keys_section s, size_t index)
+{
+	for (int before = 0; before < (int)s; before++)
+		index += build_count(c, (enum keys_section)before);
+	return index;
+}
+
 struct conf_section *build_section(
 	struct conf *c, enum keys_section s, size_t index)
 {
@@ -158,6 +165,8 @@ void build_error(struct builder *b, struct build_at at, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(what, sizeof(what), format, ap);
 	va_end(ap);
+	if (b->faulty)
+		b->faulty[build_number(b->conf, at.section, at.index)] = true;
 	make_label(label, sizeof(label), s, at, "");
 	place_of(b, at, s, &file, &line);
 	add_error(b, file, line, label, what);

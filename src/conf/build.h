@@ -46,6 +46,10 @@ struct builder {
 	size_t pairs_n;
 	struct build_file **files;
 	size_t files_n;
+	/* conf_reread: the sections with a complaint, by build_number. */
+	bool *faulty;
+	/* What the faulty ones take their files from; NULL: from the disk. */
+	const struct conf *before;
 };
 
 /* What a complaint is about: a key of a section, or the section's header. */
@@ -85,5 +89,8 @@ struct conf_section *build_section(
 /* The struct of a section, and how many there are. */
 void *build_object(struct conf *c, enum keys_section s, size_t index);
 size_t build_count(const struct conf *c, enum keys_section s);
+/* Of all sections, one behind the other; that of SECTION_COUNT, 0 is their
+ * number. */
+size_t build_number(const struct conf *c, enum keys_section s, size_t index);
 
 #endif

@@ -16,7 +16,7 @@ void check_all(struct builder *b);
 void check_listens(struct builder *b);
 void check_certificate(struct builder *b, struct conf_certificate *c);
 void check_key(struct builder *b, struct conf_key *k, size_t index);
-/* What it made: the secret, which is wiped, or the public keys. */
+/* What it made: public keys. */
 void check_key_free(struct conf_key *k);
 void check_page(struct builder *b, struct conf_page *p, size_t index);
 void check_route(struct builder *b, struct conf_route *r);

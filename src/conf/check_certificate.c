@@ -162,7 +162,6 @@ static void load_ca(struct builder *b, struct build_at at, struct conf_ca *ca)
 		return;
 	if (certificate_check_authorities(f.p, f.n, &bad, why) < 0) {
 		build_error(b, at, "%s %s", ca->file, why);
-		file_free(f.p, f.n);
 		return;
 	}
 	if (bad > 0)

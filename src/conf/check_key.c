@@ -73,10 +73,8 @@ static void load_secret(struct builder *b, struct conf_key *k, size_t index)
 		build_warn(b, at, "%s can be read by everybody (chmod o-r)",
 			k->secret_file);
 	n = judge_secret(b, at, k->secret_file, f.p, f.n - 1);
-	if (n < 0) {
-		file_free(f.p, f.n);
+	if (n < 0)
 		return;
-	}
 	k->jwt.secret = f.p;
 	k->jwt.secret_n = (size_t)n;
 }
@@ -111,7 +109,6 @@ static void load_public_key(struct builder *b, struct conf_key *k, size_t index)
 		k->jwt.publics = p;
 		k->jwt.publics_n = 1;
 	}
-	file_free(f.p, f.n);
 }
 
 static void load_jwks(struct builder *b, struct conf_key *k, size_t index)
@@ -133,7 +130,6 @@ static void load_jwks(struct builder *b, struct conf_key *k, size_t index)
 		k->jwt.publics = set.keys; /* it is the key's now */
 		k->jwt.publics_n = set.n;
 	}
-	file_free(f.p, f.n);
 }
 
 /* --- all ------------------------------------------------------------------- */
@@ -219,5 +215,4 @@ void check_key_free(struct conf_key *k)
 	for (size_t i = 0; i < k->jwt.publics_n; i++)
 		jwt_public_free(&p[i]);
 	free(p);
-	file_free((uint8_t *)(uintptr_t)k->jwt.secret, k->jwt.secret_n);
 }

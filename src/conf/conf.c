@@ -114,10 +114,11 @@ static void keep_places(struct builder *b, struct conf *c)
 }
 
 /*
- * What a dump says is read as any file is, so that this cannot forget a key
- * of the table.
+ * One try: what a dump says is read as any file is, so that this cannot forget
+ * a key of the table.
  */
-struct conf *conf_reread(const struct conf *c, struct buf *errors)
+static struct conf *reread(const struct conf *c, const struct conf *before,
+	bool *faulty, struct buf *errors)
 {
 	struct buf text = { 0 };
 	struct builder b;
@@ -132,7 +133,30 @@ struct conf *conf_reread(const struct conf *c, struct buf *errors)
 	/* What was accepted once is well-formed; only memory can be out. */
 	if (b.errors == 0 && !b.no_memory)
 		keep_places(&b, (struct conf *)(uintptr_t)c);
+	b.faulty = faulty;
+	b.before = before;
 	return builder_done(&b);
+}
+
+struct conf *conf_reread(const struct conf *c, struct buf *errors, bool *kept)
+{
+	bool *faulty = calloc(
+		build_number(c, SECTION_COUNT, 0), sizeof(*faulty));
+	struct buf again = { 0 };
+	struct conf *result;
+
+	*kept = false;
+	if (!faulty)
+		return NULL;
+	result = reread(c, NULL, faulty, errors);
+	if (!result) {
+		/* It has the same complaints, less those that were met. */
+		result = reread(c, c, faulty, &again);
+		*kept = result != NULL;
+	}
+	buf_free(&again);
+	free(faulty);
+	return result;
 }
 
 int conf_same_settings(const struct conf *a, const struct conf *b)
@@ -168,14 +192,8 @@ static void free_made(struct conf *c)
 {
 	for (size_t i = 0; i < c->keys_n; i++)
 		check_key_free(&c->keys[i]);
-	for (size_t i = 0; i < c->certificates_n; i++) {
-		file_free(c->certificates[i].chain, c->certificates[i].chain_n);
-		file_free(c->certificates[i].key, c->certificates[i].key_n);
-	}
-	for (size_t i = 0; i < c->cas_n; i++) {
+	for (size_t i = 0; i < c->cas_n; i++)
 		free(c->cas[i].file);
-		file_free(c->cas[i].pem, c->cas[i].pem_n);
-	}
 	for (size_t i = 0; i < c->listens_n; i++)
 		free(c->listens[i].use_certificates.v);
 	for (size_t i = 0; i < c->pages_n; i++) {
@@ -212,6 +230,7 @@ void conf_unref(struct conf *c)
 			  &c->references, 1, memory_order_acq_rel) > 1)
 		return;
 	free_made(c);
+	file_free_all(c);
 	for (int s = 0; s < SECTION_COUNT; s++)
 		free_values(c, (enum keys_section)s);
 	free(c->listens);

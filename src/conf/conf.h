@@ -300,8 +300,19 @@ struct conf_route {
 	size_t index; /* in conf->routes */
 };
 
+/* What a file held when it was read for a key of a section. */
+struct conf_file {
+	struct conf_file *next;
+	size_t owner; /* the section, see build_number */
+	char *name;
+	uint8_t *p;
+	size_t n;       /* the NUL at the end counted */
+	bool everybody; /* every user of the machine may read it */
+};
+
 struct conf {
 	atomic_uint references;
+	struct conf_file *files; /* what secrets, chains, ... point into */
 	struct conf_server server;
 	struct conf_listen *listens;
 	size_t listens_n;
@@ -335,10 +346,13 @@ MUST_CHECK struct conf *conf_load_text(
 /*
  * A new snapshot with the settings of c, section by section at the same
  * indices, for which every file that they name is read again: secrets,
- * certificates, keys, authorities. The INI files are not. NULL and *errors as
- * for conf_load; a complaint names the place of the section in its file.
+ * certificates, keys, authorities. The INI files are not. A section with a file
+ * that is no good keeps what c has for it: *kept is true then. *errors as for
+ * conf_load; a complaint names the place of the section in its file. NULL: no
+ * memory, or the new files of several sections do not go together.
  */
-MUST_CHECK struct conf *conf_reread(const struct conf *c, struct buf *errors);
+MUST_CHECK struct conf *conf_reread(
+	const struct conf *c, struct buf *errors, bool *kept);
 /*
  * Whether both say the same, wherever it is written and whatever the files
  * that they name hold: 1 or 0; -1 without memory.

@@ -66,38 +66,112 @@ static uint8_t *load(int fd, size_t max, size_t *n)
 	return p;
 }
 
-int file_read(struct builder *b, struct build_at at, const char *name,
-	size_t max, struct file_bytes *out)
+/* Bytes for the snapshot that is being built: -1 without memory. Takes p. */
+static int keep(struct builder *b, const struct conf_file *what)
+{
+	struct conf_file *f = malloc(sizeof(*f));
+
+	if (f)
+		*f = *what;
+	if (f)
+		f->name = str_dup(str_of(what->name));
+	if (!f || !f->name) {
+		explicit_bzero(what->p, what->n);
+		free(what->p);
+		free(f);
+		build_no_memory(b);
+		return -1;
+	}
+	f->next = b->conf->files;
+	b->conf->files = f;
+	return 0;
+}
+
+/* What the snapshot before has for this section; NULL: nothing. */
+static const struct conf_file *find_before(
+	const struct builder *b, size_t owner, const char *name)
+{
+	const struct conf_file *f;
+
+	if (!b->before || !b->faulty[owner])
+		return NULL;
+	for (f = b->before->files; f; f = f->next)
+		if (f->owner == owner && strcmp(f->name, name) == 0)
+			return f;
+	return NULL;
+}
+
+/* -1 after a complaint. */
+static int read_again(struct builder *b, struct build_at at, size_t max,
+	struct conf_file *out)
 {
 	struct stat st = { 0 };
-	int fd = open_regular(name, &st);
+	int fd = open_regular(out->name, &st);
 	int error;
 
-	*out = (struct file_bytes){ 0 };
 	if (fd >= 0)
 		out->p = load(fd, max, &out->n);
 	error = errno;
 	if (fd >= 0)
 		close(fd);
-	if (out->p) {
-		out->everybody = st.st_mode & S_IROTH;
+	out->everybody = st.st_mode & S_IROTH;
+	if (out->p)
 		return 0;
-	}
 	if (error == ENOMEM)
 		build_no_memory(b);
 	else if (error == EFBIG)
 		build_error(b, at, "%s is too long, expected at most %zu bytes",
-			name, max);
+			out->name, max);
 	else
-		build_error(b, at, "%s: %s, expected a readable file", name,
+		build_error(b, at, "%s: %s, expected a readable file",
+			out->name,
 			error == EINVAL ? "not a regular file"
 					: strerror(error));
 	return -1;
 }
 
-void file_free(uint8_t *p, size_t n)
+/* A copy: -1 without memory. */
+static int copy_before(struct builder *b, const struct conf_file *before,
+	struct conf_file *out)
 {
-	if (p)
-		explicit_bzero(p, n);
-	free(p);
+	out->p = malloc(before->n);
+	if (!out->p) {
+		build_no_memory(b);
+		return -1;
+	}
+	memcpy(out->p, before->p, before->n);
+	out->n = before->n;
+	out->everybody = before->everybody;
+	return 0;
+}
+
+int file_read(struct builder *b, struct build_at at, const char *name,
+	size_t max, struct file_bytes *out)
+{
+	struct conf_file f = {
+		.owner = build_number(b->conf, at.section, at.index),
+		.name = (char *)(uintptr_t)name,
+	};
+	const struct conf_file *before = find_before(b, f.owner, name);
+	int result = before ? copy_before(b, before, &f)
+			    : read_again(b, at, max, &f);
+
+	*out = (struct file_bytes){ 0 };
+	if (result < 0 || keep(b, &f) < 0)
+		return -1;
+	*out = (struct file_bytes){ f.p, f.n, f.everybody };
+	return 0;
+}
+
+void file_free_all(struct conf *c)
+{
+	struct conf_file *f;
+
+	while ((f = c->files)) {
+		c->files = f->next;
+		explicit_bzero(f->p, f->n);
+		free(f->p);
+		free(f->name);
+		free(f);
+	}
 }

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/prctl.h>
+#include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -79,7 +80,7 @@ static void hide_memory(void)
 #endif
 }
 
-/* Becomes the service user, for good. */
+/* Becomes the service user, for good. 0, or the exit status. */
 static int drop_privileges(const char *user)
 {
 	struct passwd *pw;
@@ -95,13 +96,13 @@ static int drop_privileges(const char *user)
 			"wsrelayd: [server] user: there is no user "
 			"'%s'\n",
 			user);
-		return -1;
+		return EX_CONFIG;
 	}
 	if (initgroups(user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
 		setuid(pw->pw_uid) < 0) {
 		fprintf(stderr, "wsrelayd: cannot become user '%s': %s\n", user,
 			strerror(errno));
-		return -1;
+		return EXIT_FAILURE;
 	}
 	hide_memory();
 	return 0;
@@ -111,15 +112,16 @@ int daemon_check(const struct daemon_source *source, FILE *dump)
 {
 	struct conf *conf = load(source);
 	struct buf out = { 0 };
-	int status = 1;
+	int status;
 
 	if (!conf)
-		return 1;
+		return EX_CONFIG;
 	if (conf->server.user && geteuid() == 0) {
 		struct conf *again;
 		struct buf errors = { 0 };
 
-		if (drop_privileges(conf->server.user) < 0)
+		status = drop_privileges(conf->server.user);
+		if (status)
 			goto out;
 		again = source->load(source->data, &errors);
 		if (!again)
@@ -128,12 +130,13 @@ int daemon_check(const struct daemon_source *source, FILE *dump)
 		conf_unref(conf);
 		conf = again;
 		if (!conf)
-			return 1;
+			return EX_CONFIG;
 	}
+	status = EXIT_FAILURE;
 	if (dump && (conf_dump(&out, conf) < 0 ||
 			    fwrite(out.p, 1, out.n, dump) != out.n))
 		goto out;
-	status = 0;
+	status = EXIT_SUCCESS;
 out:
 	buf_free(&out);
 	conf_unref(conf);
@@ -502,43 +505,55 @@ static void daemon_free(struct daemon *d)
 	free(d->bound);
 }
 
-/* Up to the configuration that stays; the sockets are bound. */
+/*
+ * Up to the configuration that stays; the sockets are bound. 0, or the exit
+ * status.
+ */
 static int prepare(struct daemon *d, const struct daemon_source *source)
 {
 	struct conf *first = load(source);
 	struct buf errors = { 0 };
-	int result = -1;
+	int status = EXIT_FAILURE;
 
 	if (!first)
-		return -1;
-	if (daemon_bind(d, first) < 0 ||
-		drop_privileges(first->server.user) < 0)
+		return EX_CONFIG;
+	if (daemon_bind(d, first) < 0)
+		goto out;
+	status = drop_privileges(first->server.user);
+	if (status)
 		goto out;
 	d->conf = source->load(source->data, &errors);
 	if (!d->conf) {
 		print_errors(&errors);
+		status = EX_CONFIG;
 		goto out;
 	}
-	result = daemon_assign_listens(d, d->conf);
+	/* Between the two somebody may have written other listeners. */
+	if (daemon_assign_listens(d, d->conf) < 0)
+		status = EXIT_FAILURE;
 out:
-	if (result < 0)
+	if (status)
 		daemon_close_listeners(d); /* their addresses are first's */
 	buf_free(&errors); /* its warnings were printed by the first load */
 	conf_unref(first);
-	return result;
+	return status;
 }
 
 int daemon_run(const struct daemon_source *source)
 {
 	struct daemon d = { .source = source, .had_terminal = has_terminal() };
-	int status = 1;
+	int status;
 
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored is inherited, and then no child could be waited for. */
 	signal(SIGCHLD, SIG_DFL);
 	hide_memory();
 	set_limits(&d.shared.limits);
-	if (prepare(&d, source) < 0 || start_log(&d.conf->server) < 0)
+	status = prepare(&d, source);
+	if (status)
+		goto out;
+	status = EXIT_FAILURE;
+	if (start_log(&d.conf->server) < 0)
 		goto out;
 	LOG(LOG_INFO, "start", F_STR("version", VERSION),
 		F_INT("pid", getpid()), F_INT("routes", d.conf->routes_n),
@@ -554,7 +569,7 @@ int daemon_run(const struct daemon_source *source)
 	if (source->ready)
 		source->ready(source->data);
 	if (loop_run(d.loop) == 0)
-		status = 0;
+		status = EXIT_SUCCESS;
 	for (size_t i = 0; i < d.workers_n; i++)
 		worker_join(d.workers[i]);
 	for (size_t i = 0; i < d.workers_n; i++)

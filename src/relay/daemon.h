@@ -26,12 +26,15 @@ struct daemon_source {
 	void (*ready)(void *data);
 };
 
-/* Runs until it is told to stop. Returns an exit status. */
+/*
+ * Runs until it is told to stop. Returns an exit status: EX_CONFIG of
+ * sysexits.h when the configuration has a fault, 1 when something else has.
+ */
 int daemon_run(const struct daemon_source *source);
 /*
  * What -t and -T do: loads like a start would, without binding. Complaints
  * and warnings go to stderr; with dump the configuration goes to it. Returns
- * an exit status.
+ * an exit status, as daemon_run.
  */
 int daemon_check(const struct daemon_source *source, FILE *dump);
 

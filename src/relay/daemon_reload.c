@@ -4,7 +4,8 @@
  *   files -> conf_reread: the settings in force, what files say now
  *         -> the workers, each when it reads its mail: new connections
  *
- * Whatever is wrong in a file, the relay goes on with what it has.
+ * Whatever is wrong in a file, the relay goes on with what it has, and takes
+ * what is good: a renewed certificate must not wait for a fault elsewhere.
  */
 #include "relay/daemon_private.h"
 
@@ -20,7 +21,7 @@
 #define WARN_DAYS 14
 
 /* One line of the log for each complaint. */
-static void log_complaints(struct buf *errors, enum log_level level)
+static void log_complaints(const struct buf *errors, enum log_level level)
 {
 	struct str left = buf_str(errors);
 
@@ -34,7 +35,6 @@ static void log_complaints(struct buf *errors, enum log_level level)
 		left.p += used;
 		left.n -= used;
 	}
-	buf_free(errors);
 }
 
 /* What else stands in the files by now is for the next start. */
@@ -74,24 +74,30 @@ void daemon_reload(struct daemon *d)
 {
 	struct buf errors = { 0 };
 	struct conf *conf;
+	bool kept;
 
 	if (d->stopping)
 		return;
 	service_notify_reloading();
-	conf = conf_reread(d->conf, &errors);
-	if (conf) {
+	conf = conf_reread(d->conf, &errors, &kept);
+	if (conf)
 		use(d, conf);
+	if (conf && !kept) {
 		LOG(LOG_INFO, "reload",
 			F_STR("detail",
 				"keys and certificates have been read again"));
 		note_other_changes(d);
-		daemon_check_certificates(d);
 	} else {
 		LOG(LOG_ERROR, "reload-failed",
 			F_STR("detail",
-				"keys and certificates stay as they were"));
+				conf ? "what is complained about stays as it "
+				       "was, the rest has been read again"
+				     : "keys and certificates stay as they "
+				       "were"));
 		log_complaints(&errors, LOG_ERROR);
 	}
+	if (conf)
+		daemon_check_certificates(d);
 	buf_free(&errors);
 	service_notify("READY=1");
 }

@@ -9,21 +9,22 @@ import subprocess
 
 import pytest
 
-from relay import ROOT, WSRELAYD
+from relay import KEY, ROOT, WSRELAYD
 
 pytestmark = pytest.mark.plain("it has certificates of its own")
 
 NAME = "relay.example.org"
 
 
-def renew(live, serial, key=None):
+def renew(live, serial, key=None, usage=None):
     """What certbot leaves: a certificate that can be told by its serial."""
     live.mkdir(parents=True, exist_ok=True)
+    usages = ["-addext", f"extendedKeyUsage={usage}"] if usage else []
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
          "ec_paramgen_curve:P-256", "-nodes", "-days", "60", "-subj",
          "/CN=localhost", "-set_serial", str(serial), "-keyout",
-         live / "privkey.pem", "-out", live / "fullchain.pem"],
+         live / "privkey.pem", "-out", live / "fullchain.pem", *usages],
         check=True, capture_output=True)
     if key:
         (live / "privkey.pem").write_text(key)
@@ -56,7 +57,7 @@ class Hook:
                      WSRELAYD_GROUP=group, WSRELAYD_RELOAD=self.reload,
                      WSRELAYD_CHECK=f"{WSRELAYD} -t -c {self.ini}"))
 
-    def start(self, relay):
+    def start(self, relay, more=""):
         renew(self.live, 1)
         self.ini.write_text("")     # nothing to be checked against yet
         for file in ("fullchain.pem", "privkey.pem"):
@@ -73,7 +74,7 @@ key_file = {self.here}/privkey.pem
 path = /r
 backend = echo:
 auth = none
-""")
+""" + more)
         self.ini = r.ini
         self.reload = f"kill -HUP {r.pid}"
         self.port = int(r.wait_log("listen", listen="tls")["address"]
@@ -118,6 +119,42 @@ def test_a_fault_changes_nothing(relay, hook):
     assert shown(hook.port) == 3
     r.kill(signal.SIGHUP)
     r.wait_log("reload", 2)
+
+
+@pytest.mark.parametrize("spoil", ["settings", "secret"])
+def test_a_fault_elsewhere_keeps_no_certificate_out(relay, hook, spoil):
+    """certbot runs the hook once; the fault is told by its status."""
+    r = hook.start(relay, more=KEY)
+    if spoil == "settings":
+        r.ini.write_text(r.ini.read_text() + "nonsense = 1\n")
+    else:
+        (r.dir / "secret").write_text("too short")
+    renew(hook.live, 2)
+    done = hook.run()
+    assert done.returncode == os.EX_CONFIG
+    assert "is in use" in done.stderr
+    assert ("nonsense" if spoil == "settings" else "secret_file") in done.stderr
+    r.wait_log("reload" if spoil == "settings" else "reload-failed")
+    assert r.wait_log("reload-complaint")
+    assert shown(hook.port) == 2
+    # One that is no good is not taken then either.
+    renew(hook.live, 3, key="not a key\n")
+    done = hook.run()
+    assert done.returncode == 1 and "not used" in done.stderr
+    before = hook.here / "fullchain.pem"
+    assert before.read_bytes() != (hook.live / "fullchain.pem").read_bytes()
+    assert shown(hook.port) == 2
+    assert len(list(hook.tls.iterdir())) == 2
+
+
+def test_what_only_the_configuration_refuses(relay, hook):
+    """Good by itself, and the configuration was good: it is put back."""
+    hook.start(relay)
+    renew(hook.live, 2, usage="clientAuth")
+    done = hook.run()
+    assert done.returncode == 1
+    assert "not for servers" in done.stderr and "not used" in done.stderr
+    assert shown(hook.port) == 1
 
 
 def test_the_first_time(hook):

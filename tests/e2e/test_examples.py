@@ -183,12 +183,12 @@ def test_tls_files_are_looked_at(tls, tmp_path):
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True,
                    capture_output=True)
     found = check_only(tls)
-    assert found.returncode == 1
+    assert found.returncode == os.EX_CONFIG
     assert "key_file: %s does not belong to the certificate" % key \
         in found.stderr
     (tmp_path / "tls/fullchain.pem").write_text("no certificate\n")
     found = check_only(tls)
-    assert found.returncode == 1
+    assert found.returncode == os.EX_CONFIG
     assert "chain_file: %s/tls/fullchain.pem holds no BEGIN line" % tmp_path \
         in found.stderr
 

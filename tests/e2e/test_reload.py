@@ -76,6 +76,29 @@ def test_a_broken_file_changes_nothing(relay, workers, spoil):
     assert refused(r, NEW) == 101
 
 
+def test_a_fault_elsewhere_holds_nothing_up(relay, workers, tmp_path):
+    """One key's file is no good: the other's is taken."""
+    other = tmp_path / "other"
+    other.write_bytes(SECRET)
+    other.chmod(0o600)
+    r = start(relay, workers, ECHO + f"""
+[key other]
+secret_file = {other}
+[route o]
+path = /o
+backend = echo:
+keys = other
+""")
+    other.write_bytes(b"too short")
+    reload(r, NEW, event="reload-failed")
+    assert "[key other]" in r.wait_log("reload-complaint")["detail"]
+    assert refused(r, SECRET) == 401
+    assert refused(r, NEW) == 101
+    old = Client(r, "/o", token=mint("/o", header={"kid": "other"}))
+    old.send(TEXT, "x")
+    assert old.recv().text == "x"
+
+
 def test_other_settings_wait_for_the_next_start(relay, workers):
     r = start(relay, workers)
     reload(r)

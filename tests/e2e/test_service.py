@@ -107,7 +107,7 @@ def test_not_ready_when_it_cannot_start(manager, tmp_path):
     p = subprocess.run([*RUNNER, str(WSRELAYD), "-c", str(ini)], env={
         **os.environ, **SANITIZERS, "NOTIFY_SOCKET": str(manager.path)},
         stderr=subprocess.DEVNULL)
-    assert p.returncode == 1
+    assert p.returncode == os.EX_CONFIG
     assert not manager.all("READY=1")
 
 
@@ -344,7 +344,7 @@ def test_errors_of_the_configuration_have_a_priority(tmp_path):
             p = subprocess.run(
                 [*RUNNER, str(WSRELAYD), "-c", str(ini)], stderr=f, timeout=30,
                 env={**os.environ, **SANITIZERS, "JOURNAL_STREAM": stream})
-        assert p.returncode == 1
+        assert p.returncode == os.EX_CONFIG
         lines = log.read_text().splitlines()
         assert 1 == sum(": warning: " in line for line in lines) < len(lines)
         for line in lines:

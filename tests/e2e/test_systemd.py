@@ -2,6 +2,7 @@
 is left behind."""
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -114,6 +115,8 @@ def test_verify(tree, unit, drop_in):
     for name in STUBS:
         (units / (name + ".target")).write_text(
             "[Unit]\nDescription=%s\n" % name)
+    (tree / "bin").mkdir()
+    shutil.copy("/bin/kill", tree / "bin")
     (units / "system.slice").write_text("[Slice]\n")
     (units / "-.slice").write_text("[Slice]\n")
     if drop_in:
@@ -124,6 +127,18 @@ def test_verify(tree, unit, drop_in):
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes",
          "--root=%s" % tree, unit], capture_output=True, text=True)
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_the_unit_goes_on(tree):
+    """A fault in the configuration is final, and nothing else is; a reload
+    takes what is new before it tells what is wrong."""
+    unit = (tree / "lib/systemd/system/wsrelayd.service").read_text()
+    head, service = unit.split("[Service]")
+    assert "\nStartLimitIntervalSec=0\n" in head
+    assert "\nRestart=on-failure\n" in service
+    assert f"\nRestartPreventExitStatus={os.EX_CONFIG}\n" in service
+    assert re.findall(r"\nExecReload=\S*/(kill -HUP|wsrelayd -t)", service) == \
+        ["kill -HUP", "wsrelayd -t"]
 
 
 def test_verify_can_fail(tree):

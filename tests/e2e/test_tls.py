@@ -1,6 +1,7 @@
 """TLS of listeners: what is spoken, with which certificate, and to whom."""
 import asyncio
 import json
+import os
 import re
 import shutil
 import signal
@@ -570,7 +571,7 @@ def test_faulty_files(certificates, tmp_path, fault, key, words):
     elif fault == "swapped":
         section = section.replace("localhost.pem", "localhost.key")
     status, said = judged(tmp_path, section)
-    assert status == 1
+    assert status == os.EX_CONFIG
     assert re.search(rf"x\.ini:\d: \[certificate test\] {key}", said), said
     assert words in said, said
 

@@ -75,10 +75,11 @@ static struct conf *load_quietly(const char *name)
 static struct conf *reread_quietly(const struct conf *c)
 {
 	struct buf errors = { 0 };
-	struct conf *again = conf_reread(c, &errors);
+	bool kept;
+	struct conf *again = conf_reread(c, &errors, &kept);
 	char *said = take_text(&errors);
 
-	if (!again || said[0])
+	if (!again || kept || said[0])
 		fail_case("reread", "%s", said);
 	free(said);
 	return again;
@@ -179,13 +180,33 @@ static void test_files_changed(void **state)
 	conf_unref(b);
 }
 
+static void assert_same_files(const struct conf *a, const struct conf *b)
+{
+	for (size_t i = 0; i < a->keys_n; i++) {
+		assert_int_equal(
+			a->keys[i].jwt.secret_n, b->keys[i].jwt.secret_n);
+		assert_memory_equal(a->keys[i].jwt.secret,
+			b->keys[i].jwt.secret, a->keys[i].jwt.secret_n);
+	}
+	for (size_t i = 0; i < a->certificates_n; i++) {
+		assert_string_equal((char *)a->certificates[i].chain,
+			(char *)b->certificates[i].chain);
+		assert_string_equal((char *)a->certificates[i].key,
+			(char *)b->certificates[i].key);
+	}
+	for (size_t i = 0; i < a->cas_n; i++)
+		assert_string_equal(
+			(char *)a->cas[i].pem, (char *)b->cas[i].pem);
+}
+
 /* Each complaint names its section's place, and the file at fault. */
 static void test_faults(void **state)
 {
 	struct buf errors = { 0 };
-	struct conf *a;
+	struct conf *a, *b;
 	char want[1024];
 	char *said;
+	bool kept;
 
 	(void)state;
 	write_files();
@@ -193,7 +214,9 @@ static void test_faults(void **state)
 	put_text("secret", "short");
 	put_text("key", PEM_RSA_KEY);
 	assert_int_equal(remove("ca2"), 0);
-	assert_null(conf_reread(a, &errors));
+	b = conf_reread(a, &errors, &kept);
+	assert_non_null(b);
+	assert_true(kept);
 	said = take_text(&errors);
 	snprintf(want, sizeof(want),
 		"first.ini:13: [certificate d] key_file: %s/key does not "
@@ -213,13 +236,54 @@ static void test_faults(void **state)
 		scratch, scratch, scratch, scratch, scratch);
 	assert_string_equal(said, want);
 	free(said);
-	/* The old one is as it was. */
+	/* The old one is as it was, and the new one has the same files. */
 	assert_memory_equal(a->keys[0].jwt.secret, SECRET, 32);
+	assert_same_files(a, b);
+	conf_unref(b);
 	put_text("secret", SECRET);
 	put_text("key", PEM_LEAF_KEY);
 	put_text("ca2", PEM_CA);
 	conf_unref(reread_quietly(a));
 	conf_unref(a);
+}
+
+/* What is good is taken, section by section: never half a certificate. */
+static void test_faults_elsewhere(void **state)
+{
+	struct buf errors = { 0 };
+	struct conf *a, *b, *c;
+	bool kept;
+
+	(void)state;
+	write_files();
+	a = load_quietly("first.ini");
+	put_text("secret", "short");
+	put_text("ca", "no PEM");
+	put_text("ca2", PEM_MIDDLE);
+	put_text("chain", PEM_RSA);
+	put_text("key", PEM_RSA_KEY);
+	b = conf_reread(a, &errors, &kept);
+	assert_non_null(b);
+	assert_true(kept);
+	free(take_text(&errors));
+	assert_same_places(a, b);
+	assert_memory_equal(b->keys[0].jwt.secret, SECRET, 32);
+	assert_string_equal((char *)b->cas[0].pem, PEM_CA);
+	assert_string_equal((char *)b->cas[1].pem, PEM_MIDDLE);
+	assert_string_equal((char *)b->certificates[0].chain, PEM_RSA);
+	assert_string_equal((char *)b->certificates[0].key, PEM_RSA_KEY);
+	/* The next time what was kept is kept again, by what is kept then. */
+	conf_unref(a);
+	put_text("key", PEM_LEAF_KEY);
+	c = conf_reread(b, &errors, &kept);
+	assert_non_null(c);
+	assert_true(kept);
+	free(take_text(&errors));
+	assert_memory_equal(c->keys[1].jwt.secret, SECRET, 32);
+	assert_string_equal((char *)c->certificates[1].key, PEM_RSA_KEY);
+	assert_string_equal((char *)c->certificates[1].chain, PEM_RSA);
+	conf_unref(b);
+	conf_unref(c);
 }
 
 /* A [server] that was never written has no place. */
@@ -231,12 +295,14 @@ static void test_warnings(void **state)
 	struct conf *a, *b;
 	char want[256];
 	char *said;
+	bool kept;
 
 	(void)state;
 	write_files();
 	a = load_good(text);
 	put_text("chain", PEM_PAST);
-	b = conf_reread(a, &errors);
+	b = conf_reread(a, &errors, &kept);
+	assert_false(kept);
 	said = take_text(&errors);
 	snprintf(want, sizeof(want),
 		"t.ini:3: warning: [certificate c] chain_file: %s/chain "
@@ -295,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_changed),
 		cmocka_unit_test(test_files_changed),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_faults_elsewhere),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_same_settings),
 	};
