@@ -63,8 +63,10 @@ static int line_encode(const struct framing_message *message,
 	(void)head;
 	if (message->opcode != WS_TEXT)
 		return FRAMING_BINARY;
-	if (message->n > 0 && memchr(message->data, '\n', message->n))
-		return FRAMING_LINE_FEED;
+	/* A reader for which CR ends a line would see two: one is forged. */
+	if (message->n > 0 && (memchr(message->data, '\n', message->n) ||
+				      memchr(message->data, '\r', message->n)))
+		return FRAMING_LINE_BREAK;
 	*head_n = 0;
 	tail[0] = '\n';
 	*tail_n = 1;
@@ -185,8 +187,8 @@ const char *framing_strerror(int error)
 		return "a length of 0";
 	case FRAMING_BINARY:
 		return "a binary message, where only text can be carried";
-	case FRAMING_LINE_FEED:
-		return "a line feed inside a line";
+	case FRAMING_LINE_BREAK:
+		return "a line feed or a carriage return inside a line";
 	}
 	return "no error";
 }

@@ -2,7 +2,9 @@
  * framing.h: where messages begin and end in a byte stream.
  *
  *   raw     no boundaries: what was read is a binary message
- *   line    a text message per line, ended by LF (a CR before it is dropped)
+ *   line    a text message per line, ended by LF (a CR before it is dropped);
+ *           what is written holds no CR either, for many languages end lines
+ *           there, too
  *   len32   4 bytes length of what follows, big-endian; 1 byte opcode
  *           (1 text, 2 binary); the payload
  *
@@ -35,7 +37,7 @@ enum framing_error {             /* returned as a negative number */
 	FRAMING_BAD_OPCODE = -2, /* len32: neither 1 nor 2 */
 	FRAMING_BAD_LENGTH = -3, /* len32: 0, no room for the opcode */
 	FRAMING_BINARY = -4,     /* encode: this framing has text only */
-	FRAMING_LINE_FEED = -5,  /* encode: an LF inside a line */
+	FRAMING_LINE_BREAK = -5, /* encode: an LF or a CR inside a line */
 };
 
 struct framing {

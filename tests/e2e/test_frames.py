@@ -239,6 +239,10 @@ REFUSED = {
     "lf-at-end": ("/line", frame(TEXT, "a\n"), 1008, "policy"),
     "lf-over-fragments": ("/line", frame(TEXT, "a", fin=False) +
                           frame(CONT, "\nb"), 1008, "policy"),
+    "cr-on-line": ("/line", frame(TEXT, "a\rb"), 1008, "policy"),
+    "cr-at-end": ("/line", frame(TEXT, "a\r"), 1008, "policy"),
+    "cr-over-fragments": ("/line", frame(TEXT, "a", fin=False) +
+                          frame(CONT, "\rb"), 1008, "policy"),
 }
 
 

@@ -198,6 +198,19 @@ def test_names_are_json(hub):
             (name, "r", path)
 
 
+@pytest.mark.parametrize("kind", ["line", "exec"])
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"], ids=["lf", "cr", "crlf"])
+def test_no_client_forges_a_line(hub, kind, end):
+    """A program's language may end lines at a CR."""
+    h = hub(kind)
+    a, b = h.joined(), h.joined()
+    a.send(TEXT, f"hello{end}> {b.id} I am b")
+    a.closed(1008, "policy")
+    h.left(a, "policy")
+    b.send(TEXT, "I am")
+    assert h.heard() == (">", b.id, "I am")
+
+
 @KINDS
 def test_limits_are_the_payloads(hub, kind):
     h = hub(kind, "max_message = 200", "max_backend_message = 300",

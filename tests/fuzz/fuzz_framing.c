@@ -33,20 +33,23 @@ static void check_encode(const struct framing *f, struct framing_message *m)
 {
 	uint8_t head[FRAMING_HEAD_MAX], tail[FRAMING_TAIL_MAX];
 	size_t head_n, tail_n, scanned = 0;
+	const struct framing *line = framing_get(FRAMING_LINE);
 	struct framing_message back;
 	struct buf b = { 0 };
+	int r = f->encode(m, head, &head_n, tail, &tail_n);
 
-	if (f->encode(m, head, &head_n, tail, &tail_n) != 0)
+	/* What a backend prints may hold a CR, what a client says may not. */
+	if (r == FRAMING_LINE_BREAK && f->decode == line->decode && m->n > 0 &&
+		memchr(m->data, '\r', m->n))
+		return;
+	if (r != 0)
 		abort();
 	record(&b, head, head_n);
 	record(&b, m->data, m->n);
 	record(&b, tail, tail_n);
 	if (f->decode(b.p, b.n, SIZE_MAX, &scanned, &back) != (ssize_t)b.n)
 		abort();
-	/* A CR at the end of a line is the peer's word for the line's end. */
-	if (back.opcode != m->opcode ||
-		(back.n != m->n &&
-			(back.n + 1 != m->n || m->data[back.n] != '\r')))
+	if (back.opcode != m->opcode || back.n != m->n)
 		abort();
 	if (back.n > 0 && memcmp(back.data, m->data, back.n) != 0)
 		abort();

@@ -282,10 +282,15 @@ static void test_encode_refused(void **state)
 	assert_int_equal(try_encode(FRAMING_LINE, WS_BINARY, STR("a"), 1),
 		FRAMING_BINARY);
 	assert_int_equal(try_encode(FRAMING_LINE, WS_TEXT, STR("a\nb"), 3),
-		FRAMING_LINE_FEED);
+		FRAMING_LINE_BREAK);
 	assert_int_equal(try_encode(FRAMING_LINE, WS_TEXT, STR("a\n"), 2),
-		FRAMING_LINE_FEED);
-	assert_int_equal(try_encode(FRAMING_LINE, WS_TEXT, STR("a\rb"), 3), 0);
+		FRAMING_LINE_BREAK);
+	assert_int_equal(try_encode(FRAMING_LINE, WS_TEXT, STR("a\rb"), 3),
+		FRAMING_LINE_BREAK);
+	assert_int_equal(try_encode(FRAMING_LINE, WS_TEXT, STR("a\r"), 2),
+		FRAMING_LINE_BREAK);
+	assert_int_equal(
+		try_encode(FRAMING_LEN32, WS_TEXT, STR("a\r\nb"), 4), 0);
 	assert_int_equal(try_encode(FRAMING_LEN32, WS_CLOSE, STR("a"), 1),
 		FRAMING_BAD_OPCODE);
 	/* The payload is not read, so a length will do. */
@@ -308,7 +313,7 @@ static void test_table(void **state)
 	assert_false(framing_get(FRAMING_RAW)->whole);
 	assert_true(framing_get(FRAMING_LINE)->whole);
 	assert_true(framing_get(FRAMING_LEN32)->whole);
-	for (int e = FRAMING_LINE_FEED; e <= FRAMING_TOO_BIG; e++)
+	for (int e = FRAMING_LINE_BREAK; e <= FRAMING_TOO_BIG; e++)
 		assert_true(strlen(framing_strerror(e)) > 10);
 }
 
