@@ -20,7 +20,5 @@ struct worker;
 MUST_CHECK int front_new(struct worker *w, const struct accepted *a);
 /* The relay stops: no further request, what is being opened is refused. */
 void front_drain(struct front *f);
-/* Once a second. */
-void front_log_refusals(struct worker *w);
 
 #endif

@@ -12,8 +12,6 @@
 #include "relay/request.h"
 #include "relay/worker.h"
 
-#define REFUSALS_LOGGED 20 /* per second and worker */
-
 void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 {
 	struct worker *w = f->worker;
@@ -21,10 +19,8 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 	const struct conf_route *route = f->client.route;
 
 	worker_count_reason(w, reason);
-	if (++w->refusals > REFUSALS_LOGGED) {
-		w->refusals_hidden++;
+	if (!log_quota_take(&w->refusals, reason))
 		return;
-	}
 	LOG(LOG_INFO, "refuse", F_STR("id", client_id(&f->client, id)),
 		F_STR("listen", f->client.listen->section.name),
 		F_STR("route", route ? route->section.name : NULL),
@@ -35,14 +31,6 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 		F_STR("path", f->upgrade.path),
 		F_STR("reason", reason_get(reason)->word),
 		F_STR("detail", detail));
-}
-
-void front_log_refusals(struct worker *w)
-{
-	if (w->refusals_hidden > 0)
-		LOG(LOG_WARN, "refuse-suppressed",
-			F_INT("count", w->refusals_hidden));
-	w->refusals = w->refusals_hidden = 0;
 }
 
 bool front_refuses_by_close(const struct front *f, enum reason reason)

@@ -232,10 +232,11 @@ static void backend_done(void *owner, const struct backend_result *b)
 		   !front_refuses_by_close(f, b->reason)) {
 		pass_refusal(f, b);
 	} else {
-		LOG(LOG_WARN, "backend-error",
-			F_STR("route", f->client.route->section.name),
-			F_STR("reason", reason_get(b->reason)->word),
-			F_STR("detail", b->detail));
+		if (log_quota_take(&f->worker->backend_errors, b->reason))
+			LOG(LOG_WARN, "backend-error",
+				F_STR("route", f->client.route->section.name),
+				F_STR("reason", reason_get(b->reason)->word),
+				F_STR("detail", b->detail));
 		front_refuse(f, NULL, b->reason, b->detail);
 	}
 }

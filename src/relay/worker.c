@@ -105,6 +105,12 @@ static void relieve_memory(struct worker *w)
 		pair_abort(largest, REASON_MEMORY);
 }
 
+static void tell_hidden_lines(struct worker *w)
+{
+	log_quota_next(&w->refusals, "refuse-suppressed");
+	log_quota_next(&w->backend_errors, "backend-error-suppressed");
+}
+
 static void worker_tick(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, tick);
@@ -112,7 +118,7 @@ static void worker_tick(struct timer *t)
 	atomic_store_explicit(
 		&w->tick_ms, loop_now(w->loop), memory_order_relaxed);
 	relieve_memory(w);
-	front_log_refusals(w);
+	tell_hidden_lines(w);
 	timer_set(w->loop, &w->tick, loop_now(w->loop) + WORKER_TICK_MS);
 }
 
@@ -453,6 +459,7 @@ void worker_stop(struct worker *w)
 	shards_stop(w);
 	hubs_stop(w);
 	loop_run_deferred(w->loop);
+	tell_hidden_lines(w);
 }
 
 void worker_free(struct worker *w)

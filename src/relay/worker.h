@@ -17,6 +17,7 @@
 #include "base/reason.h"
 #include "net/loop.h"
 #include "net/proc.h"
+#include "relay/log_quota.h"
 
 struct admission;
 struct conf;
@@ -98,8 +99,7 @@ struct worker {
 	bool draining;
 	size_t random_n; /* bytes of random left */
 	uint8_t random[WORKER_RANDOM];
-	/* Refusals logged in this second, and those that were not. */
-	unsigned refusals, refusals_hidden;
+	struct log_quota refusals, backend_errors;
 };
 
 /*

@@ -536,3 +536,26 @@ def test_refusals_in_the_log_are_limited(relay):
     time.sleep(1.1)
     ask(r, upgrade("/nowhere"))
     r.wait_log("refuse", count=shown + 1)
+
+
+def test_what_the_log_leaves_out_has_its_reasons(relay):
+    """Of refusals, and of backends that cannot be opened."""
+    r = relay(PLAIN + "[route dead]\npath = /dead\nauth = none\n"
+              "backend = unix:{dir}/none\nframing = line\n")
+    for _ in range(100):
+        assert ask(r, upgrade("/nowhere")).status == 404
+        assert ask(r, upgrade("/dead")).status == 502
+    r.stop()
+    total = {"refuse": {}, "backend-error": {}}
+    for event, words in total.items():
+        for line in r.log(event):
+            words[line["reason"]] = words.get(line["reason"], 0) + 1
+        told = r.log(f"{event}-suppressed")
+        assert told and all(x["level"] == "warn" for x in told)
+        for line in told:
+            counts = [x.split(":") for x in line["reasons"].split(" ")]
+            assert sum(int(n) for _, n in counts) == int(line["count"])
+            for word, n in counts:
+                words[word] = words.get(word, 0) + int(n)
+    assert total == {"refuse": {"not-found": 100, "backend-refused": 100},
+                     "backend-error": {"backend-refused": 100}}
