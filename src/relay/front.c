@@ -283,6 +283,19 @@ static void dispatch_route(struct front *f, const struct request *r,
 		front_open_backend(f, r, captures);
 }
 
+/* What comes with the pages of a listener, wherever these are. */
+static bool answer_builtin(struct front *f, const struct request *r)
+{
+	struct page_answer a;
+
+	if (r->upgrade ||
+		!page_is_on_listener(f->client.conf, f->client.listen) ||
+		!page_builtin(&a, r->path, r))
+		return false;
+	front_answer(f, r, &a);
+	return true;
+}
+
 static void dispatch_page(struct front *f, const struct request *r)
 {
 	struct page_match match;
@@ -294,10 +307,6 @@ static void dispatch_page(struct front *f, const struct request *r)
 	if (r->upgrade ||
 		!page_find(f->client.conf, f->client.listen, r->path, &match)) {
 		front_refuse(f, r, REASON_NOT_FOUND, NULL);
-		return;
-	}
-	if (page_builtin(&a, r->path, r)) {
-		front_answer(f, r, &a);
 		return;
 	}
 	reason = gate_check_page(
@@ -346,6 +355,9 @@ static void dispatch(
 		front_refuse(f, r, reason, why);
 		return;
 	}
+	/* A route that has its path, too, takes upgrades only. */
+	if (answer_builtin(f, r))
+		return;
 	f->client.route = gate_find_route(
 		f->client.conf, f->client.listen, r, &captures);
 	if (!f->client.route) {

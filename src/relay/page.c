@@ -45,6 +45,15 @@ static bool page_listens(
 	return page->listens.n == 0;
 }
 
+bool page_is_on_listener(
+	const struct conf *conf, const struct conf_listen *listen)
+{
+	for (size_t i = 0; i < conf->pages_n; i++)
+		if (page_listens(&conf->pages[i], listen))
+			return true;
+	return false;
+}
+
 /* A shorter rest is a longer prefix; a literal says more than a capture. */
 static bool is_better(const struct page_match *a, const struct page_match *b)
 {

@@ -66,6 +66,10 @@ MUST_CHECK bool page_find(const struct conf *conf,
 	const struct conf_listen *listen, struct str path,
 	struct page_match *match);
 
+/* Whether there is any page on this listener. */
+bool page_is_on_listener(
+	const struct conf *conf, const struct conf_listen *listen);
+
 /*
  * Answers a GET or HEAD. now_ms is Unix time. Never blocks on anything but
  * the file system. The answer owns memory and fd until page_answer_free.

@@ -226,6 +226,16 @@ def test_wsrelay_js(shared):
     assert answer["Cache-Control"] == "no-cache"
 
 
+def test_wsrelay_js_wherever_the_page_is(relay, tmp_path):
+    """And whatever a route takes: a route has no answer to a plain GET."""
+    (tmp_path / "index.html").touch()
+    r = relay(f"[page far]\npath = /far/off\nroot = {tmp_path}\n"
+              "[route all]\npath = /{id}\nbackend = echo:\nauth = none\n")
+    assert b"WebSocket" in get(r, "/wsrelay.js").body
+    assert ask(r, upgrade("/wsrelay.js")).echo
+    assert get(r, "/other.js").status == 426
+
+
 def test_no_wsrelay_js_without_pages(relay):
     r = relay("[route echo]\npath = /echo\nbackend = echo:\nauth = none\n")
     assert get(r, "/wsrelay.js").status == 404
