@@ -299,6 +299,39 @@ bool pattern_covers(const struct pattern *a, const struct pattern *b)
 	return a->n == b->n && a->slash == b->slash;
 }
 
+/* Whether some value of the segment a is also one of b; neither is {*}. */
+static bool segments_meet(const struct segment *a, const struct segment *b)
+{
+	return segment_covers(a, b) || segment_covers(b, a);
+}
+
+bool pattern_reaches(const struct pattern *a, const struct pattern *prefix,
+	struct str *below, bool *more)
+{
+	size_t i = 0;
+
+	*below = STR_NONE;
+	*more = true;
+	for (; i < prefix->n; i++) {
+		if (i == a->n)
+			return false;
+		if (a->segments[i].kind == SEGMENT_REST ||
+			prefix->segments[i].kind == SEGMENT_REST)
+			return true;
+		if (!segments_meet(&a->segments[i], &prefix->segments[i]))
+			return false;
+	}
+	for (; i < a->n && a->segments[i].kind == SEGMENT_LITERAL; i++) {
+		const struct str *s = &a->segments[i].text;
+
+		if (!below->p)
+			below->p = s->p - 1; /* its '/' */
+		below->n = (size_t)(s->p + s->n - below->p);
+	}
+	*more = i < a->n;
+	return true;
+}
+
 /* --- templates --- */
 
 /*

@@ -54,6 +54,14 @@ bool pattern_match_prefix(const struct pattern *p, struct str path,
  * file, then hides b).
  */
 bool pattern_covers(const struct pattern *a, const struct pattern *b);
+/*
+ * Whether some path that a matches is that of the prefix, or below it. *below
+ * is then what all such paths have behind the prefix, a view into a's text:
+ * for the prefix "/x" it is "/y" of "/x/y" (*more is false) and of "/x/y/{id}"
+ * (*more is true), and "" of "/x", "/x/{id}" and "/{*}".
+ */
+bool pattern_reaches(const struct pattern *a, const struct pattern *prefix,
+	struct str *below, bool *more);
 
 /*
  * Checks that a template's braces are closed and name captures of p; with

@@ -39,7 +39,7 @@ MUST_CHECK const struct conf_ca *check_ca(
 	struct builder *b, struct build_at at, const char *file);
 /* Warnings: who gets in, or stays out, though the author may not mean it. */
 void check_exposure(struct builder *b);
-/* Routes and pages that can never match. */
+/* Routes and pages that can never match, and routes that hide files. */
 void check_covered(struct builder *b);
 
 /* A deny that leaves nothing of an allow. */

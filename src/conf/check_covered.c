@@ -1,10 +1,12 @@
 /*
  * check_covered.c: routes and pages that can never match, because something
- * in front of them takes every path of theirs.
+ * in front of them takes every path of theirs; and, as a warning, routes that
+ * take the paths of some of a page's files.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "codec/pattern.h"
 #include "conf/check.h"
@@ -196,8 +198,62 @@ static void check_pages(struct builder *b)
 	free(paths);
 }
 
+/* --- routes in front of a page's files -------------------------------------- */
+
+static bool is_there(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) == 0;
+}
+
+/*
+ * A route with a capture behind the page's path takes any name there. Behind
+ * names of its own, as in /sim/{id}, it hides what is below root/sim, and
+ * mostly there is no such thing.
+ */
+static void warn_hidden(
+	struct builder *b, const struct conf_route *r, size_t index)
+{
+	const struct conf_page *p = &b->conf->pages[index];
+	const struct build_pair *at = build_find(
+		b, (struct build_at){ SECTION_PAGE, index, "path", 0 });
+	struct buf file = { 0 };
+	struct str below;
+	bool more;
+
+	if (!listens_meet(&r->listens, &p->listens) ||
+		!pattern_reaches(r->pattern, p->pattern, &below, &more))
+		return;
+	if (buf_add_printf(&file, "%s%.*s%c", p->root, (int)below.n,
+		    below.n ? below.p : "", '\0') < 0)
+		build_no_memory(b);
+	else if (is_there((const char *)file.p))
+		build_warn(b, check_at_route(r, "path"),
+			"hides %s%s of [page %s] at %s:%d, because routes are "
+			"looked at before pages (give it another path, such as "
+			"/ws%s)",
+			(const char *)file.p, more ? "/..." : "",
+			p->section.name, at ? at->file : p->section.file,
+			at ? at->line : p->section.line, r->path);
+	buf_free(&file);
+}
+
+static void check_hidden(struct builder *b)
+{
+	const struct conf *c = b->conf;
+
+	/* Only of a file that is good; not for who only makes tokens. */
+	if (b->errors > 0 || b->for_tokens)
+		return;
+	for (size_t i = 0; i < c->routes_n; i++)
+		for (size_t k = 0; k < c->pages_n; k++)
+			warn_hidden(b, &c->routes[i], k);
+}
+
 void check_covered(struct builder *b)
 {
 	check_routes(b);
 	check_pages(b);
+	check_hidden(b);
 }

@@ -548,16 +548,10 @@ static void test_covered(void **state)
 		{ R("x", "path = /{*}\nlisten = a, b\n")
 				R("y", "path = /a\nlisten = b\n"),
 			NEVER("14", "route y", "route x") },
-		/* The page's own path is left, but for below /a. */
-		{ R("x", "path = /{*}\n") P("p", ""), NULL },
 		{ R("x", "path = /{*}\n") P("p", "path = /a\n"),
 			NEVER("12", "page p", "route x") },
-		{ R("x", "path = /a/{*}\n") P("p", "path = /a/\n"), NULL },
-		{ R("x", "path = /a\n") P("p", "path = /a\n"), NULL },
 		{ R("x", "path = /a/{*}\n") P("p", "path = /a/b\n"),
 			NEVER("12", "page p", "route x") },
-		{ R("x", "path = /a/{*}\nhost = h\n") P("p", "path = /a/b\n"),
-			NULL },
 		{ P("p", "\npath = /a\n") P("q", "path = /a/\n"),
 			NEVER("12", "page q", "page p") },
 		{ P("p", "\npath = /a/{x}\n") P("q", "path = /a/{y}\n"),
@@ -574,6 +568,63 @@ static void test_covered(void **state)
 
 	(void)state;
 	expect_cases(cases, ARRAY_SIZE(cases));
+}
+
+#define HIDES(place, file, by)                                                 \
+	"t.ini:" place ": warning: [route x] path: hides %s/dir" file          \
+	" of [page p] at t.ini:" by ", because routes are looked at before "   \
+	"pages (give it another path, such as /ws"
+
+/* A route that takes the paths of some of a page's files, but not of all. */
+static void test_hidden(void **state)
+{
+	static const struct check_case cases[] = {
+		{ R("x", "path = /a/{id}\n") P("p", "path = /a\n"),
+			HIDES("9", "/...", "12") "/a/{id})\n" },
+		{ R("x", "path = /{a}/{b}\n") P("p", ""),
+			HIDES("9", "/...", "10") "/{a}/{b})\n" },
+		{ R("x", "path = /a\n") P("p", "path = /a/\n"),
+			HIDES("9", "", "12") "/a)\n" },
+		{ R("x", "path = /a\nhost = h\n") P("p", "path = /a/\n"),
+			HIDES("9", "", "13") "/a)\n" },
+		/* The page's own path is left. */
+		{ R("x", "path = /{*}\n") P("p", ""),
+			HIDES("9", "/...", "10") "/{*})\n" },
+		{ R("x", "path = /a/{*}\nhost = h\n") P("p", "path = /a/b\n"),
+			HIDES("9", "/...", "13") "/a/{*})\n" },
+		/* Behind names of its own: where there are such files. */
+		{ R("x", "path = /sub/{id}\n") P("p", ""),
+			HIDES("9", "/sub/...", "10") "/sub/{id})\n" },
+		{ R("x", "path = /sub/file\n") P("p", ""),
+			HIDES("9", "/sub/file", "10") "/sub/file)\n" },
+		{ R("x", "path = /sub/none\n") P("p", ""), "" },
+		{ R("x", "path = /none/{id}\n") P("p", ""), "" },
+		{ R("x", "path = /b/{id}\n") P("p", "path = /a\n"), "" },
+		{ R("x", "path = /a/{id}\nlisten = a\n")
+				P("p", "path = /a\nlisten = b\n"),
+			"" },
+	};
+
+	(void)state;
+	assert_int_equal(mkdir("dir/sub", 0700), 0);
+	put_text("dir/sub/file", "");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct buf text = { 0 }, errors = { 0 };
+		char want[512], *whole, *said;
+		struct conf *c;
+
+		assert_int_equal(
+			buf_add_printf(&text, FRONT "%s", cases[i].text), 0);
+		whole = take_text(&text);
+		c = conf_load_text("t.ini", str_of(whole), &errors);
+		assert_non_null(c);
+		said = take_text(&errors);
+		snprintf(want, sizeof(want), cases[i].want, scratch);
+		assert_string_equal(said, want);
+		free(said);
+		free(whole);
+		conf_unref(c);
+	}
 }
 
 /* All that is wrong, in one run, each with its own line. */
@@ -720,6 +771,7 @@ int main(void)
 		cmocka_unit_test(test_hub_keys),
 		cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_covered),
+		cmocka_unit_test(test_hidden),
 		cmocka_unit_test(test_all_in_one_run),
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_bounds),

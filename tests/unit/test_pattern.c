@@ -317,6 +317,51 @@ static void test_covers(void **state)
 	}
 }
 
+static void test_reaches(void **state)
+{
+	static const struct {
+		const char *a, *prefix, *below; /* NULL = it does not */
+		bool more;
+	} cases[] = {
+		{ "/x", "/", "/x", false },
+		{ "/x/y", "/x", "/y", false },
+		{ "/x/y/z/", "/x/", "/y/z", false },
+		{ "/x/y/{id}/z", "/x", "/y", true },
+		{ "/x/{id}", "/x", "", true },
+		{ "/x/{id}", "/", "/x", true },
+		{ "/{id}", "/", "", true },
+		{ "/{*}", "/x/y", "", true },
+		{ "/x/{*}", "/x/y", "", true },
+		{ "/x/{*}", "/x", "", true },
+		{ "/x", "/x", "", false },
+		{ "/", "/", "", false },
+		{ "/{id}/y", "/x", "/y", false },
+		{ "/{id}/y", "/{room}", "/y", false },
+		{ "/x/y", "/{room}", "/y", false },
+		{ "/-x/y", "/{room}", NULL, false },
+		{ "/x", "/x/y", NULL, false },
+		{ "/y/x", "/x", NULL, false },
+		{ "/", "/x", NULL, false },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pattern *a = parse(cases[i].a);
+		struct pattern *prefix = parse(cases[i].prefix);
+		struct str below;
+		bool more;
+
+		if (pattern_reaches(a, prefix, &below, &more) !=
+				!!cases[i].below ||
+			(cases[i].below &&
+				(!str_eq(below, str_of(cases[i].below)) ||
+					more != cases[i].more)))
+			fail_case(cases[i].a, "reaches %s", cases[i].prefix);
+		pattern_free(a);
+		pattern_free(prefix);
+	}
+}
+
 static void test_template_check(void **state)
 {
 	static const struct {
@@ -393,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_capture_bytes),
 		cmocka_unit_test(test_match_prefix),
 		cmocka_unit_test(test_covers),
+		cmocka_unit_test(test_reaches),
 		cmocka_unit_test(test_template_check),
 		cmocka_unit_test(test_template_expand),
 	};
