@@ -53,6 +53,7 @@ class StubRelay:
         self.healthy = True         # whether /healthz answers ok
         self.wsuri_answer = None    # (status, text) in place of a wsuri
         self.minted = 0
+        self.invitations = []       # what came with each request for one
         self.connects = []
         self.port = free_port()
         self._loop = asyncio.new_event_loop()
@@ -122,6 +123,7 @@ class StubRelay:
 
     async def _wsuri(self, request):
         self.minted += 1
+        self.invitations.append(request.query.get("token"))
         if self.wsuri_answer is not None:
             status, text = self.wsuri_answer
             return web.Response(status=status, text=text)

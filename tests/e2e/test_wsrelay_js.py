@@ -64,7 +64,7 @@ def wait_until(condition, timeout=10):
 
 def test_is_small_and_needs_nothing():
     text = (ROOT / "src/relay/assets/wsrelay.js").read_text()
-    assert text.count("\n") < 150
+    assert text.count("\n") < 160
     assert "MIT" in text
     assert "import" not in text and "require" not in text
     assert "{{" not in text     # a templated page may serve it
@@ -84,6 +84,29 @@ def test_opens_talks_and_closes(driver, relay, page):
     assert driver.execute_script("return relay.send('x')") is False
     time.sleep(0.5)             # three longest waits: it must not come back
     assert len(relay.connects) == 1
+
+
+@pytest.mark.parametrize("query, source, handed_on", [
+    ("", "'wsuri.json'", None),
+    ("?token=in.vit-ed", "'wsuri.json'", "in.vit-ed"),
+    ("?a=b&token=in.vit-ed&c", "'/wsuri.json?d=e'", "in.vit-ed"),
+    ("?token=in.vit-ed", "'wsuri.json?token=own'", "own")])
+def test_an_invitation_is_good_for_the_wsuri(
+        driver, relay, page, query, source, handed_on):
+    """A page that only an invitation opens has its wsuri behind it, too."""
+    driver.get(relay.url + "/page.html" + query)
+    page(source)
+    told(driver, "open")
+    assert relay.invitations == [handed_on]
+
+
+def test_an_invitation_is_for_its_own_site(driver, relay, page):
+    """The fetch fails, for lack of CORS: what counts is what it asks."""
+    with StubRelay() as other:
+        driver.get(relay.url + "/page.html?token=in.vit-ed")
+        page("'%s/wsuri.json'" % other.url)
+        told(driver, "waiting")
+        assert set(other.invitations) == {None} and not relay.invitations
 
 
 def test_binary_type(driver, relay, page):

@@ -90,7 +90,7 @@ globalThis.WsRelay = class WsRelay {
 
 	/* Before each connect: a token lives for seconds, or for one use. */
 	async #fetchWsuri() {
-		const r = await fetch(this.source, { cache: 'no-store' }).catch(() => {
+		const r = await fetch(WsRelay.#invited(this.source), { cache: 'no-store' }).catch(() => {
 			throw { message: 'the relay is down', word: 'relay-down' };
 		});
 		const later = r.status >= 500 || r.status === 408 || r.status === 429;
@@ -100,6 +100,15 @@ globalThis.WsRelay = class WsRelay {
 		if (!/^(wss?:|\/)/.test(this.info.wsuri))
 			throw { message: 'no wsuri: does its page say "template = yes"?', action: NEVER };
 		return new URL(this.info.wsuri, location.href.replace(/^http/, 'ws')).href;
+	}
+
+	/* Who has opened this page by an invitation shows it for the wsuri, too. */
+	static #invited(source) {
+		const url = new URL(source, document.baseURI);
+		const invitation = new URLSearchParams(location.search).get('token');
+		if (invitation && url.origin === location.origin && !url.searchParams.has('token'))
+			url.searchParams.set('token', invitation);
+		return url;
 	}
 
 	async #closed(event, opened) {
