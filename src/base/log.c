@@ -30,9 +30,13 @@
 
 #define RING_BYTES (1u << 20)
 #define RING_LINES 8192u
-/* Time that log_stop, and each line without a writer thread, may take. */
+/*
+ * Time that log_stop, each line without a writer thread, and log_print without
+ * progress may take.
+ */
 #define STOP_MS   1000
 #define DIRECT_MS 100
+#define PRINT_MS  1000
 /* How often a writer that waits for a blocked sink looks for its end. */
 #define LOOK_MS 50
 
@@ -407,23 +411,37 @@ void log_stop(void)
 
 /* --- events ---------------------------------------------------------------*/
 
-/* Without a writer thread: at the start, at the end, in tools. */
-static void write_at_once(const struct sink *s, const char *p, size_t n)
+/* Returns the bytes that nobody took within ms, or for a broken sink. */
+static size_t write_at_once(
+	const struct sink *s, const char *p, size_t n, int ms)
 {
 	ssize_t written = 1;
 
 	while (n > 0 && written > 0) {
-		written = sink_write(s, p, n, DIRECT_MS);
+		written = sink_write(s, p, n, ms);
 		if (written > 0) {
 			p += written;
 			n -= (size_t)written;
 		}
 	}
-	if (n > 0) {
-		pthread_mutex_lock(&logger.mutex);
-		count_dropped(1);
-		pthread_mutex_unlock(&logger.mutex);
-	}
+	return n;
+}
+
+void log_print(const char *p, size_t n)
+{
+	static const struct sink sink = { LOG_STDERR, false, STDERR_FILENO };
+
+	(void)write_at_once(&sink, p, n, PRINT_MS);
+}
+
+/* Without a writer thread: at the start, at the end, in tools. */
+static void write_line(const struct sink *s, const char *p, size_t n)
+{
+	if (write_at_once(s, p, n, DIRECT_MS) == 0)
+		return;
+	pthread_mutex_lock(&logger.mutex);
+	count_dropped(1);
+	pthread_mutex_unlock(&logger.mutex);
 }
 
 void log_event(enum log_level level, const char *event,
@@ -451,5 +469,5 @@ void log_event(enum log_level level, const char *event,
 		pthread_cond_signal(&logger.waiting);
 	pthread_mutex_unlock(&logger.mutex);
 	if (!w)
-		write_at_once(&sink, line, length);
+		write_line(&sink, line, length);
 }

@@ -32,7 +32,7 @@ enum log_level {
 
 enum log_sink {
 	LOG_STDERR,
-	LOG_STDERR_PRIORITY, /* "<6>" in front, for a service manager */
+	LOG_STDERR_PRIORITY, /* the journal's: "<6>" in place of the time */
 	LOG_JOURNAL,         /* the journal's own socket, with fields */
 };
 
@@ -73,6 +73,11 @@ struct log_field {
  * at once by the caller. -1: no thread, or no journal; errno says why.
  */
 MUST_CHECK int log_start(const struct log_options *o);
+/*
+ * Writes text for people to standard error, as it is: what is said before
+ * log_start. Gives up when nothing of it is taken for a second.
+ */
+void log_print(const char *p, size_t n);
 /* Writes out what is waiting, at most for a second, and ends the thread. */
 void log_stop(void);
 bool log_enabled(enum log_level level);

@@ -300,10 +300,14 @@ static char priority_of(enum log_level level)
 	return '6';
 }
 
-static void line_text(struct line *l, const struct log_record *record)
+/* The journal has a time of its own beside each line. */
+static void line_text(
+	struct line *l, const struct log_record *record, enum log_sink sink)
 {
-	add_time(l, &record->time);
-	add_text(l, " ");
+	if (sink == LOG_STDERR) {
+		add_time(l, &record->time);
+		add_text(l, " ");
+	}
 	add_text(l, log_level_name(record->level));
 	add_text(l, " ");
 	add_text(l, record->event);
@@ -358,7 +362,7 @@ size_t log_format(char out[LOG_LINE_MAX], const struct log_record *record,
 	if (json)
 		line_json(&l, record);
 	else
-		line_text(&l, record);
+		line_text(&l, record, sink);
 	l.max = LOG_LINE_MAX;
 	add_text(&l, "\n");
 	return l.n;

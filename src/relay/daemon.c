@@ -6,7 +6,9 @@
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -42,21 +44,44 @@
  * The log does not run yet: the journal learns the level as from its lines, so
  * that "journalctl -p err" shows why a service does not start.
  */
-static void print_errors(struct buf *errors)
+static void print_lines(struct str text)
 {
 	bool journal = service_stderr_is_journal();
-	const char *p = (const char *)errors->p;
+	struct buf out = { 0 };
 
-	for (size_t left = errors->n, n; left > 0; p += n, left -= n) {
-		const char *end = memchr(p, '\n', left);
+	while (text.n > 0) {
+		const char *end = memchr(text.p, '\n', text.n);
+		struct str line = { text.p,
+			end ? (size_t)(end - text.p) + 1 : text.n };
+		bool warning = memmem(line.p, line.n, ": warning: ", 11);
 
-		n = end ? (size_t)(end - p) + 1 : left;
-		if (journal)
-			fputs(memmem(p, n, ": warning: ", 11) ? "<4>" : "<3>",
-				stderr);
-		fwrite(p, 1, n, stderr);
+		if (journal && buf_add_str(&out,
+				       warning ? STR("<4>") : STR("<3>")) < 0)
+			break;
+		if (buf_add_str(&out, line) < 0)
+			break;
+		text.p += line.n;
+		text.n -= line.n;
 	}
+	log_print((const char *)out.p, out.n);
+	buf_free(&out);
+}
+
+static void print_errors(struct buf *errors)
+{
+	print_lines(buf_str(errors));
 	buf_free(errors);
+}
+
+void daemon_complain(const char *format, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	print_lines(str_of(line));
 }
 
 static struct conf *load(const struct daemon_source *source)
@@ -92,15 +117,14 @@ static int drop_privileges(const char *user)
 	errno = 0;
 	pw = getpwnam(user);
 	if (!pw) {
-		fprintf(stderr,
-			"wsrelayd: [server] user: there is no user "
-			"'%s'\n",
+		daemon_complain(
+			"wsrelayd: [server] user: there is no user '%s'\n",
 			user);
 		return EX_CONFIG;
 	}
 	if (initgroups(user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
 		setuid(pw->pw_uid) < 0) {
-		fprintf(stderr, "wsrelayd: cannot become user '%s': %s\n", user,
+		daemon_complain("wsrelayd: cannot become user '%s': %s\n", user,
 			strerror(errno));
 		return EXIT_FAILURE;
 	}
@@ -331,7 +355,7 @@ static int start_log(const struct conf_server *s)
 		o.sink = service_stderr_is_journal() ? LOG_STDERR_PRIORITY
 						     : LOG_STDERR;
 	if (log_start(&o) < 0) {
-		fprintf(stderr, "wsrelayd: cannot start the log: %s\n",
+		daemon_complain("wsrelayd: cannot start the log: %s\n",
 			strerror(errno));
 		return -1;
 	}

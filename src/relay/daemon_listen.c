@@ -138,7 +138,7 @@ int daemon_bind(struct daemon *d, const struct conf *conf)
 			b->fd = bind_address(conf, l, &l->address.v[k], &fds);
 			if (b->fd >= 0)
 				continue;
-			fprintf(stderr,
+			daemon_complain(
 				"%s:%d: [listen %s] address: cannot listen on "
 				"%s: %s\n",
 				l->section.file, l->section.line,

@@ -47,6 +47,10 @@ struct daemon {
 	bool stopping;
 };
 
+/* daemon.c */
+/* A line of its own, LF included, for what fails before the log runs. */
+void daemon_complain(const char *format, ...) PRINTF_LIKE(1, 2);
+
 /* daemon_listen.c */
 /* Binds every address; complains about all that fail, not only the first. */
 MUST_CHECK int daemon_bind(struct daemon *d, const struct conf *conf);

@@ -309,13 +309,15 @@ def test_levels(relay):
 
 
 def test_priorities_under_a_service_manager(relay, tmp_path):
-    """<N> in front of each line when standard error is the journal's."""
+    """<N> in front of each line when standard error is the journal's, which
+    knows the time by itself."""
     log = tmp_path / "log"
     with open(log, "wb") as f:
         st = os.fstat(f.fileno())
         ini = tmp_path / "w.ini"
         ini.write_text("[listen a]\naddress = 127.0.0.1:0\n")
-        for stream, pattern in ((f"{st.st_dev}:{st.st_ino}", r"<[346]>\d{4}-"),
+        for stream, pattern in ((f"{st.st_dev}:{st.st_ino}", 
+                                 r"<[346]>(info|warn|error) \w"),
                                 ("1:2", r"\d{4}-")):
             p = subprocess.Popen(
                 [*RUNNER, str(WSRELAYD), "-c", str(ini)], stderr=f,
@@ -379,6 +381,54 @@ def test_journal(tmp_path):
             stdout=subprocess.PIPE).stdout.count("WSRELAY_"), "its lines")
         p.terminate()
     assert p.returncode == 0
+
+
+@pytest.mark.parametrize("what", ["fault", "warning", "taken", "debug"])
+def test_a_blocked_log_does_not_block_the_start(tmp_path, what):
+    """Standard error takes nothing from the beginning on."""
+    port = free_port()
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "key").write_text("x" * 32)
+    (tmp_path / "key").chmod(0o644)     # a warning
+    ini = tmp_path / "w.ini"
+    ini.write_text(f"[server]\nlog_level = debug\n[listen a]\n"
+                   f"address = 127.0.0.1:{port}\n{ECHO}" + {
+                       "fault": "nonsense = 1\n" * 50, "taken": "",
+                       "warning": "[key k]\nsecret_file = key\n",
+                       "debug": ""}[what])
+    inet = ("127.0.0.1", port)
+    read, write = os.pipe()
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, read)
+        stack.callback(os.close, write)
+        if what == "taken":
+            stack.enter_context(socket.create_server(inet))
+        os.set_blocking(write, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, bytes(4096))
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x")
+        os.set_blocking(write, True)
+        p = subprocess.Popen([*RUNNER, str(WSRELAYD), "-c", str(ini)],
+                             stderr=write, env={**os.environ, **SANITIZERS})
+        stack.callback(p.kill)
+        if what in ("fault", "taken"):
+            assert p.wait(30) == (os.EX_CONFIG if what == "fault" else 1)
+            return
+        wait_for(lambda: listens(inet), "the start")
+        assert talk(socket.AF_INET, inet, upgrade("/echo")) == b"101"
+        assert os.get_blocking(write)
+        p.terminate()
+        assert p.wait(30) == 0
+
+
+def listens(inet):
+    with contextlib.suppress(ConnectionRefusedError):
+        socket.create_connection(inet, 30).close()
+        return True
 
 
 def test_a_blocked_log_does_not_block_the_relay(tmp_path):

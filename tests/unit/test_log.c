@@ -54,7 +54,7 @@ static void test_text(void **state)
 	assert_string_equal(line, TIME " warn open route=sim ms=-3 view=ab "
 				       "min=-9223372036854775808\n");
 	line[log_format(line, &r, LOG_STDERR_PRIORITY, false)] = '\0';
-	assert_string_equal(line, "<4>" TIME " warn open route=sim ms=-3 "
+	assert_string_equal(line, "<4>warn open route=sim ms=-3 "
 				  "view=ab min=-9223372036854775808\n");
 	r.n = 2;
 	line[log_format(line, &r, LOG_STDERR, true)] = '\0';
