@@ -161,26 +161,35 @@ static void front_ready(struct conn *c)
 		front_refuse(f, NULL, REASON_INTERNAL, "no memory");
 }
 
+/* Its end is looked at again when its answer is there. */
+static bool gets_answer_half_closed(const struct front *f)
+{
+	return f->state == FRONT_ANSWER || f->state == FRONT_OPENING ||
+	       f->state == FRONT_LINE;
+}
+
 static void front_ended(struct conn *c, int error)
 {
 	struct front *f = c->owner;
 
+	if (!error && gets_answer_half_closed(f))
+		return;
+	if (f->state == FRONT_CLOSING && !error) {
+		front_leave(f);
+		return;
+	}
 	if (f->state == FRONT_OPENING) {
 		backend_cancel(f->attempt);
 		f->attempt = NULL;
-		front_log_refusal(f,
-			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
+		front_log_refusal(f, REASON_CLIENT_RESET,
 			"while the backend was being opened");
 	} else if (f->state == FRONT_LINE) {
-		front_log_refusal(f,
-			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
+		front_log_refusal(f, REASON_CLIENT_RESET,
 			"while its token waited to be verified");
 	} else if (c->opening && tls_cause(c) != TLS_NOTHING) {
 		front_tls_failed(f);
 		return;
 	}
-	if (f->state == FRONT_ANSWER && !error)
-		return; /* a half-closed client still gets its answer */
 	conn_close(c);
 }
 
@@ -199,6 +208,10 @@ static void front_timer(struct timer *t)
 	}
 	if (f->state == FRONT_ANSWER) {
 		front_answer_check(f);
+		return;
+	}
+	if (f->state == FRONT_CLOSING) {
+		conn_close(f->conn);
 		return;
 	}
 	/*
@@ -496,6 +509,10 @@ static void front_input(struct conn *c, uint8_t *p, size_t n)
 	struct front *f = c->owner;
 	bool first = f->head.n == 0;
 
+	if (f->state == FRONT_CLOSING) {
+		front_skip(f, p, n);
+		return;
+	}
 	if (buf_add(&f->head, p, n, SIZE_MAX) < 0) {
 		conn_close(c);
 		return;

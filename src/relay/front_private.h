@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/reason.h"
 #include "codec/handshake.h"
+#include "codec/ws.h"
 #include "net/loop.h"
 #include "relay/client.h"
 
@@ -33,6 +34,7 @@ enum front_state {
 	FRONT_LINE,    /* waits until its token may be verified */
 	FRONT_ANSWER,  /* a page is on its way */
 	FRONT_OPENING, /* a backend is being opened */
+	FRONT_CLOSING, /* refused by a close frame: the peer's is awaited */
 	FRONT_LEAVING, /* the last answer is on its way */
 };
 
@@ -64,6 +66,8 @@ struct front {
 	struct front_upgrade upgrade;
 	struct attempt *attempt; /* while OPENING */
 	int64_t opening_ms;
+	struct ws_decoder skipped; /* while CLOSING: what the client says */
+	size_t skipped_n;
 	int file; /* of the answer under way, -1 = none */
 	uint64_t file_left;
 	uint8_t state;         /* enum front_state; front.c's set_state */
@@ -100,6 +104,8 @@ void front_resume(struct front *f);
 void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	const char *detail);
 void front_log_refusal(struct front *f, enum reason reason, const char *detail);
+/* While CLOSING: the client's bytes are dropped up to its close frame. */
+void front_skip(struct front *f, uint8_t *p, size_t n);
 /*
  * A page's script can't see an HTTP status: for it the upgrade is finished and
  * closed at once, with the reason where CloseEvent shows it.

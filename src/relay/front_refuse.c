@@ -12,6 +12,9 @@
 #include "relay/request.h"
 #include "relay/worker.h"
 
+/* What a client may say in front of its close frame, once it is refused. */
+#define SKIPPED_MAX (1u << 20)
+
 void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 {
 	struct worker *w = f->worker;
@@ -67,19 +70,51 @@ static int close_text(
 	return result;
 }
 
+void front_skip(struct front *f, uint8_t *p, size_t n)
+{
+	f->skipped_n += n;
+	if (ws_skip_to_close(&f->skipped, p, n))
+		front_leave(f);
+	else if (f->skipped_n > SKIPPED_MAX)
+		conn_close(f->conn);
+}
+
+/*
+ * The peer's close frame is awaited before our side of TCP ends (RFC 6455
+ * section 7.1.1): a browser that meets our FIN before it has answered takes the
+ * close for an unclean one, and never calls onopen.
+ */
+static void await_close(struct front *f)
+{
+	const struct conf_route *route = f->client.route;
+	struct loop *l = f->worker->loop;
+
+	front_set_state(f, FRONT_CLOSING);
+	timer_set(l, &f->timer,
+		loop_now(l) + (route ? route->close_timeout : FRONT_LINGER_MS));
+	ws_decoder_init(&f->skipped, true, 0);
+	if (f->conn->ended_called) {
+		front_leave(f);
+		return;
+	}
+	conn_set_reading(f->conn, true);
+	front_skip(f, f->head.p, f->head.n); /* what came behind the request */
+}
+
 void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	const char *detail)
 {
 	struct buf out = { 0 };
 	char id[CLIENT_ID_TEXT];
 	bool head = r && str_eq(r->head.method, STR("HEAD"));
+	bool by_close = front_refuses_by_close(f, reason);
 	int failed;
 
 	front_log_refusal(f, reason, detail);
 	/* Before the answer: who reads it may try again at once. */
 	admission_give_back(f->worker->shared, &f->client);
 	client_id(&f->client, id);
-	if (front_refuses_by_close(f, reason))
+	if (by_close)
 		failed = close_text(&out, f, reason, id);
 	else
 		failed = reply_refusal(
@@ -87,7 +122,10 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	if (!failed)
 		conn_send_copied(f->conn, out.p, out.n);
 	buf_free(&out);
-	front_leave(f);
+	if (by_close && !failed)
+		await_close(f);
+	else
+		front_leave(f);
 }
 
 void front_give_way(struct front *f)

@@ -185,6 +185,9 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	buf_free(&early);
 	if (b->early && b->early->n > 0)
 		ws_end_feed(b->end, b->early->p, b->early->n);
+	/* As if its end had come a moment later, when the pair was there. */
+	if (c->state == CONN_OPEN && c->ended_called)
+		ws_end_half_closed(client_end);
 	return;
 no_memory:
 	buf_free(&out);

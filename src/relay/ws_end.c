@@ -290,6 +290,11 @@ void ws_end_feed(struct end *end, uint8_t *p, size_t n)
 	relay_flush(end); /* these bytes are no read's: they leave now */
 }
 
+void ws_end_half_closed(struct end *end)
+{
+	ws_end_ended(end->conn, 0);
+}
+
 /* --- flow and life -----------------------------------------------------------------*/
 
 static int64_t last_life(const struct conn *c)

@@ -180,6 +180,7 @@ def ask(r, data, listen="main", source=None, method="GET", **options):
             if first[0] == 8:
                 answer.close = (struct.unpack("!H", first[1][:2])[0],
                                 first[1][2:].decode())
+                p.send(frame(first[1], 8))
                 assert p.at_end()
             else:
                 answer.echo = first[1]

@@ -408,6 +408,76 @@ def test_the_end_of_tcp_comes_behind_the_close_of_the_peer(relay, word):
     assert time.monotonic() - start < PATIENCE
 
 
+REFUSED = """
+[route closed]
+path = /closed
+backend = echo:
+auth = none
+reject = close
+origins = https://page.example
+close_timeout = {}
+"""
+FOREIGN = ["Origin: https://other.example"]
+
+
+def refused(r, early=b""):
+    """A client that was refused by a close frame; early comes with its
+    request."""
+    c = Client(r, "/closed", FOREIGN, wait=False)
+    if early:
+        c.write(early)
+    c.upgraded()
+    f = c.recv()
+    assert (f.opcode, f.code) == (CLOSE, 3003)
+    assert f.reason.startswith("origin:")
+    return c, f
+
+
+@pytest.mark.parametrize("says", [b"", frame(TEXT, "x" * 1000),
+                                  frame(BINARY, bytes(300000)) + frame(PING)],
+                         ids=["nothing", "text", "much"])
+def test_a_refusal_by_close_ends_behind_the_close_of_the_client(relay, says):
+    r = relay(REFUSED.format("1m"))
+    c, f = refused(r)
+    goes_on(c)
+    c.write(says)
+    goes_on(c)
+    c.send(CLOSE, f.payload)
+    c.ended()
+    c, f = refused(r, says)
+    goes_on(c)
+    c.send(CLOSE, f.payload)
+    c.ended()
+    refused(r, says + frame(CLOSE))[0].ended()
+    c, _ = refused(r)
+    c.shut()
+    c.ended()
+    r.wait_log("refuse", count=4, reason="origin")
+    r.stop()
+
+
+def test_a_refusal_by_close_does_not_wait_for_ever(relay):
+    r = relay(REFUSED.format("300ms"), server="workers = 1")
+    before = r.descriptors()
+    peers = [refused(r)[0] for _ in range(20)]
+    for c in peers:
+        c.ended()
+    wait_for(lambda: r.descriptors() <= before, "descriptors to be freed")
+    # nor does it take whatever comes meanwhile
+    r = relay(REFUSED.format("1m"))
+    c, _ = refused(r)
+    with pytest.raises(ConnectionError):
+        for _ in range(1000):
+            c.write(frame(BINARY, bytes(60000)))
+
+
+def test_a_refusal_by_close_when_the_relay_stops(relay):
+    r = relay(REFUSED.format("1m"), server="drain_timeout = 1s")
+    c, _ = refused(r)
+    r.stop()
+    c.ended()
+
+
 def test_what_comes_instead_of_a_close_is_bounded(relay):
     """The length of this frame means nothing, so no close frame can be
     found behind it: close_timeout ends that, or the peer."""

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from peers import Client, Server
 from rawhttp import ACCEPT, KEY, Peer, ask, connect, frame, head, upgrade
 from relay import Relay, parse_line, wait_for
 
@@ -303,6 +304,63 @@ def test_half_closed_client_gets_its_answer(shared):
         p.send(head("/files/a.txt"))
         p.socket.shutdown(socket.SHUT_WR)
         assert p.answer().body == b"a file\n"
+        assert p.at_end()
+
+
+@pytest.fixture
+def opening(relay):
+    """A half-closed client whose ws backend is being opened, with a message
+    behind its request, and the backend's end."""
+    with Server() as s:
+        r = relay(f"""
+[route r]
+path = /r
+backend = ws://127.0.0.1:{s.port}
+auth = none
+""", server="workers = 1")
+        with Client(r, "/r", wait=False) as c:
+            c.write(frame(b"question"))
+            b = s.accept_ws()
+            c.shut()
+            # The relay has seen the end when its loop has turned once more.
+            assert ask(r, head("/healthz")).status == 200
+            yield r, c, b
+            b.close()
+
+
+def test_half_closed_client_gets_its_101(opening):
+    """What was said before the pair ends arrives on both sides."""
+    r, c, b = opening
+    b.accept(extra=b"\x81\x05hello")
+    c.upgraded()
+    assert c.frame().text == "hello"
+    assert b.frame().payload == b"question"
+    assert b.frame().code == 1001
+    c.ended()
+    assert r.wait_log("close", id=c.id)["reason"] == "client-gone"
+
+
+def test_half_closed_client_gets_its_refusal(opening):
+    _, c, b = opening
+    b.refuse("403 No", "Content-Length: 2", body=b"no")
+    assert (c.answer(), c.body) == (403, b"no")
+
+
+def test_half_closed_client_gets_its_echo(shared):
+    with Peer(shared) as p:
+        p.send(upgrade("/echo") + frame(b"one") + frame(b"two"))
+        p.socket.shutdown(socket.SHUT_WR)
+        assert p.answer().status == 101
+        assert [p.message(), p.message()] == [(1, b"one"), (1, b"two")]
+        assert p.at_end()
+    # also behind the answer to another request
+    with Peer(shared) as p:
+        p.send(head("/files/a.txt") * 3 + upgrade("/echo") + frame(b"one"))
+        p.socket.shutdown(socket.SHUT_WR)
+        for _ in range(3):
+            assert p.answer().status == 200
+        assert p.answer().status == 101
+        assert p.message() == (1, b"one")
         assert p.at_end()
 
 

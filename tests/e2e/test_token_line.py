@@ -2,6 +2,8 @@
 so that messages go on, and good tokens get past a flood of wrong ones."""
 import contextlib
 import signal
+import socket
+import struct
 
 import pytest
 
@@ -166,12 +168,30 @@ def test_who_leaves(started, who):
             peers = flood(stack, r, [who.token(kid="ec", sub=str(i))
                                      for i in range(MANY)])
             for p in peers[::2]:
-                p.socket.shutdown(2)
+                p.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                    struct.pack("ii", 1, 0))
+                p.file.close()
+                p.socket.close()
         for p in peers[1::2]:
             assert p.answer().status == 101
-    r.wait_log("refuse", reason="client-gone")
+    r.wait_log("refuse", reason="client-reset")
     r.wait_log("open", count=MANY // 2)
     assert ask(r, upgrade("/open")).echo
+
+
+def test_who_has_no_more_to_say(started, who):
+    """A half-closed client in the line gets its answer, too."""
+    r = started(server="workers = 1")
+    with contextlib.ExitStack() as stack:
+        with stopped(r):
+            peers = flood(stack, r, [who.token(kid="ec", sub=str(i))
+                                     for i in range(MANY)])
+            for p in peers:
+                p.socket.shutdown(socket.SHUT_WR)
+        for p in peers:
+            assert p.answer().status == 101
+            assert p.at_end()
+    r.wait_log("close", count=MANY, reason="client-gone")
 
 
 def test_the_relay_stops(started, who):

@@ -551,7 +551,9 @@ leeway = 0
         with Peer(r) as gone:
             gone.send(data)
             backend, _ = server.accept()
-        r.wait_log("refuse", reason="client-gone")
+            gone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                   b"\1\0\0\0\0\0\0\0")
+        r.wait_log("refuse", reason="client-reset")
         backend.close()
         with Peer(r) as third:
             third.send(data)
