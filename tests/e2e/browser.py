@@ -38,23 +38,23 @@ def trust(home, ca):
         subprocess.run(["certutil", "-d", database, *more], check=True)
 
 
-def start_browser(width=1280, height=800, dark=False, ca=None):
+def start_browser(width=1280, height=800, dark=False, ca=None, options=()):
     """A driver with a profile of its own, which trusts ca; end it with
-    stop_browser()."""
+    stop_browser(). The options are Chromium's."""
     profile = tempfile.mkdtemp(prefix="chromium-")
     environment = None
     if ca:
         trust(profile, ca)
         environment = {**os.environ, "HOME": profile}
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.add_argument("--user-data-dir=" + profile)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    asked = webdriver.ChromeOptions()
+    asked.binary_location = CHROMIUM
+    for option in (*OPTIONS, *options):
+        asked.add_argument(option)
+    asked.add_argument("--user-data-dir=" + profile)
+    asked.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     try:
         driver = webdriver.Chrome(
-            service=Service(CHROMEDRIVER, env=environment), options=options)
+            service=Service(CHROMEDRIVER, env=environment), options=asked)
     except BaseException:
         shutil.rmtree(profile, ignore_errors=True)
         raise

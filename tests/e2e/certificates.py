@@ -41,6 +41,8 @@ TABLE = {
     "localhost": Kind("/CN=localhost", HERE),
     "again": Kind("/CN=localhost again", HERE),
     "second": Kind("/CN=second.example", "DNS:second.example"),
+    "example": Kind("/CN=relay.example.org",
+                    "DNS:relay.example.org,DNS:app.example.org"),
     "wild": Kind("/CN=wild", "DNS:*.wild.example"),
     "rsa": Kind("/CN=rsa", HERE, key="rsa:2048"),
     "short-rsa": Kind("/CN=short", HERE, key="rsa:1024"),

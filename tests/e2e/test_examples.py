@@ -135,7 +135,7 @@ def test_the_class_is_that_of_the_demo():
     example = keys_of((EXAMPLES / "classroom.ini").read_text(), "route class")
     demo = keys_of((ROOT / "scripts/demo/demo.ini.in").read_text(),
                    "route class")
-    for key in set(example) - {"backend"}:
+    for key in set(example) - {"path", "backend"}:
         assert demo[key] == example[key], key
     assert {"mode", "linger", "input", "slow"} <= set(example)
 
@@ -297,15 +297,18 @@ def replace(text, *pairs):
     return text
 
 
-def nginx_command(folder, port, backend):
+def nginx_command(folder, port=0, backend=8080):
+    """Without a port it listens where the example says."""
     snippet = replace(
         (EXAMPLES / "nginx.conf").read_text(),
-        ("listen 443 ssl", "listen 127.0.0.1:%d ssl" % port),
-        ("listen [::]:443 ssl;", ""),
         ("/etc/ssl/relay.example.org.pem", "%s/cert.pem" % folder),
         ("/etc/ssl/private/relay.example.org.key", "%s/key.pem" % folder),
         ("/var/log/nginx/", "%s/" % folder),
         ("http://127.0.0.1:8080", "http://127.0.0.1:%d" % backend))
+    if port:
+        snippet = replace(
+            snippet, ("listen 443 ssl", "listen 127.0.0.1:%d ssl" % port),
+            ("listen [::]:443 ssl;", ""))
     (folder / "snippet.conf").write_text(snippet)
     paths = "".join("\t%s_temp_path %s/tmp;\n" % (name, folder) for name in (
         "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -317,10 +320,10 @@ def nginx_command(folder, port, backend):
             "%s/nginx.conf" % folder]
 
 
-def haproxy_command(folder, port, backend, example="haproxy.cfg"):
+def haproxy_command(folder, port=0, backend=8080, example="haproxy.cfg"):
     snippet = replace(
         (EXAMPLES / example).read_text(),
-        ("bind :443", "bind 127.0.0.1:%d" % port),
+        ("bind :443", "bind 127.0.0.1:%d" % port if port else "bind :443"),
         ("/etc/haproxy/relay.example.org.pem", "%s/both.pem" % folder),
         ("server relay 127.0.0.1:8080",
          "server relay 127.0.0.1:%d" % backend))
@@ -329,7 +332,7 @@ def haproxy_command(folder, port, backend, example="haproxy.cfg"):
     return ["haproxy", "-db", "-f", "%s/haproxy.cfg" % folder]
 
 
-def haproxy_tcp_command(folder, port, backend):
+def haproxy_tcp_command(folder, port=0, backend=8080):
     return haproxy_command(folder, port, backend, "haproxy-tcp.cfg")
 
 
@@ -354,14 +357,14 @@ def test_proxy_accepts(certificate, command, check):
 
 
 @contextlib.contextmanager
-def running(command, folder, port):
+def running(command, folder, port, host="127.0.0.1"):
     with open(folder / "output", "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         for _ in range(200):
             assert process.poll() is None, (folder / "output").read_text()
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port)).close()
+                socket.create_connection((host, port)).close()
                 break
             time.sleep(0.05)
         yield

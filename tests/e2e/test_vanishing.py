@@ -2,21 +2,18 @@
 
     near (the relay's machine) --- wire (a router) --- far (the peer's)
 
-Three network namespaces of the test's own. A machine is gone when the router
-forwards nothing any more: no FIN, no reset, no ICMP, and the relay's own
-interface stays up.
+A machine is gone when the router forwards nothing any more: no FIN, no reset,
+no ICMP, and the relay's own interface stays up.
 """
 import contextlib
-import ctypes
-import itertools
 import os
 import pathlib
 import socket
-import subprocess
 import time
 
 import pytest
 
+from machines import LIBC, Machines, made
 from peers import (BINARY, PING, PONG, TEXT, Background, Client, Server,
                    frame, ws_pair)
 
@@ -26,64 +23,25 @@ FAST_PINGS = "ping_interval = 400ms\nping_timeout = 600ms"
 # ping_timeout when the kernel has asked it twice by then; the rest is for a
 # busy computer. Keepalive, which would notice it too, takes a minute.
 SOON = 8
-CLONE_NEWNET = 0x40000000
 PIDFD_GETFD = 438
 TCP_USER_TIMEOUT = 18
-
-LIBC = ctypes.CDLL(None, use_errno=True)
-serial = itertools.count()
 
 
 # --- machines --------------------------------------------------------------
 
-class Net:
+class Net(Machines):
     """The three machines and their lines."""
 
     def __init__(self):
-        self.names = {x: f"wsr-{os.getpid()}-{next(serial)}-{x}"
-                      for x in ("near", "wire", "far")}
-        self.made = []
+        super().__init__("near", "wire", "far")
 
     def make(self):
-        near, wire, far = self.names.values()
-        for name in self.names.values():
-            self.run("ip", "netns", "add", name)
-            self.made.append(name)
-            self.run("ip", "-n", name, "link", "set", "lo", "up")
-        for name, side, net in ((near, "near", "10.77.0"),
-                                (far, "far", "10.77.1")):
-            # Made where it belongs: never seen outside of the namespaces.
-            self.run("ip", "link", "add", "name", "eth", "netns", name,
-                     "type", "veth", "peer", "name", side, "netns", wire)
-            self.run("ip", "-n", name, "addr", "add", f"{net}.1/24",
-                     "dev", "eth")
-            self.run("ip", "-n", wire, "addr", "add", f"{net}.2/24",
-                     "dev", side)
-            self.run("ip", "-n", name, "link", "set", "eth", "up")
-            self.run("ip", "-n", wire, "link", "set", side, "up")
-            self.run("ip", "-n", name, "route", "add", "default",
+        super().make()
+        for name, net in (("near", "10.77.0"), ("far", "10.77.1")):
+            self.line((name, "eth", f"{net}.1/24"), ("wire", name, f"{net}.2/24"))
+            self.run("ip", "-n", self.names[name], "route", "add", "default",
                      "via", f"{net}.2")
         self.forward(True)
-
-    @staticmethod
-    def run(*command):
-        subprocess.run(command, check=True, text=True,
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def remove(self):
-        for name in self.made:
-            self.run("ip", "netns", "del", name)
-
-    @contextlib.contextmanager
-    def inside(self, machine):
-        """This thread's new sockets belong to that machine, for good."""
-        with open("/proc/thread-self/ns/net") as home, \
-                open(f"/run/netns/{self.names[machine]}") as there:
-            setns(there)
-            try:
-                yield
-            finally:
-                setns(home)
 
     def forward(self, on):
         with self.inside("wire"):
@@ -102,23 +60,10 @@ class Net:
         self.run("ip", "-n", self.names["far"], "link", "set", "eth", "down")
 
 
-def setns(file):
-    if LIBC.setns(file.fileno(), CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
-
-
 @pytest.fixture
 def net():
-    n = Net()
-    try:
-        try:
-            n.make()
-        except (OSError, subprocess.CalledProcessError) as e:
-            why = getattr(e, "stderr", None) or e
-            pytest.skip(f"no network namespaces can be made here: {why}")
-        yield n
-    finally:
-        n.remove()
+    with made(Net()) as net:
+        yield net
 
 
 @pytest.fixture
