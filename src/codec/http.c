@@ -123,8 +123,9 @@ static bool take_word(struct str *rest, struct str *word)
 }
 
 /*
- * "HTTP/" DIGIT "." DIGIT, in this case only (RFC 9112 section 2.3). A
- * higher version than ours is refused rather than guessed at.
+ * "HTTP/" DIGIT "." DIGIT, in this case only (RFC 9112 section 2.3). A minor
+ * version higher than ours is ours (RFC 9110 section 2.5); another major one
+ * is refused.
  */
 static int parse_version(struct str s, int *minor, const char **why)
 {
@@ -134,11 +135,11 @@ static int parse_version(struct str s, int *minor, const char **why)
 		*why = "no HTTP version in the first line";
 		return 400;
 	}
-	if (s.p[5] != '1' || s.p[7] > '1') {
-		*why = "neither HTTP/1.0 nor HTTP/1.1";
+	if (s.p[5] != '1') {
+		*why = "not HTTP/1.0 or HTTP/1.1";
 		return 505;
 	}
-	*minor = s.p[7] - '0';
+	*minor = s.p[7] > '0';
 	return 0;
 }
 
@@ -261,7 +262,9 @@ int http_parse_request(
 	int status;
 
 	init_head(h, why);
-	if (!take_line(&rest, &line)) {
+	/* One empty line in front is skipped (RFC 9112 section 2.2). */
+	if (!take_line(&rest, &line) ||
+		(line.n == 0 && !take_line(&rest, &line))) {
 		*why = "no request line";
 		return 400;
 	}
@@ -283,7 +286,7 @@ static int parse_status_line(
 
 	if (!take_word(&line, &version) ||
 		parse_version(version, &h->minor, why) != 0) {
-		*why = "neither HTTP/1.0 nor HTTP/1.1";
+		*why = "not HTTP/1.0 or HTTP/1.1";
 		return -1;
 	}
 	if (!take_word(&line, &code) || code.n != 3 || !all_of(code, DIGIT) ||

@@ -31,7 +31,7 @@ struct http_head {
 	int status;
 	struct str reason;
 	/* both */
-	int minor; /* HTTP/1.minor, 0 or 1 */
+	int minor; /* HTTP/1.0: 0; any later 1.x: 1 */
 	size_t n;
 	struct http_field fields[HTTP_FIELDS_MAX];
 };
@@ -40,18 +40,19 @@ struct http_head {
  * Looks for the end of a head in the n bytes at p, without parsing it.
  * Returns the head's length (with its last CRLF CRLF), 0 when it is not
  * complete, -1 when the bytes can no longer become one (a bare LF, a CR
- * without LF, a NUL). *scanned is 0 at first and lets a later call with the
+ * without LF, a NUL). An empty line in front belongs to the head; two of them
+ * are one, which parses as nothing. *scanned is 0 at first and lets a later call with the
  * same beginning go on where this one stopped.
  */
 MUST_CHECK ssize_t http_find_end(const char *p, size_t n, size_t *scanned);
 
 /*
- * Parses a complete head of n bytes, as http_find_end measured it. Returns 0,
- * or the status to answer with, and in *why what is wrong:
+ * Parses a complete head of n bytes, as http_find_end measured it; one empty
+ * line in front is skipped. Returns 0, or the status to answer with, and in *why what is wrong:
  *   400 grammar, Host missing, malformed or twice, a body announced
  *   431 more than HTTP_FIELDS_MAX fields
  *   501 a Transfer-Encoding
- *   505 not HTTP/1.0 or 1.1
+ *   505 not HTTP/1.x
  * Whether the method is served is the caller's to decide (405).
  */
 MUST_CHECK int http_parse_request(

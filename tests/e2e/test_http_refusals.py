@@ -143,7 +143,9 @@ REQUESTS = [
     ("two in one Host", 400, "bad-request",
      upgrade("/echo", Host="localhost, evil.example")),
     ("HTTP/2.0", 505, "http-version", upgrade("/echo", version="HTTP/2.0")),
-    ("HTTP/1.2", 505, "http-version", upgrade("/echo", version="HTTP/1.2")),
+    ("HTTP/0.9", 505, "http-version", upgrade("/echo", version="HTTP/0.9")),
+    ("two empty lines", 400, "bad-request", b"\r\n\r\n" + head("/")),
+    ("an empty line with a bare LF", 400, "bad-request", b"\n" + head("/")),
     ("http2 preface", 505, "http-version",
      b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ("no version", 400, "bad-request", b"GET /\r\n\r\n"),
@@ -199,6 +201,27 @@ def test_refused(shared, status, word, data):
 
 def test_escapes_of_unreserved_characters_are_decoded(shared):
     assert ask(shared, upgrade("/%65ch%6F")).echo
+
+
+def test_an_empty_line_in_front(shared):
+    """RFC 9112 section 2.2: before each request one is skipped."""
+    with Peer(shared) as p:
+        p.send(b"\r\n")
+        p.send(head("/files/a.txt") + b"\r\n" + head("/files/a.txt") +
+               b"\r\n" + upgrade("/echo") + frame(b"hi"))
+        assert p.answer().body == b"a file\n"
+        assert p.answer().body == b"a file\n"
+        assert p.answer().status == 101
+        assert p.message() == (1, b"hi")
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.2", "HTTP/1.9"])
+def test_a_later_minor_version_is_http_1_1(shared, version):
+    """RFC 9110 section 2.5."""
+    assert ask(shared, upgrade("/echo", version=version)).echo == b"probe"
+    with Peer(shared) as p:
+        p.send(head("/files/a.txt", version=version) * 2)
+        assert [p.answer().closes for _ in range(2)] == [False, False]
 
 
 def test_absolute_form(shared):
