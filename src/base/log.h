@@ -11,7 +11,8 @@
  *
  * Control characters, quotes and backslashes in values are escaped, values
  * over 1024 bytes are cut, fields that make a line longer than 4096 bytes are
- * left out. Never give it a payload or a token.
+ * left out. Never give it a payload or a token. What looks like a JWT in a value,
+ * because somebody wrote one into a path, becomes "(token)".
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

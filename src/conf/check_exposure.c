@@ -31,6 +31,42 @@ static void check_socket_mode(
 			a->text);
 }
 
+/* --- who can reach it ------------------------------------------------------- */
+
+/*
+ * By DNS rebinding a page of any site reaches such a listener under its own
+ * name, from within the network that it stands in; over TLS it would have to
+ * have the certificate's.
+ */
+static void check_hosts(
+	struct builder *b, const struct conf_listen *l, size_t index)
+{
+	struct build_at at = { SECTION_LISTEN, index, "hosts", 0 };
+
+	if (l->certificates.n > 0 || l->hosts.n > 0)
+		return;
+	for (size_t i = 0; i < l->address.n; i++) {
+		const struct conf_address *a = &l->address.v[i];
+
+		if (a->kind != LISTEN_TCP || addr_is_loopback(&a->addr))
+			continue;
+		build_warn(b, at,
+			"is not set: %s answers to any name, also to those "
+			"that foreign pages point at it (name the hosts, or "
+			"write hosts = * if that is meant)",
+			a->text);
+		return;
+	}
+}
+
+static void check_programs(struct builder *b, const struct conf_route *r)
+{
+	if (r->auth == CONF_AUTH_NONE && r->to.kind == BACKEND_EXEC)
+		build_warn(b, check_at_route(r, "auth"),
+			"is none for an exec backend: everybody who reaches "
+			"the listener starts programs");
+}
+
 /* --- lists that Unix peers are not in -------------------------------------- */
 
 static bool has_unix(const struct cidr_list *l)
@@ -108,6 +144,7 @@ void check_exposure(struct builder *b)
 		const struct conf_listen *l = &c->listens[i];
 
 		check_socket_mode(b, l, i);
+		check_hosts(b, l, i);
 		warn_shut_out(b,
 			(struct build_at){ SECTION_LISTEN, i, NULL, 0 }, l,
 			&l->allow);
@@ -118,7 +155,9 @@ void check_exposure(struct builder *b)
 			&c->pages[i].listens, &c->pages[i].allow);
 		check_invitations(b, &c->pages[i], i);
 	}
-	for (size_t i = 0; i < c->routes_n; i++)
+	for (size_t i = 0; i < c->routes_n; i++) {
 		check_unix_peers(b, check_at_route(&c->routes[i], NULL),
 			&c->routes[i].listens, &c->routes[i].allow);
+		check_programs(b, &c->routes[i]);
+	}
 }

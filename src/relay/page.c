@@ -177,9 +177,11 @@ static enum reason answer_file(struct page_answer *a,
 	char etag[ETAG_SIZE];
 
 	a->fd = fd;
-	snprintf(etag, sizeof(etag), "\"%jx-%jx%09lx-%jx\"",
-		(uintmax_t)st->st_size, (uintmax_t)st->st_mtim.tv_sec,
-		(unsigned long)st->st_mtim.tv_nsec, (uintmax_t)st->st_ino);
+	/* Not the inode, which tells about the machine, and which differs
+	   between two machines that serve the same files. */
+	snprintf(etag, sizeof(etag), "\"%jx-%jx%09lx\"", (uintmax_t)st->st_size,
+		(uintmax_t)st->st_mtim.tv_sec,
+		(unsigned long)st->st_mtim.tv_nsec);
 	if (page_fields_add(&a->fields, "ETag", etag) < 0 ||
 		page_fields_add_page(&a->fields, page, false) < 0)
 		return REASON_INTERNAL;

@@ -86,8 +86,8 @@ bool page_is_on_listener(
  * a placeholder, SVG, JavaScript and JSON are refused to other sites (Fetch
  * Metadata: Sec-Fetch-Site), to HEAD as well.
  *
- * no-store exactly where a placeholder stood, else ETag (size, time of change,
- * inode), If-None-Match and no-cache, which a Cache-Control among the page's
+ * no-store exactly where a placeholder stood, else ETag (size and time of
+ * change), If-None-Match and no-cache, which a Cache-Control among the page's
  * headers replaces. nosniff, Referrer-Policy, frame-ancestors everywhere; the
  * page's headers do not replace these.
  */

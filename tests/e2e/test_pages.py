@@ -184,6 +184,20 @@ def test_etag_changes_with_the_file(shared):
     assert len(seen) == 3
 
 
+def test_etag_tells_no_inode(shared):
+    """It is the same on every machine that has the file."""
+    path = shared.dir / "www/same.txt"
+    path.write_text("same\n")
+    os.utime(path, ns=(10 ** 18, 10 ** 18))
+    before = get(shared, "/same.txt")["ETag"], path.stat().st_ino
+    other = shared.dir / "www/other.txt"
+    other.write_text("same\n")
+    os.utime(other, ns=(10 ** 18, 10 ** 18))
+    other.replace(path)
+    after = get(shared, "/same.txt")["ETag"], path.stat().st_ino
+    assert before[0] == after[0] and before[1] != after[1]
+
+
 def test_a_304_leaves_the_connection_usable(shared):
     with Peer(shared) as p:
         p.send(head("/a.txt", If_None_Match="*") + head("/a.txt"))

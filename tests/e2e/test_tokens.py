@@ -678,6 +678,44 @@ secret_file = {{dir}}/secret
             assert not [x for x in said if part in x]
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_token_in_a_path_is_not_logged(relay, form):
+    """Somebody took the path for the query."""
+    r = relay("""
+[route open]
+path = /open/{*}
+backend = echo:
+auth = none
+[route hub]
+path = /hub/{*}
+backend = echo:
+auth = none
+mode = hub
+linger = 0
+queue_limit = 16M
+[page all]
+path = /page
+root = {dir}
+template = yes
+""" + KEYS.split("[key other]")[0], server=f"log_format = {form}")
+    token = mint("/sim/1")
+    (r.dir / "a.html").write_text("{{wspath /nowhere/%s}}" % token)
+    spelled = token.replace(".", "%2e").replace("J", "%4a")
+    for path in f"/open/{token}", f"/open/{spelled}", f"/hub/x/{token}/y":
+        assert ask(r, upgrade(path)).echo
+    assert ask(r, upgrade(f"/nowhere/{token}")).status == 404
+    assert ask(r, head("/page/a.html")).status == 500
+    assert ask(r, head(f"/page/{token}.html")).status == 404
+    r.wait_log("hub-close", path="/hub/x/(token)/y")
+    r.wait_log("open", path="/open/(token)", count=2)
+    r.wait_log("refuse", path="/nowhere/(token)")
+    r.wait_log("refuse", path="/page/(token).html")
+    r.wait_log("refuse", detail="no route here has the path /nowhere/(token)")
+    r.stop()
+    for part in token.split("."):
+        assert not [x for x in r.lines if part in x]
+
+
 def test_subprotocol_of_a_ws_backend(relay):
     """The backend chooses; wsuri is selected only when it does not."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -94,6 +94,17 @@ static inline struct conf *load_good(const char *text)
 	return c;
 }
 
+/* A configuration that must be good, whatever is said of it. */
+static inline struct conf *load_warned(const char *text)
+{
+	struct buf errors = { 0 };
+	struct conf *c = conf_load_text("t.ini", str_of(text), &errors);
+
+	buf_free(&errors);
+	assert_non_null(c);
+	return c;
+}
+
 /* A configuration that must be refused with exactly these words. */
 static inline void expect_errors(const char *text, const char *want)
 {

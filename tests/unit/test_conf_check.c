@@ -226,8 +226,12 @@ static void test_backends(void **state)
 			NULL },
 		{ CAPTURE "backend = ws://127.0.0.1/x/{id}/{*}\n", NULL },
 		{ ROUTE "backend = ws://a.example:81\n", NULL },
-		{ CAPTURE "backend = exec:/bin/sh -c x={id}\n", NULL },
-		{ ROUTE "backend = exec:/bin/sh\nframing = raw\n", NULL },
+		{ KEYS "[route r]\npath = /r/{id}\n"
+		       "backend = exec:/bin/sh -c x={id}\n",
+			NULL },
+		{ KEYS "[route r]\npath = /r\n"
+		       "backend = exec:/bin/sh\nframing = raw\n",
+			NULL },
 		{ ROUTE "backend = echo:\nsubprotocols = a b\n", NULL },
 	};
 

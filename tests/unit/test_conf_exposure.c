@@ -92,6 +92,49 @@ static void test_lists_without_unix(void **state)
 		"expected it in one of them\n");
 }
 
+#define ANY_NAME(line, address)                                                \
+	"t.ini:" line ": warning: [listen l] hosts: is not set: " address      \
+	" answers to any name, also to those that foreign pages point at it "  \
+	"(name the hosts, or write hosts = * if that is meant)\n"
+
+static void test_any_name(void **state)
+{
+	static const struct exposure_case cases[] = {
+		{ "[listen l]\naddress = 0.0.0.0:80\n",
+			ANY_NAME("1", "0.0.0.0:80") },
+		{ "[listen l]\naddress = 127.0.0.1:80\n"
+		  "address = [2001:db8::7]:80\naddress = 192.0.2.7:80\n",
+			ANY_NAME("1", "[2001:db8::7]:80") },
+		{ "[listen l]\naddress = 0.0.0.0:80\nhosts = *\n", "" },
+		{ "[listen l]\naddress = 0.0.0.0:80\nhosts = a.example\n", "" },
+		{ "[listen l]\naddress = 127.0.0.2:80\naddress = [::1]:80\n",
+			"" },
+		{ "[listen l]\naddress = fd:x\n", "" },
+		{ "[listen l]\naddress = 0.0.0.0:443\ncertificates = c\n"
+		  "[certificate c]\nchain_file = chain\nkey_file = key\n",
+			"" },
+	};
+
+	(void)state;
+	expect_warnings(cases, ARRAY_SIZE(cases));
+}
+
+static void test_programs_for_everybody(void **state)
+{
+#define EXEC "[listen l]\n[route r]\npath = /r\nbackend = exec:/bin/cat\n"
+	static const struct exposure_case cases[] = {
+		{ EXEC "auth = none\n",
+			"t.ini:5: warning: [route r] auth: is none for an exec "
+			"backend: everybody who reaches the listener starts "
+			"programs\n" },
+		{ EXEC "[key k]\nsecret_file = secret\n", "" },
+		{ "[listen l]\n" ROUTE, "" },
+	};
+
+	(void)state;
+	expect_warnings(cases, ARRAY_SIZE(cases));
+}
+
 static void test_whose_invitations(void **state)
 {
 #define TWO                                                                    \
@@ -122,6 +165,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_socket_mode),
 		cmocka_unit_test(test_lists_without_unix),
+		cmocka_unit_test(test_any_name),
+		cmocka_unit_test(test_programs_for_everybody),
 		cmocka_unit_test(test_whose_invitations),
 	};
 

@@ -141,6 +141,68 @@ static void test_escapes(void **state)
 }
 
 /* Whatever bytes come in, the JSON is JSON and the text is one line. */
+/* The least of each part. */
+#define PART_16 "eyJhbGciOiJIUzI1"
+#define PART_40 "0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZab"
+#define TOKEN   PART_16 "." PART_16 "." PART_40
+
+static void test_tokens_are_not_shown(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{ TOKEN, "(token)" },
+		{ "/sim/" TOKEN, "/sim/(token)" },
+		{ "/sim/" TOKEN "/x", "/sim/(token)/x" },
+		{ "/" TOKEN "/" TOKEN "x", "/(token)/(token)" },
+		{ "no route has " TOKEN "!", "\"no route has (token)!\"" },
+		{ "/x" TOKEN, "/(token)" },
+		/* more parts: encrypted, or two that touch */
+		{ TOKEN ".abc", "(token).abc" },
+		{ "a." TOKEN, "a.(token)" },
+		{ "/" PART_16 "." TOKEN, "/" PART_16 ".(token)" },
+		/* what has three parts, and is none */
+		{ "/jquery.min.js", "/jquery.min.js" },
+		{ "relay.example.org", "relay.example.org" },
+		{ PART_16 "." PART_16, PART_16 "." PART_16 },
+		{ PART_16 ".." PART_40, PART_16 ".." PART_40 },
+		{ "/" PART_16 "." PART_16 ".0123456789",
+			"/" PART_16 "." PART_16 ".0123456789" },
+	};
+	char line[LOG_LINE_MAX + 1], expected[200];
+	char *in;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		in = str_dup(str_of(cases[i].in));
+		assert_non_null(in);
+		snprintf(expected, sizeof(expected), TIME " info open k=%s\n",
+			cases[i].out);
+		assert_string_equal(
+			format(line, F_STR("k", in), LOG_STDERR, false),
+			expected);
+		format(line, F_STR("k", in), LOG_STDERR, true);
+		assert_true(strstr(line, PART_40) == NULL ||
+			    strstr(cases[i].out, PART_40));
+		format(line, F_STR("k", in), LOG_JOURNAL, false);
+		assert_true(strstr(line, PART_40) == NULL ||
+			    strstr(cases[i].out, PART_40));
+		free(in);
+	}
+	/* At the end of what is shown of a long value, and behind it. */
+	for (size_t n = LOG_VALUE_MAX - 120; n < LOG_VALUE_MAX + 10; n++) {
+		in = malloc(n + sizeof(TOKEN));
+		assert_non_null(in);
+		memset(in, '/', n);
+		memcpy(in + n, TOKEN, sizeof(TOKEN));
+		format(line, F_STR("k", in), LOG_STDERR, false);
+		assert_null(strstr(line, "ey"));
+		assert_int_equal(
+			n + 7 > LOG_VALUE_MAX, strstr(line, "...") != NULL);
+		free(in);
+	}
+}
+
 static void test_random_values(void **state)
 {
 	char line[LOG_LINE_MAX + 1], value[40];
@@ -560,6 +622,7 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_priorities),
 		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_tokens_are_not_shown),
 		cmocka_unit_test(test_random_values),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_levels),
