@@ -15,6 +15,8 @@ import time
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from relay import PATIENCE
+
 OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu",
     "--disable-dev-shm-usage", "--disable-background-networking",
@@ -100,7 +102,7 @@ def screenshot(driver, path):
         raise OSError("no screenshot at %s" % path)
 
 
-def wait_for(driver, script, timeout=10, *arguments):
+def wait_for(driver, script, timeout=PATIENCE, *arguments):
     """Waits until the script returns something true, and returns it."""
     end = time.monotonic() + timeout
     while True:

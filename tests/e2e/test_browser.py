@@ -325,6 +325,108 @@ def test_try_does_not_repeat_what_has_ended(driver, console, try_):
     wait_for(driver, "return total === 6")
 
 
+DIVERGES = """\
+import json, sys
+for x in [1, 2, 1, float("nan"), float("nan"), 1, 2, float("inf"), 2, 1,
+          -float("inf"), 1e308, -1e308]:
+    print(json.dumps({"x": x, "y": 5}))
+print("loss: nan")
+for line in sys.stdin:
+    pass
+"""
+# The curve of one series over the whole plot, its points a second apart; in
+# how many columns between points i and i + 1 there is something of it.
+COLUMNS = """
+    const one = series.get(arguments[0]), plot = document.getElementById('plot');
+    for (const other of series.values())
+        other.shown = other === one;
+    document.getElementById('window').value = 15;
+    const now = (performance.now() - started) / 1000, n = one.values.length;
+    one.times = one.values.map((_, i) => now - n + i);
+    drawPlot();
+    const g = plot.getContext('2d'), scale = devicePixelRatio;
+    const right = plot.clientWidth - 16, second = (right - 72) / 15;
+    return one.values.slice(1).map((_, i) => {
+        const from = Math.round((right - second * (n - i) + 4) * scale);
+        const width = Math.round((second - 8) * scale);
+        const p = g.getImageData(from, 0, width, plot.height).data;
+        const drawn = new Set();
+        for (let k = 0; k < p.length; k += 4)
+            if (p[k + 3] > 200 && Math.max(p[k], p[k + 1], p[k + 2]) -
+                    Math.min(p[k], p[k + 1], p[k + 2]) > 90)
+                drawn.add(k / 4 % width);
+        return drawn.size / width;
+    });"""
+
+
+def test_try_shows_where_a_run_diverges(driver, console, try_, tmp_path):
+    """Python's json writes NaN and Infinity, which JSON has not: the curve
+    breaks there, and its name turns red."""
+    (tmp_path / "diverges.py").write_text(DIVERGES)
+    open_page(driver, try_(PYTHON + " diverges.py").url)
+    wait_for(driver, LOG + ".at(-1) === 'loss: nan'")
+    assert driver.execute_script("""
+        return [...series].map(([name, one]) => [name, one.odd])""") == [
+        ["x", 4], ["y", 0]]
+    assert driver.execute_script(
+        "return series.get('x').values.map(v => isNaN(v) ? '-' : Math.sign(v))"
+        ".join('')") == "111-11-11-1-1"
+    wait_for(driver, "return [...document.querySelectorAll('#legend button')]"
+             ".map(e => e.innerText.replace(/\\s+/g, ' ').trim()).join() ==="
+             "'x -1.00e+308 4 not finite,y 5'")
+    assert driver.execute_script("""
+        const probe = document.createElement('i');
+        probe.style.color = 'var(--bad)';
+        document.body.append(probe);
+        const bad = getComputedStyle(probe).color;
+        probe.remove();
+        return [...document.querySelectorAll('#legend button')]
+            .map(e => getComputedStyle(e).color === bad)""") == [True, False]
+    # Smaller numbers would be a flat line beside such large ones.
+    driver.execute_script("series.get('x').values.splice(-2)")
+    columns = driver.execute_script(COLUMNS, "x")
+    assert [round(part) for part in columns] == [
+        1, 1,           # 1, 2, 1
+        0, 0, 1,        # -, 1, 2
+        0, 0, 1, 0]     # -, 2, 1, -
+    assert [round(part) for part in driver.execute_script(COLUMNS, "y")] == \
+        12 * [1]
+
+
+@pytest.mark.parametrize("line, found", [
+    ('{"a": NaN, "b": [Infinity, -Infinity]}',
+     "a=NaN b.0=Infinity b.1=-Infinity"),
+    ('{"NaN": 1, "b": "NaN, \\"Infinity", "c": NaN}', "NaN=1 c=NaN"),
+    ('{"a": "\\\\", "b": -Infinity}', "b=-Infinity"),
+    ("NaN", "value=NaN"), ("[NaN,1e999]", "0=NaN 1=Infinity"),
+    ("0.5 nan -inf, Infinity +INF 2", "0=0.5 1=NaN 2=-Infinity 3=Infinity "
+     "4=Infinity 5=2"),
+    ("the run is nan", ""), ('{"a": nan}', ""), ('{"a": NaN', ""),
+    ('"NaN"', ""), ("info", ""), ("", ""), ("- nan", ""),
+    ('"' + 400000 * '\\"' + "NaN\\", "")],
+    ids=lambda x: x[:20])
+def test_try_finds_numbers(driver, console, try_, line, found):
+    driver.get(try_("cat").url)
+    assert driver.execute_script(
+        "return numbersIn(arguments[0]).map(pair => pair.join('=')).join(' ')",
+        line) == found
+
+
+def test_try_keeps_gaps_and_its_bound(driver, console, try_):
+    """Of very many points every other one is forgotten, but no gap is."""
+    driver.get(try_("cat").url)
+    for period in (100, 2, 1):
+        points, gaps = driver.execute_script("""
+            series.clear();
+            for (let i = 1; i <= 20000; i++)
+                plotNumbers(i % arguments[0] ? '{"a": 1}' : '{"a": NaN}');
+            const { values, times } = series.get('a');
+            return [Math.max(values.length, times.length),
+                values.filter(Number.isNaN).length]""", period)
+        assert points <= 6001
+        assert gaps >= (1 if period == 1 else 100)
+
+
 def test_try_on_a_telephone(driver, console, try_, telephone):
     telephone()
     open_page(driver, try_(PYTHON + " wave.py").url)
