@@ -26,9 +26,11 @@
 
 #include "net/loop.h"
 
-#define DIAL_ADDRESSES  16
-#define RESOLV_CONF     "/etc/resolv.conf"
-#define RESOLV_CHECK_MS 1000
+#define DIAL_ADDRESSES 16
+#define RESOLV_CONF    "/etc/resolv.conf"
+#define HOSTS          "/etc/hosts"
+#define FILES_CHECK_MS 1000
+#define READ_AGAIN     (-1) /* in place of a time of change */
 
 struct dial {
 	struct loop *loop;
@@ -153,7 +155,11 @@ static void connect_to(struct dial *d, const struct sockaddr *sa, socklen_t n)
 	d->fd = socket(
 		sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (d->fd < 0) {
-		attempt_failed(d, strerror(errno));
+		/* A family that this machine has not is one address's fault. */
+		if (errno == EAFNOSUPPORT)
+			attempt_failed(d, strerror(errno));
+		else
+			dial_end(d, DIAL_INTERNAL, strerror(errno));
 		return;
 	}
 	if (connect(d->fd, sa, n) == 0) {
@@ -167,7 +173,7 @@ static void connect_to(struct dial *d, const struct sockaddr *sa, socklen_t n)
 	}
 	d->event = event_new(d->loop->base, d->fd, EV_WRITE, connect_ready, d);
 	if (!d->event || event_add(d->event, NULL) < 0)
-		attempt_failed(d, strerror(ENOMEM));
+		dial_end(d, DIAL_INTERNAL, strerror(ENOMEM));
 }
 
 static void dial_next(struct dial *d)
@@ -248,38 +254,67 @@ static void resolved(int result, struct evutil_addrinfo *list, void *arg)
 		dial_next(d);
 }
 
-/* The name servers of the system, looked at again when the file changed. */
+/* 0: it is not there. */
+static int64_t time_of_change(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) < 0 ? 0
+				   : (int64_t)st.st_mtim.tv_sec * 1000000000 +
+					     st.st_mtim.tv_nsec;
+}
+
+static void read_hosts(struct loop *l)
+{
+	l->dns_hosts_mtime = time_of_change(HOSTS);
+	evdns_base_clear_host_addresses(l->dns);
+	evdns_base_load_hosts(l->dns, HOSTS);
+}
+
+/* Results of evdns_base_resolv_conf_parse that say nothing of the file. */
+static bool is_passing(int result)
+{
+	enum { CANNOT_OPEN = 1, CANNOT_STAT = 2, NO_MEMORY = 4, CUT = 5 };
+
+	return result == CANNOT_OPEN || result == CANNOT_STAT ||
+	       result == NO_MEMORY || result == CUT;
+}
+
+static void read_resolv_conf(struct loop *l)
+{
+	int result;
+
+	l->dns_mtime = time_of_change(RESOLV_CONF);
+	evdns_base_clear_nameservers_and_suspend(l->dns);
+	evdns_base_search_clear(l->dns);
+	/* Without the file evdns asks 127.0.0.1, as libc does. */
+	result = evdns_base_resolv_conf_parse(
+		l->dns, DNS_OPTIONS_ALL & ~DNS_OPTION_HOSTSFILE, RESOLV_CONF);
+	/* It is there, but there were no descriptors, or no sockets. */
+	if ((l->dns_mtime && is_passing(result)) ||
+		evdns_base_count_nameservers(l->dns) == 0)
+		l->dns_mtime = READ_AGAIN;
+	evdns_base_resume(l->dns);
+}
+
+/* The names of the system; its files are read again when they have changed. */
 static struct evdns_base *resolver(struct loop *l)
 {
 	int64_t now = loop_now(l);
-	struct stat st;
-	int64_t mtime;
+	bool fresh = !l->dns;
 
-	if (l->dns && now - l->dns_checked < RESOLV_CHECK_MS)
+	if (!fresh && now - l->dns_checked < FILES_CHECK_MS)
 		return l->dns;
-	l->dns_checked = now;
-	mtime = stat(RESOLV_CONF, &st) < 0
-			? 0
-			: (int64_t)st.st_mtim.tv_sec * 1000000000 +
-				  st.st_mtim.tv_nsec;
-	if (l->dns && mtime == l->dns_mtime)
-		return l->dns;
-	l->dns_mtime = mtime;
-	if (!l->dns) {
+	if (fresh)
 		l->dns = evdns_base_new(
 			l->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-		if (!l->dns)
-			return NULL;
-	} else {
-		evdns_base_clear_nameservers_and_suspend(l->dns);
-		evdns_base_search_clear(l->dns);
-	}
-	evdns_base_clear_host_addresses(l->dns);
-	evdns_base_load_hosts(l->dns, "/etc/hosts");
-	/* Without the file evdns asks 127.0.0.1, as libc does. */
-	(void)evdns_base_resolv_conf_parse(
-		l->dns, DNS_OPTIONS_ALL, RESOLV_CONF);
-	evdns_base_resume(l->dns);
+	if (!l->dns)
+		return NULL;
+	l->dns_checked = now;
+	if (fresh || time_of_change(HOSTS) != l->dns_hosts_mtime)
+		read_hosts(l);
+	if (fresh || time_of_change(RESOLV_CONF) != l->dns_mtime)
+		read_resolv_conf(l);
 	return l->dns;
 }
 
@@ -290,7 +325,11 @@ static void resolve_name(struct dial *d)
 	struct evdns_base *dns = resolver(d->loop);
 
 	if (!dns) {
-		dial_end(d, DIAL_RESOLVE, "no resolver");
+		dial_end(d, DIAL_INTERNAL, "no resolver");
+		return;
+	}
+	if (evdns_base_count_nameservers(dns) == 0) {
+		dial_end(d, DIAL_INTERNAL, "no socket for a name server");
 		return;
 	}
 	timer_set(d->loop, &d->timer, d->deadline);

@@ -20,6 +20,7 @@ enum dial_result {
 	DIAL_FORBIDDEN, /* none of its addresses is in allow */
 	DIAL_REFUSED,   /* error says why the last address did not answer */
 	DIAL_TIMEOUT,
+	DIAL_INTERNAL, /* memory or descriptors are short */
 };
 
 struct dial_params {

@@ -66,8 +66,9 @@ struct cork {
 struct loop {
 	struct event_base *base;
 	struct evdns_base *dns; /* made at the first name, see dial.c */
-	int64_t dns_checked;    /* ms, when resolv.conf was last looked at */
-	int64_t dns_mtime;      /* its time of change then, ns */
+	int64_t dns_checked;    /* ms, when its files were last looked at */
+	/* Times of change then, ns: of resolv.conf, hosts. */
+	int64_t dns_mtime, dns_hosts_mtime;
 
 	/* For the read under way: LOOP_SCRATCH bytes behind LOOP_HEADROOM. */
 	uint8_t *scratch;

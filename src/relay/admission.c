@@ -290,7 +290,7 @@ enum reason admission_enter(struct shared *s, struct client *c, int64_t now_ms)
 		&s->connections, 1, memory_order_relaxed);
 
 	c->entered = true;
-	if (n >= (size_t)c->conf->server.max_connections)
+	if (n >= s->max_connections)
 		return REASON_LIMIT_CONNECTIONS;
 	return enter_socket(s, c, now_ms);
 }

@@ -137,6 +137,8 @@ enum reason backend_dial_reason(enum dial_result result)
 		return REASON_BACKEND_REFUSED;
 	case DIAL_TIMEOUT:
 		return REASON_BACKEND_TIMEOUT;
+	case DIAL_INTERNAL:
+		return REASON_INTERNAL;
 	}
 	return REASON_INTERNAL;
 }

@@ -358,7 +358,9 @@ static enum reason start(struct exec_attempt *a, const struct backend_params *p)
 		&in, &out);
 	if (!a->proc) {
 		a->detail = spawn_error(errno);
-		reason = REASON_BACKEND_SPAWN;
+		reason = errno == EMFILE || errno == ENFILE || errno == ENOMEM
+				 ? REASON_INTERNAL
+				 : REASON_BACKEND_SPAWN;
 		goto out;
 	}
 	a->pid = proc_pid(a->proc);

@@ -1,5 +1,6 @@
 #include "relay/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -35,8 +36,16 @@
 #define IDLE_POLL_MS 10
 #define STATUS_MS    5000
 #define DAY_MS       (24 * 3600 * 1000)
-/* Descriptors beside those of connections: listeners, logs, epoll, ... */
-#define SPARE_FDS 64
+/*
+ * Descriptors: of a connection (a client's and a backend's), of a program
+ * beyond that (two pipes, its pidfd), of a worker behind its start (name
+ * servers), and for whatever else comes (files that are read).
+ */
+#define CONNECTION_FDS 2
+#define PROGRAM_FDS    3
+#define WORKER_FDS     4
+#define SPARE_FDS      16
+#define USUAL_FDS      64 /* open at the start, where they cannot be counted */
 
 /* --- configuration ----------------------------------------------------------------*/
 
@@ -325,23 +334,62 @@ static void set_limits(struct proc_limits *original)
 	(void)setrlimit(RLIMIT_CORE, &wanted);
 }
 
-static void check_fd_limit(const struct daemon *d)
+/* Some more than there are, for the directory's own entries count, too. */
+static int64_t used_fds(void)
 {
-	struct rlimit limit;
-	int64_t pending = 0, need;
+	DIR *dir = opendir("/proc/self/fd");
+	int64_t n = 0;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+	if (!dir)
+		return USUAL_FDS;
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* What is wanted, a quarter of the room at the most. */
+static int64_t quarter(int64_t wanted, int64_t room)
+{
+	return wanted < room / 4 ? wanted : room / 4;
+}
+
+/*
+ * As many connections as there are descriptors for, so that a client that is
+ * one too many gets a 503, and does not wait in the kernel's backlog. Those
+ * whose request is awaited have descriptors of their own, and so have programs.
+ */
+static void limit_connections(struct daemon *d)
+{
+	const struct conf *c = d->conf;
+	int64_t pending = 0, programs = 0, room, need, allowed;
+	struct rlimit limit;
+
+	d->shared.max_connections = (size_t)c->server.max_connections;
+	for (size_t i = 0; i < c->listens_n; i++)
+		pending += c->listens[i].max_pending;
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (c->routes[i].to.kind == BACKEND_EXEC)
+			programs += PROGRAM_FDS * c->routes[i].max_processes;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
 		return;
-	for (size_t i = 0; i < d->conf->listens_n; i++)
-		pending += d->conf->listens[i].max_pending;
-	/* Each connection has a client's and a backend's. */
-	need = 2 * d->conf->server.max_connections + pending + SPARE_FDS;
-	if ((uint64_t)need > limit.rlim_cur)
-		LOG(LOG_WARN, "descriptors", F_INT("limit", limit.rlim_cur),
-			F_INT("needed", need),
-			F_STR("detail",
-				"max_connections cannot be reached: raise "
-				"LimitNOFILE or lower it"));
+	room = (int64_t)limit.rlim_cur - used_fds() - SPARE_FDS -
+	       WORKER_FDS * (int64_t)d->workers_n;
+	need = CONNECTION_FDS * c->server.max_connections + pending + programs;
+	if (need <= room)
+		return;
+	allowed = (room - quarter(pending, room) - quarter(programs, room)) /
+		  CONNECTION_FDS;
+	if (allowed < 1)
+		allowed = 1;
+	if (allowed < c->server.max_connections)
+		d->shared.max_connections = (size_t)allowed;
+	LOG(LOG_WARN, "descriptors", F_INT("limit", limit.rlim_cur),
+		F_INT("needed", need - room + (int64_t)limit.rlim_cur),
+		F_INT("max_connections", d->shared.max_connections),
+		F_STR("detail",
+			"these are not enough for what the configuration "
+			"allows: raise LimitNOFILE, or lower max_connections"));
 }
 
 static int start_log(const struct conf_server *s)
@@ -569,6 +617,10 @@ int daemon_run(const struct daemon_source *source)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* They mean nothing here, and would end us. */
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
+	signal(SIGALRM, SIG_IGN);
 	/* Ignored is inherited, and then no child could be waited for. */
 	signal(SIGCHLD, SIG_DFL);
 	hide_memory();
@@ -583,12 +635,12 @@ int daemon_run(const struct daemon_source *source)
 		F_INT("pid", getpid()), F_INT("routes", d.conf->routes_n),
 		F_INT("pages", d.conf->pages_n),
 		F_INT("workers", workers_wanted(&d)));
-	check_fd_limit(&d);
 	if (start(&d) < 0) {
 		LOG(LOG_ERROR, "start-failed",
 			F_STR("detail", strerror(errno)));
 		goto out_log;
 	}
+	limit_connections(&d); /* nothing is accepted before the loop runs */
 	service_notify("READY=1");
 	if (source->ready)
 		source->ready(source->data);

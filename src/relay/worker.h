@@ -62,6 +62,8 @@ struct shared {
 	size_t workers_n;
 	atomic_size_t queued;      /* bytes in all queues */
 	atomic_size_t connections; /* client connections */
+	/* The configuration's, or what descriptors allow if that is less. */
+	size_t max_connections;
 	atomic_uint_least64_t next_id;
 	int64_t started_ms;        /* Unix time */
 	struct proc_limits limits; /* as they were before we changed them */

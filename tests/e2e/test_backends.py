@@ -999,7 +999,7 @@ class Dns:
 
 @pytest.fixture
 def named(relay, tmp_path):
-    """Starts a relay whose resolv.conf is a file of ours."""
+    """Starts a relay whose resolv.conf and hosts are files of ours."""
     if subprocess.run(["unshare", "-m", "mount", "--bind", "/etc/hostname",
                        "/etc/resolv.conf"], stderr=subprocess.DEVNULL
                       ).returncode:
@@ -1008,9 +1008,11 @@ def named(relay, tmp_path):
     def start(dns, ini):
         (tmp_path / "resolv.conf").write_text(
             f"nameserver 127.0.0.1:{dns.port}\n")
+        (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
         return relay(ini, wrap=[
             "unshare", "-m", "sh", "-c",
             f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && "
+            f"mount --bind {tmp_path}/hosts /etc/hosts && "
             'exec "$@"', "sh"])
     return start
 
@@ -1069,3 +1071,16 @@ def test_resolv_conf_is_read_again(named, tmp_path):
                 s.accept_ws().accept()
             return c.answer() == 101
         wait_for(there, "the new name server")
+
+
+def test_hosts_is_read_again(named, tmp_path):
+    """What is in the file, and what is no more; name servers do not know it."""
+    with Server() as s:
+        dns = Dns({})
+        r = named(dns, route(f"tcp://sim.example:{s.port}", "framing = line"))
+        refused(r, 502, "backend-resolve")
+        for line, answer in (("127.0.0.1 sim.example\n", 101), ("", 502),
+                             ("::1 x\n127.0.0.1 y sim.example\n", 101)):
+            (tmp_path / "hosts").write_text(line)
+            wait_for(lambda: Client(r, "/r", wait=False).answer() == answer,
+                     f"the answer {answer}")

@@ -551,6 +551,39 @@ def test_max_pending(relay):
     assert len(r.log("refuse", reason="limit-pending")) == 3
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_connections_have_their_descriptors(relay, workers):
+    """Fewer than the configuration says: who is too many gets a 503, and is
+    not left in the kernel's backlog."""
+    r = relay(ROUTES, wrap=["prlimit", "--nofile=200:200"],
+              server=f"workers = {workers}")
+    line = r.wait_log("descriptors")
+    assert line["level"] == "warn"
+    places = int(line["max_connections"])
+    assert 20 < places < 100
+    with contextlib.ExitStack() as stack:
+        for i in range(places + 10):
+            p = stack.enter_context(Peer(r))
+            p.send(upgrade("/echo"))
+            answer = p.answer()
+            if i < places:
+                assert answer.status == 101, i
+            else:
+                assert (answer.status, answer.word) == (
+                    503, "limit-connections")
+                p.socket.close()
+    assert not r.log("accept-paused")
+    wait_for(lambda: ask(r, upgrade("/echo")).status == 101, "a place")
+
+
+def test_enough_descriptors_are_no_reason_to_lower_anything(relay):
+    r = relay(ROUTES, server="max_connections = 100",
+              listen="max_pending = 100",
+              wrap=["prlimit", "--nofile=1000:1000"])
+    works(r)
+    assert not r.log("descriptors")
+
+
 def test_out_of_descriptors(relay):
     """Accepting pauses and goes on; waiting costs nothing."""
     r = relay(ROUTES, wrap=["prlimit", "--nofile=60:60"])
@@ -567,4 +600,4 @@ def test_out_of_descriptors(relay):
     assert cpu() - before < 20, "it spins"
     for p in peers:
         p.close()
-    works(r)
+    wait_for(lambda: ask(r, upgrade("/echo")).echo, "a place")

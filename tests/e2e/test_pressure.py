@@ -371,15 +371,19 @@ def test_no_descriptor_for_the_backend(relay):
     """There is one for the client, but none for its backend."""
     with Server() as s:
         r = relay(route(s.uri, "framing = line") +
-                  route("exec:/bin/cat", name="cat") + ECHO, env=LEAN)
+                  route("exec:/bin/cat", name="cat") + ECHO +
+                  route("ws://sim.example.invalid:1/", name="name"), env=LEAN)
         limits = resource.prlimit(r.pid, resource.RLIMIT_NOFILE)
         used = sorted(int(x) for x in os.listdir(f"/proc/{r.pid}/fd"))
         free = [x for x in range(used[-1] + 2) if x not in used]
         resource.prlimit(r.pid, resource.RLIMIT_NOFILE,
                          (free[0] + 1, limits[1]))
-        for path in ("/r", "/cat"):
+        for path in ("/r", "/cat", "/name"):
             c = Client(r, path, wait=False)
-            assert c.answer() in (500, 502, 503), path
+            assert c.answer() == 500, path
+            assert c.body.startswith(b"internal"), path
+            assert r.wait_log("backend-error", route=path[1:])["reason"] == \
+                "internal"
         resource.prlimit(r.pid, resource.RLIMIT_NOFILE, limits)
         wait_for(lambda: r.descriptors() == len(used), "what was opened")
         not_disturbed(r, 5)

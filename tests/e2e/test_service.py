@@ -111,6 +111,17 @@ def test_not_ready_when_it_cannot_start(manager, tmp_path):
     assert not manager.all("READY=1")
 
 
+# --- signals that mean nothing ---------------------------------------------
+
+def test_other_signals_do_not_end_it(relay):
+    """Programs have them as they are (test_backends.py)."""
+    r = relay(ECHO)
+    for sig in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+        r.kill(sig)
+        assert ask(r, upgrade("/echo")).echo
+    r.stop()
+
+
 # --- stopping --------------------------------------------------------------
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
