@@ -12,6 +12,7 @@
 #include "codec/pattern.h"
 #include "codec/uri.h"
 #include "conf/check.h"
+#include "conf/hidden.h"
 #include "conf/ini.h"
 #include "conf/value.h"
 
@@ -266,13 +267,32 @@ static void check_program(struct builder *b, const struct conf_route *r)
 			"a capture in the program's "
 			"name, expected one only in its arguments");
 	else if (stat(program, &st) < 0)
-		build_error(b, at_backend(r), "%s: %s, expected a program",
-			program, strerror(errno));
+		build_error(b, at_backend(r), "%s: %s%s, expected a program",
+			program, strerror(errno), hidden_note(program, errno));
 	else if (!S_ISREG(st.st_mode) || access(program, X_OK) < 0)
 		build_error(b, at_backend(r),
 			"%s cannot be executed, expected "
 			"a program",
 			program);
+}
+
+/*
+ * exec:/usr/bin/python3 /home/alice/sim.py. Only what cannot be reached: an
+ * argument may name a file that the program is to make.
+ */
+static void warn_hidden(
+	struct builder *b, const struct conf_route *r, const char *argument)
+{
+	struct stat st;
+	const char *note;
+
+	if (template_has_captures(str_of(argument)) ||
+		stat(argument, &st) == 0 || errno != EACCES)
+		return;
+	note = hidden_note(argument, errno);
+	if (*note)
+		build_warn(b, at_backend(r), "%s: %s%s", argument,
+			strerror(errno), note);
 }
 
 static void parse_exec(struct builder *b, struct conf_route *r, struct str s)
@@ -287,9 +307,11 @@ static void parse_exec(struct builder *b, struct conf_route *r, struct str s)
 		return;
 	}
 	check_program(b, r);
-	for (size_t i = 1; i < r->to.argc; i++)
+	for (size_t i = 1; i < r->to.argc; i++) {
 		if (check_captures(b, r, r->to.argv[i], false) < 0)
 			return;
+		warn_hidden(b, r, r->to.argv[i]);
+	}
 }
 
 /* --- all ------------------------------------------------------------------- */

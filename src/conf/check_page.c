@@ -9,6 +9,7 @@
 
 #include "codec/pattern.h"
 #include "conf/check.h"
+#include "conf/hidden.h"
 
 static struct build_at at_page(size_t index, const char *key)
 {
@@ -46,9 +47,8 @@ static void check_root(
 		return;
 	if (stat(p->root, &st) < 0)
 		build_error(b, at_page(index, "root"),
-			"%s: %s, expected a "
-			"directory",
-			p->root, strerror(errno));
+			"%s: %s%s, expected a directory", p->root,
+			strerror(errno), hidden_note(p->root, errno));
 	else if (!S_ISDIR(st.st_mode))
 		build_error(b, at_page(index, "root"),
 			"%s is no directory, "

@@ -13,6 +13,7 @@
 
 #include "codec/pattern.h"
 #include "conf/check.h"
+#include "conf/hidden.h"
 
 /* Each backend kind, and which keys mean something to it. */
 static const struct kind {
@@ -206,9 +207,8 @@ static void check_exec(struct builder *b, const struct conf_route *r)
 
 	if (r->exec_dir && stat(r->exec_dir, &st) < 0)
 		build_error(b, check_at_route(r, "exec_dir"),
-			"%s: %s, "
-			"expected a directory",
-			r->exec_dir, strerror(errno));
+			"%s: %s%s, expected a directory", r->exec_dir,
+			strerror(errno), hidden_note(r->exec_dir, errno));
 	else if (r->exec_dir && !S_ISDIR(st.st_mode))
 		build_error(b, check_at_route(r, "exec_dir"),
 			"%s is no "

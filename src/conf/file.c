@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conf/hidden.h"
+
 /* A pipe could make us wait. -1 and errno. */
 static int open_regular(const char *name, struct stat *st)
 {
@@ -123,10 +125,11 @@ static int read_again(struct builder *b, struct build_at at, size_t max,
 		build_error(b, at, "%s is too long, expected at most %zu bytes",
 			out->name, max);
 	else
-		build_error(b, at, "%s: %s, expected a readable file",
+		build_error(b, at, "%s: %s%s, expected a readable file",
 			out->name,
 			error == EINVAL ? "not a regular file"
-					: strerror(error));
+					: strerror(error),
+			hidden_note(out->name, error));
 	return -1;
 }
 

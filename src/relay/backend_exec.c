@@ -6,13 +6,17 @@
 #include "relay/backend.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "codec/jwt.h"
 #include "codec/pattern.h"
 #include "conf/conf.h"
+#include "conf/hidden.h"
 #include "net/conn.h"
 #include "net/proc.h"
 #include "relay/admission.h"
@@ -23,6 +27,7 @@
 
 #define STDERR_LINES 20 /* logged per second of a process */
 #define SILENCE_MS   5000
+#define DETAIL_MAX   256
 
 /*
  * Lives until done was called, and as long as its process and what that leaves
@@ -37,11 +42,11 @@ struct exec_attempt {
 	struct proc *proc; /* until nothing of it is left */
 	pid_t pid;
 	int64_t started_ms;
-	struct end *end;    /* until the process has ended */
-	uint64_t id;        /* the client's */
-	enum reason reason; /* of a failed open */
-	const char *detail;
-	bool counted; /* as a process of its route */
+	struct end *end;         /* until the process has ended */
+	uint64_t id;             /* the client's */
+	enum reason reason;      /* of a failed open */
+	char detail[DETAIL_MAX]; /* why, in words; or "" */
+	bool counted;            /* as a process of its route */
 	bool cancelled;
 	bool told; /* done was called, or will never be */
 	struct deferred deferred;
@@ -300,11 +305,13 @@ static void exec_ready(struct deferred *d)
 {
 	struct exec_attempt *a = CONTAINER_OF(d, struct exec_attempt, deferred);
 	struct backend_params p = a->params;
-	struct backend_result r = {
-		.reason = a->reason, .detail = a->detail, .end = a->end
-	};
+	struct backend_result r = { .reason = a->reason, .end = a->end };
 	bool cancelled = a->cancelled;
+	char detail[DETAIL_MAX];
 
+	memcpy(detail, a->detail, sizeof(detail));
+	if (detail[0])
+		r.detail = detail;
 	a->told = true;
 	free_when_over(a); /* before the answer: its reader may come again */
 	if (!cancelled)
@@ -335,6 +342,42 @@ static const char *spawn_error(int error)
 	}
 }
 
+/* What the first line of a script names behind #!; "" of anything else. */
+static void read_interpreter(const char *program, char out[DETAIL_MAX])
+{
+	char line[DETAIL_MAX] = "";
+	int fd = open(program, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	out[0] = '\0';
+	if (fd < 0)
+		return;
+	if (read(fd, line, sizeof(line) - 1) > 0 && line[0] == '#' &&
+		line[1] == '!') {
+		char *path = line + 2 + strspn(line + 2, " \t");
+
+		path[strcspn(path, " \t\n")] = '\0';
+		strcpy(out, path);
+	}
+	close(fd);
+}
+
+static void say_spawn_error(struct exec_attempt *a, int error)
+{
+	const char *program = a->route->to.argv[0];
+	const char *dir = a->route->exec_dir;
+	const char *note = hidden_note(program, error);
+	char interpreter[DETAIL_MAX];
+
+	if (!*note && dir)
+		note = hidden_note(dir, error);
+	if (!*note) {
+		read_interpreter(program, interpreter);
+		note = hidden_note(interpreter, error);
+	}
+	snprintf(
+		a->detail, sizeof(a->detail), "%s%s", spawn_error(error), note);
+}
+
 /* Starts the process and its end. REASON_NONE, or why not. */
 static enum reason start(struct exec_attempt *a, const struct backend_params *p)
 {
@@ -357,8 +400,10 @@ static enum reason start(struct exec_attempt *a, const struct backend_params *p)
 			.owner = a },
 		&in, &out);
 	if (!a->proc) {
-		a->detail = spawn_error(errno);
-		reason = errno == EMFILE || errno == ENFILE || errno == ENOMEM
+		int error = errno;
+
+		say_spawn_error(a, error);
+		reason = error == EMFILE || error == ENFILE || error == ENOMEM
 				 ? REASON_INTERNAL
 				 : REASON_BACKEND_SPAWN;
 		goto out;

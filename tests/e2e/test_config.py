@@ -47,7 +47,7 @@ def run(tmp_path):
     secret.write_bytes(SECRET)
     secret.chmod(0o600)
 
-    def call(*args, ini=None, wrap=(), **options):
+    def call(*args, ini=None, wrap=(), env=None, **options):
         if ini is not None:
             (tmp_path / "w.ini").write_text(
                 ini.replace("{dir}", str(tmp_path)))
@@ -55,8 +55,8 @@ def run(tmp_path):
         return subprocess.run(
             [*wrap, *RUNNER, str(WSRELAYD), *args], text=True, timeout=60,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env={**os.environ, **SANITIZERS},
-            **options)
+            stderr=subprocess.PIPE, env={**os.environ, **SANITIZERS,
+                                         **(env or {})}, **options)
     call.dir = tmp_path
     return call
 
@@ -341,3 +341,42 @@ def test_user_without_root_rights_changes_nothing(run):
         p.terminate()
         p.stderr.read()
     assert uid == "65534" and p.returncode == 0
+
+
+@pytest.mark.parametrize("line", [
+    "backend = exec:/home/nobody-like-this/sim", "exec_dir = /root/no/dir",
+    "root = /run/user/99999/www", "secret_file = /home/no/key"])
+def test_what_protect_home_hides(run, line):
+    """A service is told why it does not see what is there for everybody
+    else."""
+    section = {"root": "page", "secret_file": "key"}.get(
+        line.split(" ")[0], "route")
+    more = "path = /r\nauth = none\n" if section == "route" else ""
+    if line.startswith("exec_dir"):
+        more += "backend = exec:/bin/cat\n"
+    ini = f"[listen a]\naddress = 127.0.0.1:0\n[{section} x]\n{more}{line}\n"
+    hint = "ProtectHome= of the service hides"
+    assert hint not in run("-t", ini=ini).stderr
+    p = run("-t", ini=ini, env={"INVOCATION_ID": "0" * 32})
+    assert p.returncode == os.EX_CONFIG
+    assert hint in p.stderr and line.split(" ")[0] in p.stderr
+    # What is missing elsewhere is missing.
+    p = run("-t", ini=ini.replace("/home/", "/srv/").replace("/root/", "/srv/")
+            .replace("/run/user/", "/srv/"), env={"INVOCATION_ID": "0" * 32})
+    assert p.returncode == os.EX_CONFIG and hint not in p.stderr
+
+
+@root
+def test_an_argument_that_protect_home_hides(run):
+    """exec:/usr/bin/python3 /home/alice/sim.py is no fault that -t can be sure
+    of."""
+    opened_to_all(run.dir)
+    ini = ("[listen a]\naddress = 127.0.0.1:0\n[route x]\npath = /r/{id}\n"
+           "auth = none\nbackend = exec:/bin/cat /root/no/sim.py {id}\n")
+    (run.dir / "w.ini").write_text(ini)
+    os.chmod(run.dir / "w.ini", 0o644)
+    for env, said in (({}, False), ({"INVOCATION_ID": "0" * 32}, True)):
+        p = run("-t", "-c", str(run.dir / "w.ini"), wrap=AS_NOBODY, env=env)
+        assert p.returncode == 0
+        assert ("/root/no/sim.py: Permission denied (ProtectHome" in p.stderr) \
+            == said

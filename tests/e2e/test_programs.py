@@ -255,3 +255,14 @@ def test_release_hides_its_memory(tmp_path, user):
     if not user:
         assert started(ini, WSRELAYD, *wrap) == (
             0 if WSRELAYD == RELEASE else uid, uid)
+
+
+def test_an_interpreter_that_protect_home_hides(relay, tmp_path):
+    tool = tmp_path / "tool"
+    tool.write_text("#! /home/nobody-like-this/venv/bin/python3 -S\n")
+    tool.chmod(0o755)
+    r = relay(f"[route r]\npath = /r\nauth = none\nbackend = exec:{tool}\n",
+              env={"INVOCATION_ID": "0" * 32})
+    assert Client(r, "/r", wait=False).answer() == 502
+    line = r.wait_log("backend-error", reason="backend-spawn")
+    assert "behind #! (ProtectHome=" in line["detail"]

@@ -85,6 +85,41 @@ def test_configuration_is_kept(tree):
     assert files(tree) == ["etc/wsrelayd/wsrelayd.ini"]
 
 
+@pytest.mark.parametrize("where", ["system", "tree", "no systemd"])
+def test_uninstall_stops_the_service(tmp_path, where):
+    """While its files are there; a tree below DESTDIR has none that runs."""
+    tools, run, root = (tmp_path / x for x in ("tools", "run", "root"))
+    tools.mkdir()
+    if where != "no systemd":
+        run.mkdir()
+    units = root / "units"
+    (tools / "systemctl").write_text(
+        f"#!/bin/sh\necho $(ls {units}) : \"$@\" >>{tmp_path}/called\n"
+        # one that cannot be stopped is no reason to stop here
+        'case $* in *wsrelayd.socket*) exit 1 ;; esac\n')
+    (tools / "systemctl").chmod(0o755)
+    environment = dict(
+        os.environ, BUILD=str(BUILD), RUNDIR=str(run),
+        DESTDIR="/" if where == "tree" else "", PREFIX=f"{root}/usr",
+        UNITDIR=str(units), SYSUSERSDIR=f"{root}/sysusers",
+        SYSCONFDIR=f"{root}/etc", PATH=f"{tools}:{os.environ['PATH']}")
+    for what in "install", "uninstall":
+        done = subprocess.run([ROOT / "scripts/install", what], text=True,
+                              env=environment, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    assert files(root) == []
+    called = tmp_path / "called"
+    if where == "system":
+        both = "wsrelayd.service wsrelayd.socket :"
+        assert called.read_text().splitlines() == [
+            f"{both} disable --now --quiet wsrelayd.socket",
+            f"{both} disable --now --quiet wsrelayd.service",
+            ": daemon-reload"]
+        assert "wsrelayd.socket could not be stopped" in done.stderr
+    else:
+        assert not called.exists()
+
+
 def test_others_are_kept(tree):
     key = tree / "etc/wsrelayd/lab.key"
     key.write_text("x" * 44)
