@@ -221,6 +221,7 @@ static bool head_take(
 	bool in_place = d->kept == 0 && *n >= 2 && *n >= head_length(head);
 	const char *why;
 
+	d->frame = 0; /* the one before is over: see ws_skip_to_close */
 	if (!in_place) {
 		if (!keep(d, d->keep, p, n, 2))
 			return true;

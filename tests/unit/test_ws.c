@@ -348,6 +348,9 @@ static const struct {
 	{ false, NO_LIMIT, STR("\x88\x03\x03\xe8\xff") },
 	{ true, NO_LIMIT, STR("\x88\x82\0\0\0\0\x03\xe7") },
 	{ true, NO_LIMIT, STR("\x88\x00") },
+	/* A close frame in front of the violation is none behind it. */
+	{ false, NO_LIMIT, STR("\x88\x00\x81\x00\xc1\x00\x88\x00") },
+	{ false, NO_LIMIT, STR("\x88\x00\xc1\x01x\x88\x00") },
 };
 
 /* Up to the violation, then on; whether the close frame was seen. */
