@@ -39,8 +39,8 @@ struct backend_result {
 	 * it was a hub's and is nobody's answer.
 	 */
 	int status;
-	struct str type; /* its Content-Type */
-	struct str body; /* what came of its body */
+	struct str fields; /* those of it that are passed on, as lines */
+	struct str body;   /* what came of its body */
 };
 
 struct backend_params {

@@ -1,8 +1,8 @@
 /*
  * ws://host:port/path: our own WebSocket client (RFC 6455 section 4.1).
  *
- *   dial -> request, built anew -> response head -> 101: ws_end
- *                                               -> else: body, passed on
+ *   dial -> request, built anew -> ws_answer: 101: ws_end
+ *                                          -> else: passed on
  */
 #include "relay/backend.h"
 
@@ -24,10 +24,8 @@
 #include "relay/client.h"
 #include "relay/request.h"
 #include "relay/worker.h"
+#include "relay/ws_answer.h"
 #include "relay/ws_end.h"
-
-#define RESPONSE_HEAD_MAX 16384
-#define REFUSAL_BODY_MAX  65536
 
 struct ws_attempt {
 	struct attempt attempt;
@@ -38,10 +36,7 @@ struct ws_attempt {
 	struct buf request;
 	char *tls_host;    /* NULL: without TLS */
 	struct buf offers; /* the subprotocols we offer: "a, b" */
-	struct buf in;     /* of the response */
-	size_t scanned;
-	size_t head_n;      /* once a refusal's head is complete */
-	size_t body_n;      /* how much of its body is awaited */
+	struct ws_answer answer;
 	int64_t started_ms; /* connect_timeout is for dial and answer */
 	bool over;          /* done was called, or it was cancelled */
 	char key[HANDSHAKE_KEY];
@@ -53,7 +48,7 @@ static void attempt_free(struct ws_attempt *a)
 	free(a->tls_host);
 	buf_free(&a->request);
 	buf_free(&a->offers);
-	buf_free(&a->in);
+	ws_answer_free(&a->answer);
 	free(a);
 }
 
@@ -255,15 +250,18 @@ static bool was_offered(const struct ws_attempt *a, struct str protocol)
 	return false;
 }
 
-static void accepted(struct ws_attempt *a, const struct http_head *h, size_t n)
+static void accepted(struct ws_attempt *a)
 {
 	const struct conf_route *route = a->params.client->route;
+	const struct ws_answer *answer = &a->answer;
 	struct backend_result r = { 0 };
+	struct http_head h;
 	struct str protocol;
 	struct buf early = { 0 };
 	const char *why;
 
-	if (handshake_check_response(h, (struct str){ a->key, HANDSHAKE_KEY },
+	ws_answer_head(answer, &h);
+	if (handshake_check_response(&h, (struct str){ a->key, HANDSHAKE_KEY },
 		    &protocol, &why) < 0) {
 		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
 		return;
@@ -273,7 +271,8 @@ static void accepted(struct ws_attempt *a, const struct http_head *h, size_t n)
 			"it selected a subprotocol that was not offered");
 		return;
 	}
-	if (buf_add(&early, a->in.p + n, a->in.n - n, SIZE_MAX) == 0)
+	if (buf_add(&early, answer->in.p + answer->head_n,
+		    answer->in.n - answer->head_n, SIZE_MAX) == 0)
 		r.end = ws_end_new(
 			a->params.worker, a->conn, END_BACKEND, route);
 	if (!r.end) {
@@ -288,92 +287,53 @@ static void accepted(struct ws_attempt *a, const struct http_head *h, size_t n)
 	buf_free(&early);
 }
 
-/* A refusal's body, as far as it came. */
+/* A refusal, with its body as far as it came. */
 static void refused(struct ws_attempt *a)
 {
 	struct http_head h;
-	const char *why;
-	struct backend_result r = { .reason = REASON_BACKEND_STATUS };
-	char detail[32] = "HTTP ";
-	size_t have = a->in.n - a->head_n;
+	struct buf fields = { 0 };
+	char detail[] = "HTTP 000";
+	struct backend_result r = { .reason = REASON_BACKEND_STATUS,
+		.detail = detail,
+		.body = buf_str(&a->answer.body) };
 
-	if (http_parse_response(&h, (const char *)a->in.p, a->head_n, &why) <
-		0) {
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
-		return;
-	}
+	ws_answer_head(&a->answer, &h);
 	detail[5] = (char)('0' + h.status / 100);
 	detail[6] = (char)('0' + h.status / 10 % 10);
 	detail[7] = (char)('0' + h.status % 10);
-	r.detail = detail;
 	r.status = h.status;
-	r.type = http_field(&h, STR("Content-Type"));
-	r.body = (struct str){ (const char *)a->in.p + a->head_n,
-		have < a->body_n ? have : a->body_n };
-	attempt_done(a, &r);
-}
-
-/* The length that a refusal announces, as far as we pass it on. */
-static size_t refusal_length(const struct http_head *h)
-{
-	struct str v = http_field(h, STR("Content-Length"));
-	size_t n = 0;
-
-	for (size_t i = 0; i < v.n; i++) {
-		if (v.p[i] < '0' || v.p[i] > '9')
-			return 0;
-		n = n * 10 + (size_t)(v.p[i] - '0');
-		if (n > REFUSAL_BODY_MAX)
-			return REFUSAL_BODY_MAX;
-	}
-	return n;
-}
-
-static void head_complete(struct ws_attempt *a, size_t n)
-{
-	struct http_head h;
-	const char *why;
-
-	if (http_parse_response(&h, (const char *)a->in.p, n, &why) < 0) {
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
-	} else if (h.status == 101) {
-		accepted(a, &h, n);
-	} else if (h.status < 300 || h.status == 304 || h.status > 599) {
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
-			"its status is neither 101 nor a refusal");
+	if (ws_answer_fields(&a->answer, &fields) < 0) {
+		attempt_failed(a, REASON_INTERNAL, "no memory");
 	} else {
-		a->head_n = n;
-		a->body_n = refusal_length(&h);
-		if (a->in.n - n >= a->body_n)
-			refused(a);
+		r.fields = buf_str(&fields);
+		attempt_done(a, &r);
 	}
+	buf_free(&fields);
 }
 
 static void ws_input(struct conn *c, uint8_t *p, size_t n)
 {
 	struct ws_attempt *a = c->owner;
-	ssize_t end;
+	const char *why;
 
 	if (a->over)
 		return;
-	if (buf_add(&a->in, p, n, SIZE_MAX) < 0) {
+	switch (ws_answer_add(&a->answer, p, n, &why)) {
+	case WS_ANSWER_MORE:
+		break;
+	case WS_ANSWER_SWITCHED:
+		accepted(a);
+		break;
+	case WS_ANSWER_REFUSED:
+		refused(a);
+		break;
+	case WS_ANSWER_BAD:
+		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
+		break;
+	case WS_ANSWER_NO_MEMORY:
 		attempt_failed(a, REASON_INTERNAL, "no memory");
-		return;
+		break;
 	}
-	if (a->head_n > 0) {
-		if (a->in.n - a->head_n >= a->body_n)
-			refused(a);
-		return;
-	}
-	end = http_find_end((const char *)a->in.p, a->in.n, &a->scanned);
-	if (end < 0)
-		attempt_failed(
-			a, REASON_BACKEND_HANDSHAKE, "its answer is not HTTP");
-	else if (end > 0)
-		head_complete(a, (size_t)end);
-	else if (a->in.n > RESPONSE_HEAD_MAX)
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
-			"its answer's head is too long");
 }
 
 static void ws_ended(struct conn *c, int error)
@@ -385,9 +345,9 @@ static void ws_ended(struct conn *c, int error)
 
 	if (a->over)
 		conn_close(c);
-	else if (reason != REASON_NONE && a->head_n == 0)
+	else if (reason != REASON_NONE && a->answer.head_n == 0)
 		attempt_failed(a, reason, backend_tls_detail(c, error, text));
-	else if (a->head_n > 0)
+	else if (a->answer.head_n > 0)
 		refused(a);
 	else
 		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
@@ -412,7 +372,7 @@ static void ws_deadline(struct timer *t)
 {
 	struct ws_attempt *a = CONTAINER_OF(t, struct ws_attempt, deadline);
 
-	if (a->head_n > 0)
+	if (a->answer.head_n > 0)
 		refused(a); /* its status is known, its body is slow */
 	else
 		attempt_failed(

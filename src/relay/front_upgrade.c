@@ -198,9 +198,10 @@ no_memory:
 /* A ws backend's own refusal goes on as it came, where a status is shown. */
 static void pass_refusal(struct front *f, const struct backend_result *b)
 {
-	struct buf out = { 0 }, fields = { 0 };
+	struct buf out = { 0 };
 	char id[CLIENT_ID_TEXT];
 	struct reply reply = { .status = b->status,
+		.fields = b->fields,
 		.close = true,
 		.has_length = true,
 		.length = b->body.n };
@@ -208,15 +209,9 @@ static void pass_refusal(struct front *f, const struct backend_result *b)
 	front_log_refusal(f, b->reason, b->detail);
 	admission_give_back(f->worker->shared, &f->client);
 	reply.id = client_id(&f->client, id);
-	if (b->type.n > 0 && buf_add_printf(&fields, "Content-Type: %.*s\r\n",
-				     (int)b->type.n, b->type.p) < 0)
-		goto out;
-	reply.fields = buf_str(&fields);
 	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
 		conn_send_copied(f->conn, out.p, out.n);
-out:
 	buf_free(&out);
-	buf_free(&fields);
 	front_leave(f);
 }
 

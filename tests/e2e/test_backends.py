@@ -391,6 +391,13 @@ def answer(*fields, accept=None, upgrade="websocket", connection="Upgrade",
     return make
 
 
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+def refusal(*fields, status="403 No"):
+    return "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode()
+
+
 WRONG = {
     "accept": answer(accept="AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
     "no-upgrade": answer(upgrade=None),
@@ -401,7 +408,18 @@ WRONG = {
     "two-subprotocols": answer("Sec-WebSocket-Protocol: one",
                                "Sec-WebSocket-Protocol: two"),
     "200": answer(status="200 OK"),
-    "100": answer(status="100 Continue"),
+    "too-many-100": lambda key: b"HTTP/1.1 100 Continue\r\n\r\n" * 17,
+    "long-103": lambda key: b"HTTP/1.1 103 Early\r\nA: " + b"a" * 20000,
+    "bare-lf-behind-100": lambda key: b"HTTP/1.1 100 C\r\n\r\n" +
+    answer()(key).replace(b"\r\n", b"\n"),
+    "two-lengths": lambda key: refusal("Content-Length: 4",
+                                       "Content-Length: 5") + b"nope!",
+    "length-and-chunked": lambda key: refusal(
+        "Content-Length: 4", CHUNKED) + b"4\r\nnope\r\n0\r\n\r\n",
+    "no-length": lambda key: refusal("Content-Length: x"),
+    "gzip-chunked": lambda key: refusal("Transfer-Encoding: gzip, chunked"),
+    "chunks": lambda key: refusal(CHUNKED) + b"4\r\nnope0\r\n\r\n",
+    "chunk-size": lambda key: refusal(CHUNKED) + b"0x4\r\nnope\r\n0\r\n\r\n",
     "not-http": lambda key: b"SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n",
     "http-1.0": lambda key: answer()(key).replace(b"HTTP/1.1", b"HTTP/1.0"),
     "long": lambda key: b"HTTP/1.1 101 x\r\nA: " + b"a" * 20000,
@@ -454,6 +472,137 @@ def test_refusal_of_a_ws_backend_passes_on(relay):
             b.shut()
             assert c.answer() == 403
             assert c.body == b"nope"
+
+
+@pytest.mark.parametrize("pieces", [
+    (refusal(CHUNKED), b"4\r\nnope\r\n0\r\n\r\n"),
+    (refusal(CHUNKED) + b"2;x=y\r\nno\r\n2\r\npe\r", b"\n0\r\nA: b\r\n\r\n"),
+    (refusal("transfer-encoding: Chunked") + b"4\r\nno", b"pe\r\n0\r\n\r\n"),
+    (refusal("Content-Length: 4", "Content-Length: 4") + b"nope", b"more"),
+    (refusal() + b"no", b"pe", None),
+    (refusal().replace(b"1.1", b"1.0"), b"nope", None),
+    (refusal(CHUNKED) + b"4\r\nnope\r\n", None),
+    (refusal("Content-Length: 5") + b"nope", None),
+], ids=["chunked", "chunks", "cut-chunk", "same-lengths", "until-close",
+        "http-1.0", "chunks-cut-off", "length-cut-off"])
+def test_body_of_a_refusal_however_it_is_delimited(relay, pieces):
+    with Server() as s:
+        r = relay(ws(s))
+        c = Client(r, "/r", wait=False)
+        b = s.accept_ws()
+        for piece in pieces:
+            if piece is None:
+                b.shut()
+            else:
+                b.write(piece)
+        assert c.answer() == 403
+        assert c.body == b"nope"
+        assert c.fields["content-length"] == "4"
+        assert "transfer-encoding" not in c.fields
+
+
+@pytest.mark.parametrize("how", ["chunked", "close", "length"])
+def test_long_body_of_a_refusal(relay, how):
+    """The first 64 KiB of it are passed on; no more is waited for."""
+    with Server() as s:
+        r = relay(ws(s))
+        c = Client(r, "/r", wait=False)
+        b = s.accept_ws()
+        body = os.urandom(65536)
+        if how == "chunked":
+            b.write(refusal(CHUNKED) + b"".join(
+                b"1000\r\n" + body[i:i + 4096] + b"\r\n"
+                for i in range(0, len(body), 4096)))
+        else:
+            b.write(refusal("Content-Length: 1000000") if how == "length"
+                    else refusal())
+            b.write(body)
+        assert c.answer() == 403
+        assert c.body == body
+
+
+def test_extensions_of_chunks_are_bounded(relay):
+    with Server() as s:
+        r = relay(ws(s))
+        c = Client(r, "/r", wait=False)
+        b = s.accept_ws()
+        with contextlib.suppress(ConnectionError):
+            b.write(refusal(CHUNKED) + (
+                b"1;" + b"x" * 1000 + b"\r\ny\r\n") * 300)
+        assert c.answer() == 403
+        assert set(c.body) == set(b"y")
+
+
+def test_fields_of_a_refusal(relay):
+    """What tells the client what to do gets through, and nothing else."""
+    passed = [("401 No", 'WWW-Authenticate: Basic realm="a, b"'),
+              ("405 No", "Allow: POST"),
+              ("307 Elsewhere", "Location: ../other?x=1#y"),
+              ("503 Busy", "Retry-After: 120"),
+              ("503 Busy", "Retry-After: Fri, 31 Dec 1999 23:59:59 GMT"),
+              ("403 No", "Content-Type: text/html;charset=utf-8"),
+              ("403 No", "Content-Encoding: br")]
+    with Server() as s:
+        r = relay(ws(s))
+        for status, field in passed:
+            c = Client(r, "/r", wait=False)
+            s.accept_ws().refuse(
+                status, field, "Content-Length: 2", "Set-Cookie: secret=1",
+                "X-Other: x", "Connection: keep-alive", body=b"no")
+            assert c.answer() == int(status[:3])
+            name, value = field.split(": ", 1)
+            assert c.fields[name.lower()] == value
+            assert c.fields["connection"] == "close"
+            assert not {"set-cookie", "x-other"} & set(c.fields)
+        c = Client(r, "/r", wait=False)
+        s.accept_ws().refuse("401 No", "WWW-Authenticate: Basic realm=x",
+                             "WWW-Authenticate: Bearer",
+                             "Content-Length: 0")
+        lines = c.until(b"\r\n\r\n").split(b"\r\n")
+        assert [x for x in lines if x.startswith(b"WWW-")] == [
+            b"WWW-Authenticate: Basic realm=x", b"WWW-Authenticate: Bearer"]
+
+
+@pytest.mark.parametrize("how", ["together", "apart", "byte-by-byte"])
+def test_interim_answers_are_skipped(relay, how):
+    """RFC 9110 section 15.2."""
+    with Server() as s:
+        r = relay(ws(s))
+        for final in ("101", "403"):
+            c = Client(r, "/r", wait=False)
+            b = s.accept_ws()
+            data = b"HTTP/1.1 100 Continue\r\n\r\n" \
+                b"HTTP/1.1 102 Processing\r\nContent-Length: 5\r\n\r\n" \
+                b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n" \
+                b"Sec-WebSocket-Accept: x\r\n\r\n"
+            data += (answer()(b.fields["sec-websocket-key"]) +
+                     b"\x81\x05early" if final == "101" else
+                     refusal("Content-Length: 5") + b"early")
+            parts = {"together": [data],
+                     "apart": data.replace(b"HTTP/1.1 ", b"\0HTTP/1.1 ")
+                     .split(b"\0"),
+                     "byte-by-byte": [bytes([x]) for x in data]}[how]
+            for part in parts:
+                b.write(part)
+            if final == "101":
+                c.upgraded()
+                assert c.message()[1] == b"early"
+            else:
+                assert (c.answer(), c.body) == (403, b"early")
+
+
+def test_nothing_behind_an_interim_answer(relay):
+    with Server() as s:
+        r = relay(ws(s, "connect_timeout = 300ms"))
+        c = Client(r, "/r", wait=False)
+        b = s.accept_ws()
+        b.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert c.answer() == 504
+        c = Client(r, "/r", wait=False)
+        b = s.accept_ws()
+        b.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        b.shut()
+        assert c.answer() == 502
 
 
 @pytest.mark.parametrize("status", ["302 Found", "404 Not Found",

@@ -2,7 +2,8 @@
  * Our request parser against llhttp, the parser of Node.js, in its strict
  * mode: whatever ours takes llhttp must take too, and read the same method,
  * target and fields out of it, no body, and the same end. Two parsers that
- * read one request in two ways are what request smuggling is made of.
+ * read one request in two ways are what request smuggling is made of. The same
+ * for the chunks of a response.
  *
  * The other way round nothing is asked. llhttp takes, and we refuse: more than
  * one empty line in front, obs-fold, several or no Host, bodies, HTTP/0.9 and
@@ -15,6 +16,8 @@
  *   section 2.5): such a version is compared as HTTP/1.1.
  * - llhttp takes blanks behind a Content-Length, but no tab: compared with
  *   blanks.
+ * - llhttp parses the extensions of chunks, and lengths among the trailers; we
+ *   skip them: where it refuses one nothing is compared.
  * - llhttp judges the form of the target while it reads, we do so in
  *   uri_split_target: a request counts as taken when both of ours agree.
  * - llhttp leaves white space at the end of a value where it stands.
@@ -25,6 +28,8 @@
 
 #include <llhttp.h>
 
+#include "base/buf.h"
+#include "codec/http_body.h"
 #include "codec/uri.h"
 
 #include "support.h"
@@ -361,11 +366,125 @@ static void test_mutants(void **state)
 	assert_in_range(taken, MUTANTS / 10, MUTANTS * 9 / 10);
 }
 
+/* --- chunked responses --------------------------------------------------- */
+
+#define CHUNKED "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static const char *const chunks[] = {
+	CHUNKED "5\r\nhello\r\n0\r\n\r\n",
+	CHUNKED "1A\r\nabcdefghijklmnopqrstuvwxyz\r\n02\r\nok\r\n00\r\n\r\n",
+	CHUNKED "3;a=b\r\nabc\r\n1;c;d=\"e f\"\r\n\n\r\n0;g\r\n\r\n",
+	CHUNKED "2\r\n\r\n\r\n0\r\nTrailer: x\r\nOther:\r\n\r\n",
+	CHUNKED "0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+};
+
+static int on_content(llhttp_t *parser, const char *at, size_t n)
+{
+	return buf_add(parser->data, at, n, SIZE_MAX);
+}
+
+static size_t read_body_with_llhttp(
+	struct buf *content, const char *p, size_t n, const char **error)
+{
+	llhttp_settings_t settings;
+	llhttp_t parser;
+	llhttp_errno_t code;
+
+	llhttp_settings_init(&settings);
+	settings.on_body = on_content;
+	settings.on_message_complete = on_message_complete;
+	llhttp_init(&parser, HTTP_RESPONSE, &settings);
+	parser.data = content;
+	code = llhttp_execute(&parser, p, n);
+	*error = code == HPE_OK ? "incomplete" : parser.reason;
+	return code == HPE_PAUSED ? (size_t)(llhttp_get_error_pos(&parser) - p)
+				  : 0;
+}
+
+/* Where the body ends for us; 0: it is not complete, or refused. */
+static size_t read_body(struct buf *content, const char *p, size_t n)
+{
+	const char *at = p + sizeof(CHUNKED) - 1, *why;
+	size_t left = n - (sizeof(CHUNKED) - 1);
+	struct http_head h;
+	struct http_body b;
+	struct str piece;
+	enum http_body_event event;
+
+	assert_int_equal(
+		http_parse_response(&h, p, sizeof(CHUNKED) - 1, &why), 0);
+	assert_int_equal(http_body_init(&b, &h, &why), 0);
+	while ((event = http_body_next(&b, &at, &left, &piece, &why)) ==
+		HTTP_BODY_PIECE)
+		assert_int_equal(buf_add_str(content, piece), 0);
+	return event == HTTP_BODY_END ? n - left : 0;
+}
+
+static bool is_skipped_by_us(const char *p, const char *error)
+{
+	bool extensions = strpbrk(p + sizeof(CHUNKED) - 1, "; \t") != NULL;
+
+	return (extensions && strstr(error, "in chunk ")) ||
+	       strstr(error, "Content-Length") ||
+	       strstr(error, "Transfer-Encoding");
+}
+
+static bool compare_body(const char *p, size_t n)
+{
+	struct buf ours = { 0 }, theirs = { 0 };
+	size_t end = read_body(&ours, p, n), llhttp_end;
+	const char *error;
+
+	if (end > 0) {
+		llhttp_end = read_body_with_llhttp(&theirs, p, n, &error);
+		if (llhttp_end == 0 && is_skipped_by_us(p, error))
+			end = 0;
+		else if (llhttp_end == 0)
+			fail_case(p, "llhttp refuses it: %s", error);
+		else if (llhttp_end != end)
+			fail_case(p, "ends at %zu, for llhttp at %zu", end,
+				llhttp_end);
+		else if (!str_eq(buf_str(&ours), buf_str(&theirs)))
+			fail_case(p, "another content");
+	}
+	buf_free(&ours);
+	buf_free(&theirs);
+	return end > 0;
+}
+
+static void test_chunked(void **state)
+{
+	uint64_t random = SEED;
+	size_t taken = 0;
+
+	(void)state;
+	for (size_t i = 0; i < MUTANTS; i++) {
+		const char *from = chunks[i % ARRAY_SIZE(chunks)];
+		char text[512];
+		char *body = text + sizeof(CHUNKED) - 1, *copy;
+		size_t n = strlen(from);
+
+		memcpy(text, from, n + 1);
+		/* The first ones as they are. */
+		if (i >= ARRAY_SIZE(chunks))
+			n = sizeof(CHUNKED) - 1 +
+			    mutate(body, sizeof(text) - sizeof(CHUNKED),
+				    &random);
+		copy = exact_copy(text, n + 1);
+		taken += compare_body(copy, n);
+		if (i < ARRAY_SIZE(chunks))
+			assert_int_equal(taken, i + 1);
+		free(copy);
+	}
+	assert_in_range(taken, MUTANTS / 10, MUTANTS * 9 / 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_mutants),
+		cmocka_unit_test(test_chunked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
