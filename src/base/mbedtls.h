@@ -1,6 +1,6 @@
 /*
  * mbedtls.h: every difference between mbedTLS 2.28 (Debian 12) and 3.6
- * (Debian 13) that the sources meet, and nothing else.
+ * (Debian 13) that the sources meet, and what they convert of its types.
  */
 #ifndef BASE_MBEDTLS_H
 #define BASE_MBEDTLS_H
@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <mbedtls/version.h>
 
@@ -15,6 +16,7 @@
 #include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
+#include <mbedtls/x509.h>
 
 #include "base/compiler.h"
 
@@ -55,6 +57,21 @@ static inline int mbed_parse_key(mbedtls_pk_context *pk,
 	(void)random;
 	return mbedtls_pk_parse_key(pk, pem, n, NULL, 0);
 #endif
+}
+
+/* The library gives fields, and promises no more than their ranges. */
+static inline int64_t mbed_unix_ms(const mbedtls_x509_time *t)
+{
+	struct tm tm = {
+		.tm_year = t->year - 1900,
+		.tm_mon = t->mon - 1,
+		.tm_mday = t->day,
+		.tm_hour = t->hour,
+		.tm_min = t->min,
+		.tm_sec = t->sec,
+	};
+
+	return (int64_t)timegm(&tm) * 1000;
 }
 
 /* 0 when both are halves of one pair. */

@@ -1,20 +1,13 @@
 /*
  *   PEM -> pem_next: one block -> parse_certificate -> list
  *                              -> parse_key         -> strength, pair
- *
- * mbedTLS looks for the blocks it knows, wherever they stand, and passes over
- * the rest: a chain whose second half is missing its END, or a key among
- * certificates, would be read as if nothing were wrong. So the blocks are
- * walked here first, and a file holds only what it is for.
  */
 #include "codec/certificate.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
@@ -23,125 +16,11 @@
 #include "base/mbedtls.h"
 #include "base/random.h"
 #include "base/str.h"
-
-static void explain(char why[CERTIFICATE_WHY], const char *format, ...)
-	PRINTF_LIKE(2, 3);
-
-static void explain(char why[CERTIFICATE_WHY], const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(why, CERTIFICATE_WHY, format, ap);
-	va_end(ap);
-}
-
-/* An expression, so that static analysers see that it is -1. */
-#define fail(...) (explain(__VA_ARGS__), -1)
+#include "codec/pem.h"
 
 static int fail_memory(char why[CERTIFICATE_WHY])
 {
-	return fail(why, "cannot be looked at: out of memory");
-}
-
-/* --- PEM ------------------------------------------------------------------- */
-
-struct block {
-	struct str label; /* "CERTIFICATE" */
-	struct str text;  /* from BEGIN to the end of END */
-};
-
-static const struct str begin = { "-----BEGIN ", 11 };
-static const struct str dashes = { "-----", 5 };
-
-/* Where part begins in s; NULL: nowhere. */
-static const char *find(struct str s, struct str part)
-{
-	return memmem(s.p, s.n, part.p, part.n);
-}
-
-static struct str from(struct str s, const char *p)
-{
-	return (struct str){ p, s.n - (size_t)(p - s.p) };
-}
-
-/* The words of a label between its dashes; false: it is none. */
-static bool take_label(struct str *s, struct str *label)
-{
-	const char *end = find(*s, dashes);
-
-	if (!end)
-		return false;
-	*label = (struct str){ s->p, (size_t)(end - s->p) };
-	for (size_t i = 0; i < label->n; i++)
-		if (label->p[i] < ' ' || label->p[i] > '~')
-			return false;
-	*s = from(*s, end + dashes.n);
-	return label->n > 0 && label->n <= 40;
-}
-
-/*
- * Whether no END stands in front of the next BEGIN. A block whose BEGIN line
- * was damaged would pass for words, and mbedTLS would take its END for that
- * of the next block.
- */
-static bool is_only_words(struct str s)
-{
-	const char *end = find(s, STR("-----END "));
-	const char *start = find(s, begin);
-
-	return !end || (start && start < end);
-}
-
-/* Takes the next block off *s: 1; 0: there is none; -1 and why. */
-static int next_block(struct str *s, struct block *b, char why[CERTIFICATE_WHY])
-{
-	const char *start = find(*s, begin);
-	char end[64];
-	const char *found, *next;
-	int n;
-
-	if (!is_only_words(*s))
-		return fail(why, "holds an END line without its BEGIN line, "
-				 "expected PEM");
-	if (!start)
-		return 0;
-	*s = from(*s, start + begin.n);
-	if (!take_label(s, &b->label))
-		return fail(why, "holds a BEGIN line that is not understood, "
-				 "expected PEM");
-	n = snprintf(end, sizeof(end), "-----END %.*s-----", (int)b->label.n,
-		b->label.p);
-	found = find(*s, (struct str){ end, (size_t)n });
-	next = find(*s, begin);
-	if (!found || (next && next < found))
-		return fail(why,
-			"holds a %.*s without its END line, expected PEM",
-			(int)b->label.n, b->label.p);
-	b->text.p = start;
-	b->text.n = (size_t)(found - start) + (size_t)n;
-	*s = from(*s, start + b->text.n);
-	return 1;
-}
-
-/* The text of a file, when it can be PEM at all. */
-static int open_pem(
-	struct str *s, const uint8_t *pem, size_t n, char why[CERTIFICATE_WHY])
-{
-	if (n < 2)
-		return fail(why, "is empty, expected PEM");
-	if (n - 1 > CERTIFICATE_PEM_MAX)
-		return fail(why, "is longer than 1 MiB, expected PEM");
-	*s = (struct str){ (const char *)pem, n - 1 };
-	if (!find(*s, begin) && pem[0] == 0x30)
-		return fail(why, "holds DER, expected PEM (openssl converts "
-				 "it)");
-	if (!find(*s, begin))
-		return fail(why, "holds no BEGIN line, expected PEM");
-	/* mbedTLS would stop there. */
-	if (memchr(s->p, '\0', s->n))
-		return fail(why, "holds a NUL, expected PEM");
-	return 0;
+	return pem_fail(why, "cannot be looked at: out of memory");
 }
 
 static bool ends_with(struct str s, struct str end)
@@ -149,7 +28,7 @@ static bool ends_with(struct str s, struct str end)
 	return s.n >= end.n && memcmp(s.p + s.n - end.n, end.p, end.n) == 0;
 }
 
-static bool is_key(const struct block *b)
+static bool is_key(const struct pem_block *b)
 {
 	return ends_with(b->label, STR("PRIVATE KEY"));
 }
@@ -168,7 +47,7 @@ static int judge_strength(
 
 		if (bits >= CERTIFICATE_RSA_MIN)
 			return 0;
-		return fail(why,
+		return pem_fail(why,
 			"has an RSA key of %zu bits, expected %d or "
 			"more",
 			bits, CERTIFICATE_RSA_MIN);
@@ -178,23 +57,25 @@ static int judge_strength(
 	if (curve == MBEDTLS_ECP_DP_SECP256R1 ||
 		curve == MBEDTLS_ECP_DP_SECP384R1)
 		return 0;
-	return fail(why, "has a key of another kind, expected RSA or ECDSA on "
-			 "P-256 or P-384");
+	return pem_fail(why,
+		"has a key of another kind, expected RSA or ECDSA on "
+		"P-256 or P-384");
 }
 
 /* The one private key among the blocks; parameters may stand beside it. */
-static int find_key(struct block *key, struct str s, char why[CERTIFICATE_WHY])
+static int find_key(
+	struct pem_block *key, struct str s, char why[CERTIFICATE_WHY])
 {
-	struct block b;
+	struct pem_block b;
 	size_t keys = 0;
 	int r;
 
-	while ((r = next_block(&s, &b, why)) > 0) {
+	while ((r = pem_next(&s, &b, why)) > 0) {
 		if (is_key(&b)) {
 			*key = b;
 			keys++;
 		} else if (!str_eq(b.label, STR("EC PARAMETERS"))) {
-			return fail(why,
+			return pem_fail(why,
 				"holds a %.*s, expected one PRIVATE "
 				"KEY and nothing else",
 				(int)b.label.n, b.label.p);
@@ -203,12 +84,14 @@ static int find_key(struct block *key, struct str s, char why[CERTIFICATE_WHY])
 	if (r < 0)
 		return -1;
 	if (keys != 1)
-		return fail(why, "holds %zu private keys, expected one", keys);
+		return pem_fail(
+			why, "holds %zu private keys, expected one", keys);
 	/* PKCS #8 says it in the label, the older way in a header. */
 	if (str_eq(key->label, STR("ENCRYPTED PRIVATE KEY")) ||
-		find(key->text, STR("ENCRYPTED")))
-		return fail(why, "is encrypted, expected a key without a "
-				 "passphrase (openssl pkey -in OLD -out NEW)");
+		memmem(key->text.p, key->text.n, "ENCRYPTED", 9))
+		return pem_fail(why,
+			"is encrypted, expected a key without a "
+			"passphrase (openssl pkey -in OLD -out NEW)");
 	return 0;
 }
 
@@ -216,18 +99,18 @@ static int find_key(struct block *key, struct str s, char why[CERTIFICATE_WHY])
 static int parse_key(mbedtls_pk_context *pk, const uint8_t *pem, size_t n,
 	char why[CERTIFICATE_WHY])
 {
-	struct block key;
+	struct pem_block key;
 	char text[128];
 	struct str s;
 	int error;
 
-	if (open_pem(&s, pem, n, why) < 0 || find_key(&key, s, why) < 0)
+	if (pem_open(&s, pem, n, why) < 0 || find_key(&key, s, why) < 0)
 		return -1;
 	error = mbed_parse_key(pk, pem, n, random_bytes);
 	if (error == 0)
 		return judge_strength(pk, why);
 	mbedtls_strerror(error, text, sizeof(text));
-	return fail(why,
+	return pem_fail(why,
 		"holds a key that cannot be read (%s), expected RSA "
 		"or ECDSA on P-256 or P-384",
 		text);
@@ -248,7 +131,7 @@ int certificate_check_key(
 /* --- certificates ---------------------------------------------------------- */
 
 /* Behind the others in the list; an error of mbedTLS, or 0. */
-static int parse_certificate(mbedtls_x509_crt *list, const struct block *b)
+static int parse_certificate(mbedtls_x509_crt *list, const struct pem_block *b)
 {
 	char *copy = str_dup(b->text); /* ends in a NUL, as mbedTLS wants it */
 	int error = MBEDTLS_ERR_X509_ALLOC_FAILED;
@@ -270,15 +153,15 @@ struct tally {
 static int parse_all(mbedtls_x509_crt *list, struct tally *t, struct str s,
 	char why[CERTIFICATE_WHY])
 {
-	struct block b;
+	struct pem_block b;
 	int r;
 
 	*t = (struct tally){ 0 };
-	while ((r = next_block(&s, &b, why)) > 0) {
+	while ((r = pem_next(&s, &b, why)) > 0) {
 		int error;
 
 		if (!str_eq(b.label, STR("CERTIFICATE")))
-			return fail(why,
+			return pem_fail(why,
 				"holds a %.*s, expected CERTIFICATE blocks "
 				"and nothing else%s",
 				(int)b.label.n, b.label.p,
@@ -304,7 +187,7 @@ static int fail_bad(const struct tally *t, char why[CERTIFICATE_WHY])
 	char text[128];
 
 	mbedtls_strerror(t->error, text, sizeof(text));
-	return fail(why,
+	return pem_fail(why,
 		"holds %zu of %zu certificates that cannot be read: number "
 		"%zu: %s, expected none",
 		t->bad, t->good + t->bad, t->first_bad, text);
@@ -316,26 +199,11 @@ static int parse_chain(mbedtls_x509_crt *list, const uint8_t *pem, size_t n,
 	struct tally t;
 	struct str s;
 
-	if (open_pem(&s, pem, n, why) < 0 || parse_all(list, &t, s, why) < 0)
+	if (pem_open(&s, pem, n, why) < 0 || parse_all(list, &t, s, why) < 0)
 		return -1;
 	if (t.bad > 0)
 		return fail_bad(&t, why);
 	return judge_strength(&list->pk, why);
-}
-
-/* The library gives fields, and promises no more than their ranges. */
-static int64_t unix_ms(const mbedtls_x509_time *t)
-{
-	struct tm tm = {
-		.tm_year = t->year - 1900,
-		.tm_mon = t->mon - 1,
-		.tm_mday = t->day,
-		.tm_hour = t->hour,
-		.tm_min = t->min,
-		.tm_sec = t->sec,
-	};
-
-	return (int64_t)timegm(&tm) * 1000;
 }
 
 static bool same_bytes(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
@@ -357,7 +225,7 @@ static int judge_chain(struct certificate_info *info,
 			info->misplaced = info->count + 1;
 	}
 	if (bytes > CERTIFICATE_CHAIN_MAX)
-		return fail(why,
+		return pem_fail(why,
 			"holds a chain of %zu bytes in DER, expected at most "
 			"%d: no handshake could send it",
 			bytes, CERTIFICATE_CHAIN_MAX);
@@ -383,8 +251,8 @@ static int judge_usage(struct certificate_info *info,
 	if (mbedtls_x509_crt_check_key_usage(
 		    leaf, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0)
 		return 0;
-	return fail(why, "has a key that may not sign, expected keyUsage = "
-			 "digitalSignature in the certificate");
+	return pem_fail(why, "has a key that may not sign, expected keyUsage = "
+			     "digitalSignature in the certificate");
 }
 
 #define SAN_DNS 2 /* [2] dNSName (RFC 5280 section 4.2.1.6) */
@@ -425,12 +293,12 @@ int certificate_read_chain(struct certificate_info *info, const uint8_t *pem,
 		judge_chain(info, &leaf, why) < 0 ||
 		judge_usage(info, &leaf, why) < 0)
 		goto done;
-	info->not_before = unix_ms(&leaf.valid_from);
-	info->not_after = unix_ms(&leaf.valid_to);
+	info->not_before = mbed_unix_ms(&leaf.valid_from);
+	info->not_after = mbed_unix_ms(&leaf.valid_to);
 	if (certificate_subject(info->subject, leaf.subject_raw.p,
 		    leaf.subject_raw.len) < 0)
-		result = fail(why, "has a subject that is not well-formed, "
-				   "expected another certificate");
+		result = pem_fail(why, "has a subject that is not well-formed, "
+				       "expected another certificate");
 	else if (add_names(info, &leaf.subject_alt_names) < 0)
 		result = fail_memory(why);
 	else
@@ -461,13 +329,13 @@ static int judge_pair(const mbedtls_x509_crt *leaf,
 			continue;
 		if (i == 1)
 			return 0;
-		return fail(why,
+		return pem_fail(why,
 			"belongs to certificate %zu of the chain, expected "
 			"that one to be the first",
 			i);
 	}
-	return fail(why, "does not belong to the certificate, expected the "
-			 "key of the first one of the chain");
+	return pem_fail(why, "does not belong to the certificate, expected the "
+			     "key of the first one of the chain");
 }
 
 int certificate_check_pair(const struct certificate_pem *chain,
@@ -496,7 +364,7 @@ int certificate_check_authorities(
 	int result = -1;
 
 	mbedtls_x509_crt_init(&list);
-	if (open_pem(&s, pem, n, why) < 0 || parse_all(&list, &t, s, why) < 0)
+	if (pem_open(&s, pem, n, why) < 0 || parse_all(&list, &t, s, why) < 0)
 		goto done;
 	if (t.good == 0) {
 		fail_bad(&t, why);

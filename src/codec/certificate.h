@@ -22,12 +22,13 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "codec/pem.h"
 
-#define CERTIFICATE_PEM_MAX     (1u << 20) /* bytes of a file */
+#define CERTIFICATE_PEM_MAX     PEM_MAX
 #define CERTIFICATE_CHAIN_MAX   16000 /* bytes in DER: one handshake message */
 #define CERTIFICATE_RSA_MIN     2048  /* bits */
 #define CERTIFICATE_SUBJECT_MAX 512   /* bytes, with the NUL; longer is cut */
-#define CERTIFICATE_WHY         320
+#define CERTIFICATE_WHY         PEM_WHY
 
 /* Of the leaf, but for count and misplaced. */
 struct certificate_info {

@@ -37,6 +37,8 @@ void check_tls_route(struct builder *b, struct conf_route *r);
  */
 MUST_CHECK const struct conf_ca *check_ca(
 	struct builder *b, struct build_at at, const char *file);
+/* The revocation lists of a listener whose client_ca is there. */
+void check_crl(struct builder *b, struct conf_listen *l, size_t index);
 /* Warnings: who gets in, or stays out, though the author may not mean it. */
 void check_exposure(struct builder *b);
 /* Routes and pages that can never match, and routes that hide files. */

@@ -1,6 +1,6 @@
 /*
- * check_certificate.c: certificates, their keys, and files of authorities,
- * read with the rights of the caller. A certificate that is out of its time
+ * check_certificate.c: certificates, their keys, files of authorities and of
+ * what these have revoked, read with the rights of the caller. A certificate that is out of its time
  * is no reason to stay down: clients say so, and the rest works.
  */
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "codec/certificate.h"
+#include "codec/crl.h"
 #include "conf/check.h"
 #include "conf/file.h"
 
@@ -22,7 +23,7 @@ static struct build_at at_certificate(
 
 /* --- chains and keys ------------------------------------------------------- */
 
-static void warn_date(struct builder *b, const struct conf_certificate *c,
+static void warn_date(struct builder *b, struct build_at at, const char *file,
 	const char *what, int64_t ms)
 {
 	time_t seconds = (time_t)(ms / 1000);
@@ -32,20 +33,21 @@ static void warn_date(struct builder *b, const struct conf_certificate *c,
 	if (!gmtime_r(&seconds, &tm) ||
 		strftime(date, sizeof(date), "%Y-%m-%d", &tm) == 0)
 		return;
-	build_warn(b, at_certificate(c, "chain_file"), "%s %s %s",
-		c->chain_file, what, date);
+	build_warn(b, at, "%s %s %s", file, what, date);
 }
 
 static void judge_dates(struct builder *b, const struct conf_certificate *c)
 {
+	struct build_at at = at_certificate(c, "chain_file");
+	const char *file = c->chain_file;
 	int64_t now = clock_unix_ms();
 
 	if (c->not_after < now)
-		warn_date(b, c, "expired on", c->not_after);
+		warn_date(b, at, file, "expired on", c->not_after);
 	else if (c->not_before > now)
-		warn_date(b, c, "is not valid before", c->not_before);
+		warn_date(b, at, file, "is not valid before", c->not_before);
 	else if (c->not_after < now + EXPIRY_WARNING_MS)
-		warn_date(b, c, "expires on", c->not_after);
+		warn_date(b, at, file, "expires on", c->not_after);
 }
 
 /* -1 after a complaint. */
@@ -185,4 +187,52 @@ const struct conf_ca *check_ca(
 	}
 	/* What could not be read was said where it was named first. */
 	return ca && ca->pem ? ca : NULL;
+}
+
+/* --- revocation lists ------------------------------------------------------ */
+
+/* No certificate of its authority passes with a list that is out of its time. */
+static void judge_crl_dates(
+	struct builder *b, struct build_at at, const struct conf_listen *l)
+{
+	int64_t now = clock_unix_ms();
+
+	if (l->client_crl_until < now)
+		warn_date(b, at, l->tls_client_crl,
+			"lets no client of its authority in: it expired on",
+			l->client_crl_until);
+	else if (l->client_crl_since > now)
+		warn_date(b, at, l->tls_client_crl,
+			"lets no client of its authority in: it is not valid "
+			"before",
+			l->client_crl_since);
+}
+
+void check_crl(struct builder *b, struct conf_listen *l, size_t index)
+{
+	struct build_at at = { SECTION_LISTEN, index, "tls_client_crl", 0 };
+	const struct certificate_pem ca = { l->client_ca->pem,
+		l->client_ca->pem_n };
+	char why[PEM_WHY];
+	struct crl_info info;
+	struct file_bytes f;
+	struct buf lists = { 0 };
+
+	if (file_read(b, at, l->tls_client_crl, PEM_MAX, &f) < 0)
+		return;
+	if (crl_read(&info, &lists, f.p, f.n, &ca, why) < 0) {
+		build_error(b, at, "%s %s", l->tls_client_crl, why);
+		buf_free(&lists);
+		return;
+	}
+	l->client_crl = lists.p; /* it is the listener's now */
+	l->client_crl_n = lists.n;
+	l->client_crl_since = info.since;
+	l->client_crl_until = info.until;
+	judge_crl_dates(b, at, l);
+	if (info.foreign > 0)
+		build_warn(b, at,
+			"%s: list %zu is of none of the authorities in "
+			"tls_client_ca, and revokes nothing",
+			l->tls_client_crl, info.foreign);
 }

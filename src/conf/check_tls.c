@@ -59,6 +59,7 @@ static void check_plain(
 		{ l->tls_min != CONF_TLS_1_2, "tls_min" },
 		{ l->tls_client != CONF_TLS_CLIENT_NONE, "tls_client" },
 		{ l->tls_client_ca != NULL, "tls_client_ca" },
+		{ l->tls_client_crl != NULL, "tls_client_crl" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
@@ -89,6 +90,12 @@ static void check_clients(
 								  : "required");
 	else if (!none)
 		l->client_ca = check_ca(b, at, l->tls_client_ca);
+	if (none && l->tls_client_crl)
+		build_error(b, at_listen(index, "tls_client_crl"),
+			"means nothing with tls_client = none, expected "
+			"optional or required");
+	else if (l->client_ca && l->tls_client_crl)
+		check_crl(b, l, index);
 }
 
 void check_tls_listen(struct builder *b, struct conf_listen *l, size_t index)

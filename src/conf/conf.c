@@ -194,8 +194,10 @@ static void free_made(struct conf *c)
 		check_key_free(&c->keys[i]);
 	for (size_t i = 0; i < c->cas_n; i++)
 		free(c->cas[i].file);
-	for (size_t i = 0; i < c->listens_n; i++)
+	for (size_t i = 0; i < c->listens_n; i++) {
 		free(c->listens[i].use_certificates.v);
+		free(c->listens[i].client_crl);
+	}
 	for (size_t i = 0; i < c->pages_n; i++) {
 		pattern_free(c->pages[i].pattern);
 		free(c->pages[i].listens.v);

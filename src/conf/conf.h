@@ -130,10 +130,14 @@ struct conf_listen {
 	int tls_min;    /* enum conf_tls_version */
 	int tls_client; /* enum conf_tls_client */
 	char *tls_client_ca;
+	char *tls_client_crl;
 	/* made of the above */
 	struct conf_certificates use_certificates; /* empty = no TLS; the first
 						      is the default */
 	const struct conf_ca *client_ca;           /* NULL: none is asked for */
+	uint8_t *client_crl; /* as mbedTLS reads it; NULL: nothing is revoked */
+	size_t client_crl_n; /* the NUL at the end counted */
+	int64_t client_crl_since, client_crl_until; /* Unix ms */
 };
 
 struct conf_key {

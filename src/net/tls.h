@@ -43,8 +43,9 @@ struct tls_server_params {
 	const struct tls_identity *identities; /* SNI chooses; else the first */
 	size_t identities_n;
 	bool only_1_3;
-	enum tls_ask ask;            /* for a client's certificate */
-	struct tls_pem client_ca;    /* that must have signed it */
+	enum tls_ask ask;          /* for a client's certificate */
+	struct tls_pem client_ca;  /* that must have signed it */
+	struct tls_pem client_crl; /* and not have revoked it; p NULL = none */
 	struct tls_tickets *tickets; /* outlive the context; NULL = none.
 					Unused where certificates are asked
 					for: each connection shows its own */

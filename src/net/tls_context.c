@@ -321,6 +321,21 @@ static int add_ca(
 	return 0;
 }
 
+/* Behind add_ca. */
+static int add_crl(
+	struct tls_context *x, const struct tls_pem *crl, char text[TLS_TEXT])
+{
+	int error;
+
+	if (!crl->p)
+		return 0;
+	error = mbedtls_x509_crl_parse(&x->crl, crl->p, crl->n);
+	if (error)
+		return say(text, "revocation lists", error);
+	mbedtls_ssl_conf_ca_chain(&x->config, &x->ca, &x->crl);
+	return 0;
+}
+
 static struct tls_context *context_new(bool server, char text[TLS_TEXT])
 {
 	struct tls_context *x = calloc(1, sizeof(*x));
@@ -334,6 +349,7 @@ static struct tls_context *context_new(bool server, char text[TLS_TEXT])
 	x->server = server;
 	mbedtls_ssl_config_init(&x->config);
 	mbedtls_x509_crt_init(&x->ca);
+	mbedtls_x509_crl_init(&x->crl);
 	error = mbedtls_ssl_config_defaults(&x->config,
 		server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
 		MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
@@ -377,7 +393,9 @@ struct tls_context *tls_server_new(
 		mbedtls_ssl_conf_session_tickets_cb(
 			&x->config, write_ticket, parse_ticket, p->tickets);
 	if (add_identities(x, p->identities, p->identities_n, text) < 0 ||
-		(p->ask != TLS_ASK_NONE && add_ca(x, &p->client_ca, text) < 0))
+		(p->ask != TLS_ASK_NONE &&
+			(add_ca(x, &p->client_ca, text) < 0 ||
+				add_crl(x, &p->client_crl, text) < 0)))
 		goto fail;
 	if (mbedtls_ssl_conf_alpn_protocols(&x->config, http_only) != 0)
 		goto fail;
@@ -428,6 +446,7 @@ void tls_context_unref(struct tls_context *x)
 	}
 	free(x->identities);
 	mbedtls_x509_crt_free(&x->ca);
+	mbedtls_x509_crl_free(&x->crl);
 	free(x);
 }
 

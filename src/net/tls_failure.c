@@ -64,6 +64,18 @@ static const char *certificate_fault(const struct tls *t)
 		{ MBEDTLS_X509_BADCERT_FUTURE,
 			"its certificate is not valid yet" },
 		{ MBEDTLS_X509_BADCERT_REVOKED, "its certificate is revoked" },
+		{ MBEDTLS_X509_BADCRL_EXPIRED,
+			"the revocation list of its authority has expired" },
+		{ MBEDTLS_X509_BADCRL_FUTURE,
+			"the revocation list of its authority is not valid "
+			"yet" },
+		{ MBEDTLS_X509_BADCRL_NOT_TRUSTED,
+			"the revocation list of its authority is not signed "
+			"by it" },
+		{ MBEDTLS_X509_BADCRL_BAD_MD | MBEDTLS_X509_BADCRL_BAD_PK |
+				MBEDTLS_X509_BADCRL_BAD_KEY,
+			"the revocation list of its authority is signed with "
+			"a weak hash or key" },
 		{ MBEDTLS_X509_BADCERT_CN_MISMATCH,
 			"its certificate is for another host" },
 		{ MBEDTLS_X509_BADCERT_NOT_TRUSTED,

@@ -22,6 +22,7 @@ struct tls_context {
 	enum tls_ask ask;
 	mbedtls_ssl_config config;
 	mbedtls_x509_crt ca;
+	mbedtls_x509_crl crl;
 	size_t identities_n;
 	struct tls_parsed *identities;
 };

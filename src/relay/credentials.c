@@ -39,12 +39,14 @@ static struct tls_context *listen_context(const struct conf_listen *l,
 		return NULL;
 	for (size_t i = 0; i < c->n; i++)
 		v[i] = identity_of(c->v[i]);
-	x = tls_server_new(&(struct tls_server_params){ .identities = v,
-				   .identities_n = c->n,
-				   .only_1_3 = l->tls_min == CONF_TLS_1_3,
-				   .ask = asks[l->tls_client],
-				   .client_ca = pem_of(l->client_ca),
-				   .tickets = tickets },
+	x = tls_server_new(
+		&(struct tls_server_params){ .identities = v,
+			.identities_n = c->n,
+			.only_1_3 = l->tls_min == CONF_TLS_1_3,
+			.ask = asks[l->tls_client],
+			.client_ca = pem_of(l->client_ca),
+			.client_crl = { l->client_crl, l->client_crl_n },
+			.tickets = tickets },
 		text);
 	free(v);
 	return x;

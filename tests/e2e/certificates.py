@@ -140,6 +140,22 @@ class Certificates:
                                    by.chain.read_text())
         return files
 
+    def crl(self, *revoked, by="ca", since=-1, until=7):
+        """A revocation list of these identities, in PEM; days from now."""
+        signer = self[by]
+        index = self.dir / "crl.index"
+        index.write_text("")
+        (self.dir / "crl.cnf").write_text(CONFIG.format(
+            name="crl", authority="TRUE", names="", usage=""))
+        common = ["ca", "-batch", "-config", "crl.cnf", "-cert", signer.chain,
+                  "-keyfile", signer.key]
+        for name in revoked:
+            self.openssl(*common, "-revoke", self[name].chain)
+        out = self.dir / "crl.pem"
+        self.openssl(*common, "-gencrl", "-crl_lastupdate", _date(since),
+                     "-crl_nextupdate", _date(until), "-out", out)
+        return out.read_text()
+
     def encrypted_key(self, name):
         """The identity's key behind a password."""
         out = self.dir / f"{name}.encrypted"

@@ -1,5 +1,7 @@
 """TLS of listeners: what is spoken, with which certificate, and to whom."""
 import asyncio
+import base64
+import datetime
 import json
 import os
 import re
@@ -11,11 +13,15 @@ import subprocess
 
 import pytest
 import websockets
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from certificates import certificates as made
 from peers import BINARY, TEXT, Client, Server, Wire, frame, program
 from rawhttp import Peer, ask, head, upgrade
-from relay import PATIENCE, SANITIZERS, WSRELAYD, dial
+from relay import PATIENCE, RUNNER, SANITIZERS, WSRELAYD, dial
 from secure import TlsSocket, client_context
 
 pytestmark = pytest.mark.plain("it always speaks TLS")
@@ -784,6 +790,148 @@ def test_no_ticket_outlives_a_change_of_authorities(
         resumed(r, c, session)
     assert r.wait_log("refuse")["reason"] == "tls-certificate"
     assert echoes(r, context=context(version, identity="stranger"))
+
+
+# --- revoked certificates ----------------------------------------------------
+
+@pytest.fixture
+def revoking(relay, certificates, replaceable, tmp_path):
+    """revoking(lists, ...) starts a daemon; revoking.file holds the lists."""
+    file = tmp_path / "crl.pem"
+
+    def start(lists, ask_for="required", ca=None, **options):
+        file.write_text(lists)
+        return relay(ECHO + replaceable.ini, secure=False, listen=f"""
+certificates = test
+tls_client = {ask_for}
+tls_client_ca = {ca or certificates.ca}
+tls_client_crl = {file}
+""", **options)
+    start.file = file
+    return start
+
+
+def refused_as(r, version, identity, detail):
+    """In 1.3 a client learns of it only when it reads."""
+    count = len(r.log("refuse")) + 1
+    with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+        assert echoes(r, context=context(version, identity=identity))
+    line = r.wait_log("refuse", count)
+    assert (line["reason"], line["detail"]) == ("tls-certificate", detail)
+
+
+REVOKED = "its certificate is revoked"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("ask_for", ["optional", "required"])
+def test_revoked(revoking, certificates, version, ask_for):
+    r = revoking(certificates.crl("alice", "late"), ask_for)
+    refused_as(r, version, "alice", REVOKED)
+    assert echoes(r, context=context(version, identity="bob"))
+    if ask_for == "optional":
+        assert echoes(r, context=context(version))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_lists_are_read_again(revoking, certificates, workers):
+    r = revoking(certificates.crl("bob"), server=f"workers = {workers}")
+    with Client(r, "/echo", tls=True,
+                context=context(identity="alice")) as alice:
+        revoking.file.write_text(certificates.crl("alice"))
+        reload(r)
+        refused_as(r, None, "alice", REVOKED)
+        assert echoes(r, context=context(identity="bob"))
+        alice.send(TEXT, "still here")  # who is in stays in
+        assert alice.recv().text == "still here"
+        revoking.file.write_text("nothing")
+        reload(r, "reload-failed")      # a broken file changes nothing
+        refused_as(r, None, "alice", REVOKED)
+
+
+def test_several_lists(revoking, certificates, tmp_path):
+    """Of two authorities, with words between them; one without a list revokes
+    nothing."""
+    both = tmp_path / "both.pem"
+    both.write_text(certificates.ca.read_text() +
+                    certificates["other-ca"].chain.read_text())
+    r = revoking("of two\n" + certificates.crl("bob") + "\n\nand\n" +
+                 certificates.crl("stranger", by="other-ca") + "\n", ca=both)
+    refused_as(r, None, "bob", REVOKED)
+    refused_as(r, None, "stranger", REVOKED)
+    assert echoes(r, context=context(identity="alice"))
+    r = revoking(certificates.crl("bob"), ca=both)
+    refused_as(r, None, "bob", REVOKED)
+    assert echoes(r, context=context(identity="stranger"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("since, until, event, detail", [
+    (-9, -1, "crl-expired",
+     "the revocation list of its authority has expired"),
+    (1, 9, "crl-not-yet-valid",
+     "the revocation list of its authority is not valid yet")],
+    ids=["expired", "not-yet"])
+def test_list_out_of_its_time(revoking, certificates, version, since, until,
+                              event, detail):
+    """Nobody of its authority gets in, and all is said: by -t, each day, and
+    of each client."""
+    r = revoking(certificates.crl("bob", since=since, until=until))
+    assert "lets no client of its authority in" in "\n".join(r.lines)
+    line = r.wait_log(event)
+    assert (line["level"], line["listen"]) == ("error", "main")
+    refused_as(r, version, "alice", detail)
+    revoking.file.write_text(certificates.crl("bob", until=1))
+    reload(r)
+    assert echoes(r, context=context(version, identity="alice"))
+    assert int(r.wait_log("crl-expires")["hours"]) == 23
+
+
+def test_list_that_another_has_signed(revoking, certificates):
+    """It has the authority's name, and not its signature."""
+    begin, *lines, end, _ = certificates.crl("bob").split("\n")
+    forged = base64.b64decode("".join(lines))
+    forged = forged[:-1] + bytes([forged[-1] ^ 1])
+    r = revoking("\n".join([
+        begin, base64.encodebytes(forged).decode().strip(), end, ""]))
+    refused_as(r, None, "alice",
+               "the revocation list of its authority is not signed by it")
+
+
+def test_list_of_an_authority_that_may_not_sign_one(tmp_path, certificates):
+    """It would keep everybody out: an error of -t."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "no lists")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    later = now + datetime.timedelta(1)
+    usage = {"key_cert_sign": True, **dict.fromkeys((
+        "crl_sign", "digital_signature", "content_commitment",
+        "key_encipherment", "data_encipherment", "key_agreement",
+        "encipher_only", "decipher_only"), False)}
+    ca = x509.CertificateBuilder().subject_name(name).issuer_name(name) \
+        .public_key(key.public_key()).serial_number(1) \
+        .not_valid_before(now).not_valid_after(later) \
+        .add_extension(x509.BasicConstraints(True, None), True) \
+        .add_extension(x509.KeyUsage(**usage), True) \
+        .sign(key, hashes.SHA256())
+    crl = x509.CertificateRevocationListBuilder().issuer_name(name) \
+        .last_update(now).next_update(later).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    (tmp_path / "ca").write_bytes(ca.public_bytes(pem))
+    (tmp_path / "crl").write_bytes(crl.public_bytes(pem))
+    (tmp_path / "w.ini").write_text(f"""[listen a]
+certificates = test
+tls_client = required
+tls_client_ca = ca
+tls_client_crl = crl
+{certificates.ini()}""")
+    p = subprocess.run([*RUNNER, WSRELAYD, "-t", "-c", tmp_path / "w.ini"],
+                       capture_output=True, text=True)
+    assert p.returncode != 0
+    assert p.stderr == (
+        f"{tmp_path}/w.ini:5: [listen a] tls_client_crl: {tmp_path}/crl holds "
+        "a revocation list of an authority that may not sign one, expected "
+        "keyUsage = cRLSign in its certificate\n")
 
 
 # --- several listeners -------------------------------------------------------

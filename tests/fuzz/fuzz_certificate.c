@@ -6,6 +6,7 @@
  *      below: a certificate
  *   2  the same: a key
  *   3  a Name in DER: what is written is a line of text
+ *   4  DER likewise: a revocation list
  *
  * What is refused says why; what passes, mbedTLS reads the same way.
  */
@@ -17,9 +18,13 @@
 #include <string.h>
 
 #include <mbedtls/base64.h>
+#include <mbedtls/x509_crl.h>
 #include <mbedtls/x509_crt.h>
 
+#include "../unit/certificates.h"
+#include "base/buf.h"
 #include "codec/certificate.h"
+#include "codec/crl.h"
 #include "codec/utf8.h"
 
 struct pem {
@@ -123,6 +128,27 @@ static void read_pair(struct pem chain, struct pem key)
 			why);
 }
 
+static void read_crl(struct pem f)
+{
+	static const char ca[] = PEM_CA;
+	char why[PEM_WHY] = "";
+	struct crl_info info;
+	struct buf out = { 0 };
+	mbedtls_x509_crl list;
+	int r = crl_read(&info, &out, f.p, f.n,
+		&(struct certificate_pem){ (const uint8_t *)ca, sizeof(ca) },
+		why);
+
+	check_words(r, why);
+	if (r == 0) {
+		mbedtls_x509_crl_init(&list);
+		assert(mbedtls_x509_crl_parse(&list, out.p, out.n) == 0);
+		assert(info.count == 1 && info.foreign <= 1);
+		mbedtls_x509_crl_free(&list);
+	}
+	buf_free(&out);
+}
+
 static void read_name(struct pem f)
 {
 	char line[CERTIFICATE_SUBJECT_MAX];
@@ -143,7 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (n == 0)
 		return 0;
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		end = memchr(data + 1, '\0', n - 1);
 		if (!end)
@@ -168,6 +194,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	case 3:
 		a = as_file(data + 1, n - 1);
 		read_name(a);
+		break;
+	case 4:
+		a = wrap("X509 CRL", data + 1, n - 1);
+		read_crl(a);
 		break;
 	}
 	free(a.p);

@@ -125,6 +125,9 @@ static const struct key_case {
 		"certificates = c\ntls_client_ca = ca\n" },
 	{ SECTION_LISTEN, "tls_client_ca", NULL, "none", NULL,
 		"certificates = c\ntls_client = optional\n" },
+	{ SECTION_LISTEN, "tls_client_crl", NULL, "none", NULL,
+		"certificates = c\ntls_client = optional\n"
+		"tls_client_ca = ca\n" },
 
 	{ SECTION_CERTIFICATE, "chain_file", NULL, "none", NULL, NULL },
 	{ SECTION_CERTIFICATE, "key_file", NULL, "none", NULL, NULL },

@@ -325,6 +325,9 @@ static void test_usage(void **state)
 
 static void test_listeners(void **state)
 {
+	static const char cut[] = "-----BEGIN X509 CRL-----\nMIIB\n";
+	static const char odd[] = "-----BEGIN X509 CRL-----\nMAA=\n"
+				  "-----END X509 CRL-----\n";
 	static const struct tls_case cases[] = {
 		{ TLS CERTIFICATE, NULL },
 		{ TLS "tls_min = 1.2\ntls_client = none\n" CERTIFICATE, NULL },
@@ -353,6 +356,26 @@ static void test_listeners(void **state)
 			"t.ini:4: [listen l] tls_client_ca: %s/key holds a "
 			"PRIVATE KEY, expected CERTIFICATE blocks and nothing "
 			"else: others may read this file\n" },
+		{ LISTEN "tls_client_crl = crl\n",
+			"t.ini:2: [listen l] tls_client_crl: means nothing "
+			"without TLS, expected certificates beside it\n" },
+		{ TLS "tls_client_crl = crl\n" CERTIFICATE,
+			"t.ini:3: [listen l] tls_client_crl: means nothing "
+			"with tls_client = none, expected optional or "
+			"required\n" },
+		{ TLS "tls_client = optional\ntls_client_ca = ca\n"
+		      "tls_client_crl = ca\n" CERTIFICATE,
+			"t.ini:5: [listen l] tls_client_crl: %s/ca holds a "
+			"CERTIFICATE, expected revocation lists (X509 CRL) and "
+			"nothing else\n" },
+		{ TLS "tls_client = optional\ntls_client_ca = ca\n"
+		      "tls_client_crl = cut-crl\n" CERTIFICATE,
+			"t.ini:5: [listen l] tls_client_crl: %s/cut-crl holds "
+			"a X509 CRL without its END line, expected PEM\n" },
+		{ TLS "tls_client = optional\ntls_client_ca = ca\n"
+		      "tls_client_crl = odd-crl\n" CERTIFICATE,
+			"t.ini:5: [listen l] tls_client_crl: %s/odd-crl holds "
+			"a revocation list that cannot be read (-0x21e0)\n" },
 		{ LISTEN "certificates = c d, c\n",
 			"t.ini:2: [listen l] certificates: \"c\" is there "
 			"twice, expected it once\n"
@@ -367,6 +390,8 @@ static void test_listeners(void **state)
 			"letters, digits, _ . -\n" },
 	};
 
+	put_text("cut-crl", cut);
+	put_text("odd-crl", odd);
 	(void)state;
 	expect_cases(cases, ARRAY_SIZE(cases));
 }
