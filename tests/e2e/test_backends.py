@@ -101,7 +101,7 @@ def test_raw_pieces_keep_to_max_backend_message(relay, server):
 
 def test_line(relay, server):
     _, c, b = stream_pair(relay, server, "line")
-    for text in ["one", "", "æøå 🌊", " \r", "x" * 300000]:
+    for text in ["one", "", "æøå 🌊", " ", "x" * 300000]:
         c.send(TEXT, text)
         assert b.until().decode() == text + "\n"
     c.send(TEXT, "in ", fin=False)
