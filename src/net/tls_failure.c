@@ -163,14 +163,31 @@ static const char *alert_name(uint8_t alert)
 	return "of an unknown kind";
 }
 
+/*
+ * A server that speaks TLS 1.3 only refuses a client that does not with
+ * protocol_version (RFC 8446 section 4.2.1), some with handshake_failure.
+ */
+static const char *alert_meaning(const struct tls *t)
+{
+	if (MBED_HAS_TLS_1_3 || t->context->server)
+		return "";
+	if (t->alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+		return ": it wants TLS 1.3, which " MBEDTLS_VERSION_STRING_FULL
+		       " has not";
+	if (t->alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE)
+		return ": no suite in common, or it wants TLS 1.3, "
+		       "which " MBEDTLS_VERSION_STRING_FULL " has not";
+	return "";
+}
+
 const char *tls_failure(const struct conn *c, char text[TLS_TEXT])
 {
 	const struct tls *t = c->tls;
 	char why[TLS_TEXT - 16];
 
 	if (tls_cause(c) == TLS_REFUSED) {
-		snprintf(text, TLS_TEXT, "it sent the alert %u, %s", t->alert,
-			alert_name(t->alert));
+		snprintf(text, TLS_TEXT, "it sent the alert %u, %s%s", t->alert,
+			alert_name(t->alert), alert_meaning(t));
 		return text;
 	}
 	if (tls_cause(c) != TLS_PROTOCOL)

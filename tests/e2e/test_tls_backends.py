@@ -246,6 +246,25 @@ def test_no_proper_tls(secured, kind, what):
         assert line["reason"] == "backend-tls" and line["detail"]
 
 
+@pytest.mark.skipif("1.3" in VERSIONS, reason="this mbedTLS speaks TLS 1.3")
+@KINDS
+def test_a_backend_that_wants_tls_1_3_is_named_as_such(secured, kind):
+    context = own_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with Server(tls=True, context=context) as s:
+        r = secured(kind, s)
+        detail = refused(r, "backend-tls")
+        assert detail.startswith("it sent the alert 70, protocol_version: "
+                                 "it wants TLS 1.3, which mbed TLS 2.")
+        assert detail.endswith(" has not")
+    context = own_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-SHA256")
+    with Server(tls=True, context=context) as s:
+        assert "no suite in common, or it wants TLS 1.3" in refused(
+            secured(kind, s), "backend-tls")
+
+
 @KINDS
 def test_no_word_in_the_handshake(secured, kind):
     with Server(tls=False) as s:
