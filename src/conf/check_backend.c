@@ -277,8 +277,8 @@ static void check_program(struct builder *b, const struct conf_route *r)
 }
 
 /*
- * exec:/usr/bin/python3 /home/alice/sim.py. Only what cannot be reached: an
- * argument may name a file that the program is to make.
+ * A script is often an argument of its interpreter. Only what cannot be reached:
+ * an argument may also name a file that the program is to make.
  */
 static void warn_hidden(
 	struct builder *b, const struct conf_route *r, const char *argument)

@@ -253,10 +253,11 @@ pid_t proc_pid(const struct proc *p)
 
 void proc_kill_all(struct loop *l)
 {
-	struct proc *p;
+	struct proc *p, *next;
 	int status = 0;
 
-	while ((p = LIST_FIRST(&l->procs))) {
+	for (p = LIST_FIRST(&l->procs); p; p = next) {
+		next = LIST_NEXT(p, next);
 		if (p->state < PROC_LEFT_TERMED) {
 			process_kill(p);
 			kill(p->pid, SIGKILL); /* it may have left its group */

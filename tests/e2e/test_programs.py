@@ -198,9 +198,9 @@ def test_no_core_of_the_daemon(relay, tmp_path):
     """Its memory has keys in it; a program's core file is its own affair."""
     r = relay(route(tmp_path, "print(os.getpid(), flush=True)\n"
                     "sys.stdin.read()\n"), wrap=["prlimit", "--core=4096:"],
-              # which would set the limit by itself
-              env={"ASAN_OPTIONS": SANITIZERS["ASAN_OPTIONS"] +
-                   ":disable_coredump=0"})
+              # Sanitizers would set the limit by themselves.
+              env={name: SANITIZERS[name] + ":disable_coredump=0"
+                   for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")})
     assert limits(r.pid, "Max core file size")[0] == "0"
     c = Client(r, "/r")
     pid = int(c.recv().text)

@@ -327,7 +327,7 @@ def test_priorities_under_a_service_manager(relay, tmp_path):
         st = os.fstat(f.fileno())
         ini = tmp_path / "w.ini"
         ini.write_text("[listen a]\naddress = 127.0.0.1:0\n")
-        for stream, pattern in ((f"{st.st_dev}:{st.st_ino}", 
+        for stream, pattern in ((f"{st.st_dev}:{st.st_ino}",
                                  r"<[346]>(info|warn|error) \w"),
                                 ("1:2", r"\d{4}-")):
             p = subprocess.Popen(
