@@ -30,6 +30,7 @@ void front_forget_upgrade(struct front_upgrade *u)
 {
 	free(u->offer);
 	free(u->selected);
+	free(u->offers);
 	free(u->path);
 	*u = (struct front_upgrade){ 0 };
 }
@@ -66,6 +67,59 @@ static struct str select_protocol(
 	return STR_NONE;
 }
 
+/* An offer that is longer may be somebody's secret, which no log may hold. */
+#define OFFER_SHOWN_MAX 40
+
+/* "one, two, (65 bytes)": the client's offers but for our tokens. */
+static char *offers_text(const struct request *r)
+{
+	struct handshake_offers o;
+	struct buf text = { 0 };
+	struct str p;
+
+	handshake_offers_init(&o, &r->head);
+	while (handshake_offers_next(&o, &p)) {
+		if (auth_is_token(p))
+			continue;
+		if ((text.n > 0 && buf_add_str(&text, STR(", ")) < 0) ||
+			(p.n <= OFFER_SHOWN_MAX
+					? buf_add_str(&text, p)
+					: buf_add_printf(&text, "(%zu bytes)",
+						  p.n)) < 0)
+			goto fail;
+	}
+	if (buf_add(&text, "", 1, SIZE_MAX) == 0)
+		return (char *)text.p;
+fail:
+	buf_free(&text);
+	return NULL;
+}
+
+/*
+ * A browser that offers subprotocols and gets none drops the connection at
+ * once. Said once for a route: each of its clients would be another line.
+ */
+static void warn_unselected(const struct front *f)
+{
+	const struct conf_route *r = f->client.route;
+	struct worker *w = f->worker;
+	bool by_backend = r->to.kind == BACKEND_WS &&
+			  (r->mode == CONF_MODE_PAIR || r->subprotocols.n > 0);
+
+	if (!w->unselected)
+		w->unselected = calloc(f->client.conf->routes_n, sizeof(bool));
+	if (!w->unselected || w->unselected[r->index])
+		return;
+	w->unselected[r->index] = true;
+	LOG(LOG_WARN, "subprotocol-unselected", F_STR("route", r->section.name),
+		F_STR("offered", f->upgrade.offers),
+		F_STR("detail",
+			by_backend ? "the backend selected none: browsers drop "
+				     "the connection"
+				   : "the route's key subprotocols lists none "
+				     "of them: browsers drop the connection"));
+}
+
 int front_keep_upgrade(struct front *f, const struct request *r)
 {
 	struct front_upgrade *u = &f->upgrade;
@@ -98,7 +152,10 @@ int front_keep_upgrade(struct front *f, const struct request *r)
 		if (!u->selected)
 			return -1;
 	}
-	return 0;
+	if (!u->offer || u->selected || u->plain)
+		return 0;
+	u->offers = offers_text(r);
+	return u->offers ? 0 : -1;
 }
 
 static void log_open(const struct front *f)
@@ -177,6 +234,8 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 		return;
 	}
 	log_open(f);
+	if (!protocol.p && f->upgrade.offers)
+		warn_unselected(f);
 	f->client = (struct client){ 0 };
 	f->head = (struct buf){ 0 };
 	front_free(f);

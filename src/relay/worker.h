@@ -90,6 +90,8 @@ struct worker {
 	struct fronts line, late_line;    /* of tokens, see front_line.c */
 	struct deferred line_turn;
 	bool verified; /* a token, in this turn of the loop */
+	/* By place in conf->routes: see front_upgrade.c; NULL: none yet. */
+	bool *unselected;
 	TAILQ_HEAD(, pair) pairs;
 	TAILQ_HEAD(, hub) hubs;          /* those at home here */
 	TAILQ_HEAD(, keeper) keepers;    /* of hubs that are always there */

@@ -376,6 +376,38 @@ def test_subprotocol_of_a_ws_backend(relay):
         assert "sec-websocket-protocol" not in c.fields
 
 
+def test_no_subprotocol_selected(relay):
+    """A browser drops such a connection: the log says what it offered."""
+    with Server() as s:
+        r = relay(route("echo:") +
+                  route("echo:", "subprotocols = one", name="listed",
+                        path="/listed") +
+                  route(f"ws://127.0.0.1:{s.port}", name="ws", path="/ws") +
+                  KEY + route("echo:", name="token", path="/token").replace(
+                      "auth = none", ""), server="workers = 1")
+        long = "x" * 41
+        for _ in range(3):
+            c = Client(r, "/r", protocols=f"one, two, {long}")
+            assert "sec-websocket-protocol" not in c.fields
+        line = r.wait_log("subprotocol-unselected", route="r")
+        assert line["offered"] == "one, two, (41 bytes)"
+        assert "key subprotocols" in line["detail"]
+        Client(r, "/listed", protocols="zero, one")
+        Client(r, "/r")
+        token = mint("/token")
+        Client(r, "/token", protocols=f"wsuri, wsuri.bearer.{token}")
+        assert len(r.log("subprotocol-unselected")) == 1
+        ws_pair(r, s, "/ws", "Sec-WebSocket-Protocol: two",
+                protocols="one, two")
+        ws_pair(r, s, "/ws", protocols="one, two")
+        line = r.wait_log("subprotocol-unselected", route="ws")
+        assert line["offered"] == "one, two"
+        assert "backend selected none" in line["detail"]
+        Client(r, "/listed", protocols="zero")
+        r.wait_log("subprotocol-unselected", route="listed")
+        assert len(r.log("subprotocol-unselected")) == 3
+
+
 # --- ws: the answer --------------------------------------------------------
 
 def answer(*fields, accept=None, upgrade="websocket", connection="Upgrade",
