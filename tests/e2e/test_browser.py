@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 
 from browser import wait_for
 from demo import AWAY, OPEN, PYTHON, demo_ini, fits, open_page
-from relay import ROOT, SANITIZERS, WSRELAYCTL, WSRELAYD, RUNNER
+from relay import KEY, ROOT, SANITIZERS, WSRELAYCTL, WSRELAYD, RUNNER
 from relay import PATIENCE
 from relay import wait_for as wait_until
 
@@ -220,6 +220,77 @@ def test_a_backend_that_dies(driver, console, relay):
     wait_for(driver, OPEN)
     wait_for(driver, "return document.getElementById('veil').hidden")
     assert program not in wait_until(lambda: children(r.pid))
+
+
+# --- how an end looks from a page -------------------------------------------
+
+ENDS = """
+[page ends]
+path = /
+root = {root}
+[route refused]
+path = /refused
+backend = echo:
+[route small]
+path = /small
+backend = echo:
+auth = none
+max_message = 125
+[route plain]
+path = /plain
+backend = echo:
+auth = none
+"""
+# Opens it, sends so many bytes, and tells how it went.
+OPENED = """
+    const [path, bytes, protocols, done] = arguments, told = {opened: false};
+    const socket = new WebSocket(
+        location.href.replace(/^http/, 'ws') + path, protocols);
+    socket.onopen = () => {
+        told.opened = true;
+        if (bytes)
+            socket.send(new Uint8Array(bytes));
+    };
+    socket.onclose = event => done(
+        {...told, code: event.code, clean: event.wasClean,
+         word: event.reason.split(':')[0]});
+"""
+
+
+@pytest.fixture
+def opened(driver, console, relay, tmp_path):
+    """opened(path, bytes, protocols) opens a WebSocket in a page."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/index.html").write_text(
+        "<!doctype html><title>x</title><link rel=icon href='data:,'>")
+    r = relay(KEY + ENDS.replace("{root}", str(tmp_path / "www")))
+    driver.get(r.url("/", "http"))
+
+    def in_page(path, size=0, protocols=()):
+        return driver.execute_async_script(OPENED, path, size, protocols)
+    in_page.relay = r
+    return in_page
+
+
+def test_a_refusal_is_a_clean_close(opened):
+    for _ in range(10):
+        assert opened("refused") == {"opened": True, "clean": True,
+                                     "code": 3000, "word": "token-missing"}
+
+
+@pytest.mark.parametrize("size", [126, 60000])
+def test_too_big_is_a_clean_close(opened, size):
+    for _ in range(10):
+        assert opened("small", size) == {"opened": True, "clean": True,
+                                         "code": 1009, "word": "too-big"}
+
+
+def test_without_a_subprotocol_a_browser_goes(console, opened):
+    console.append("Sent non-empty 'Sec-WebSocket-Protocol' header")
+    assert opened("plain", 0, ["one", "two"]) == {
+        "opened": False, "clean": False, "code": 1006, "word": ""}
+    line = opened.relay.wait_log("subprotocol-unselected", route="plain")
+    assert line["offered"] == "one, two"
 
 
 # --- --try -------------------------------------------------------------------
