@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/budget.h"
+
 struct message *message_new(const uint8_t *head, size_t head_n,
-	const uint8_t *payload, size_t n, atomic_size_t *queued)
+	const uint8_t *payload, size_t n, struct budget *budget)
 {
 	struct message *m = malloc(sizeof(*m) + head_n + n);
 
@@ -16,12 +18,12 @@ struct message *message_new(const uint8_t *head, size_t head_n,
 	m->to = 0;
 	m->except = 0;
 	m->serial = 0;
-	m->queued = queued;
+	m->budget = budget;
 	m->n = head_n + n;
 	memcpy(m->bytes, head, head_n);
 	if (n > 0)
 		memcpy(m->bytes + head_n, payload, n);
-	atomic_fetch_add_explicit(queued, m->n, memory_order_relaxed);
+	budget_add(budget, m->n + BUDGET_ITEM);
 	return m;
 }
 
@@ -36,6 +38,6 @@ void message_unref(struct message *m)
 	if (atomic_fetch_sub_explicit(
 		    &m->references, 1, memory_order_acq_rel) != 1)
 		return;
-	atomic_fetch_sub_explicit(m->queued, m->n, memory_order_relaxed);
+	budget_sub(m->budget, m->n + BUDGET_ITEM);
 	free(m);
 }

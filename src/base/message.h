@@ -11,6 +11,8 @@
 
 #include "base/compiler.h"
 
+struct budget;
+
 struct message {
 	atomic_uint references;
 	uint8_t opcode;        /* WS_TEXT or WS_BINARY; WS_CLOSE: see hub.h */
@@ -18,17 +20,17 @@ struct message {
 	uint64_t to;           /* the one client that gets it; 0 = all */
 	uint64_t except;       /* a client that must not get it; 0 = nobody */
 	uint64_t serial;       /* in the order of its hub, or of to, from 1 */
-	atomic_size_t *queued; /* where its bytes are counted, once */
+	struct budget *budget; /* where its bytes are counted, once */
 	size_t n;              /* bytes of head and payload */
 	uint8_t bytes[];       /* the frame as it goes out */
 };
 
 /*
- * Copies head and payload. NULL without memory. Its bytes are counted in
- * *queued until the last reference is gone.
+ * Copies head and payload. NULL without memory. It is counted in the budget,
+ * once, until the last reference is gone.
  */
 MUST_CHECK struct message *message_new(const uint8_t *head, size_t head_n,
-	const uint8_t *payload, size_t n, atomic_size_t *queued);
+	const uint8_t *payload, size_t n, struct budget *budget);
 struct message *message_ref(struct message *m);
 void message_unref(struct message *m);
 

@@ -23,6 +23,7 @@
 
 #include <event2/event.h>
 
+#include "base/budget.h"
 #include "base/message.h"
 
 /*
@@ -34,24 +35,43 @@ struct chunk {
 	struct message *message; /* NULL: the bytes are in data */
 	const uint8_t *p;
 	size_t from, to, capacity;
+	bool begun; /* its first bytes end a frame whose beginning has left */
 	uint8_t data[];
 };
 
+/* What it costs; a message counts its bytes itself. */
+static size_t chunk_cost(const struct chunk *k)
+{
+	return sizeof(*k) + (k->message ? 0 : k->capacity);
+}
+
 static void chunk_free(struct conn *c, struct chunk *k)
 {
-	size_t left = k->to - k->from;
-
-	c->queued -= left;
+	c->queued -= k->to - k->from;
+	budget_sub(c->loop->budget, chunk_cost(k));
 	if (k->message)
-		message_unref(k->message); /* it counts its bytes itself */
-	else
-		atomic_fetch_sub_explicit(
-			c->loop->queued, left, memory_order_relaxed);
+		message_unref(k->message);
+	if (c->urgent == k)
+		c->urgent = NULL;
 	free(k);
+}
+
+/* NULL without memory. */
+static struct chunk *chunk_new(struct conn *c, size_t capacity)
+{
+	struct chunk *k = malloc(sizeof(*k) + capacity);
+
+	if (!k)
+		return NULL;
+	*k = (struct chunk){ .p = k->data, .capacity = capacity };
+	budget_add(c->loop->budget, chunk_cost(k));
+	return k;
 }
 
 #define CHUNK_MIN   4096
 #define WRITE_PARTS 64
+/* What two kernels may hold of a peer that has not heard of our end yet. */
+#define CONN_DROP_MAX (8u << 20)
 /* So much that is gathered does not wait for the end of the turn. */
 #define GATHER_MAX 65536
 
@@ -126,9 +146,22 @@ static void queue_free(struct conn *c)
 	}
 }
 
+static void count_rest(struct conn *c)
+{
+	budget_recount(c->loop->budget, &c->rest_counted, c->rest.capacity);
+}
+
+static void rest_free(struct conn *c)
+{
+	c->rest_waits = false;
+	buf_free(&c->rest);
+	count_rest(c);
+}
+
 static void conn_free(struct conn *c)
 {
 	queue_free(c);
+	rest_free(c);
 	if (c->loop->cork.to == c) {
 		c->loop->cork.to = NULL;
 		c->loop->cork.parts = 0;
@@ -157,6 +190,7 @@ void conn_close(struct conn *c)
 		return;
 	say_goodbye(c);
 	c->state = CONN_CLOSED;
+	c->dropped += c->rest.n;
 	timer_clear(c->loop, &c->timer);
 	event_del(event_of(c));
 	if (c->two_fds)
@@ -179,12 +213,43 @@ static void call_ended(struct conn *c, int error)
 /*
  * The peer has closed without reading all: what it said before that is in our
  * kernel still. It is read, wanted or not, and then the error is found there:
- * no more will come than what a receive buffer holds.
+ * no more will come than what a receive buffer holds. A Unix peer that has only
+ * shut its reading side lives, may say as much as ever, and is not hurried.
  */
+static bool is_gone(const struct conn *c, int error)
+{
+	struct pollfd p = { .fd = c->fd };
+
+	return (error == EPIPE || error == ECONNRESET) && poll(&p, 1, 0) > 0 &&
+	       (p.revents & (POLLERR | POLLHUP));
+}
+
 static bool has_last_words(const struct conn *c)
 {
-	return (c->error == EPIPE || c->error == ECONNRESET) &&
-	       c->state == CONN_OPEN && !c->read_ended;
+	return c->last_words && c->state == CONN_OPEN && !c->read_ended;
+}
+
+static bool wants_input(const struct conn *c)
+{
+	return c->reading || has_last_words(c);
+}
+
+static void use_rest(struct conn *c);
+
+/*
+ * A turn behind the last bytes: what the other side of a pair had in its rest
+ * is used by then, too.
+ */
+static void tell_end_again(struct conn *c)
+{
+	if (!c->end_due) {
+		c->end_due = true;
+		loop_defer_next(c->loop, &c->deferred, conn_deferred);
+		return;
+	}
+	c->end_again = false;
+	if (c->state == CONN_OPEN)
+		c->cb->ended(c, 0);
 }
 
 /* At the end of the turn: tell the owner what could not be told at once. */
@@ -197,7 +262,18 @@ static void conn_deferred(struct deferred *d)
 		conn_free(c);
 		return;
 	}
-	if (c->more && c->reading && !c->error && !c->read_ended) {
+	if (c->rest_waits && wants_input(c)) {
+		use_rest(c);
+		if (c->state == CONN_CLOSED)
+			return;
+	}
+	if (c->end_again && c->reading && !c->rest_waits) {
+		tell_end_again(c);
+		if (c->state == CONN_CLOSED)
+			return;
+	}
+	if (c->more && c->reading && !c->rest_waits && !c->error &&
+		!c->read_ended) {
 		conn_read(c);
 		if (c->state == CONN_CLOSED)
 			return;
@@ -217,6 +293,16 @@ static void conn_deferred(struct deferred *d)
 	}
 }
 
+/*
+ * What comes behind the end is read and dropped, or a reset would destroy our
+ * last bytes; but no more than the kernels' buffers may have held when the peer
+ * learned of it: one that goes on for ever is not waited for.
+ */
+static bool drops_enough(const struct conn *c)
+{
+	return c->state != CONN_OPEN && c->dropped > CONN_DROP_MAX;
+}
+
 /* --- what libevent watches --------------------------------------------------*/
 
 /*
@@ -229,8 +315,8 @@ static void conn_update(struct conn *c)
 
 	if (c->state == CONN_CLOSED)
 		return;
-	if ((c->reading || c->opening || has_last_words(c)) && !c->read_ended &&
-		!c->waiting)
+	if ((wants_input(c) || c->opening) && !c->read_ended && !c->waiting &&
+		!c->rest_waits && !drops_enough(c))
 		want |= EV_READ;
 	if (((c->queued > 0 && !c->opening && !c->gathered) || c->held) &&
 		!c->write_ended)
@@ -260,9 +346,14 @@ static void conn_update(struct conn *c)
 void conn_set_reading(struct conn *c, bool on)
 {
 	c->reading = on;
-	if (on && c->more)
-		loop_defer(c->loop, &c->deferred, conn_deferred);
+	if (on && (c->more || c->rest_waits || c->end_again))
+		loop_defer_next(c->loop, &c->deferred, conn_deferred);
 	conn_update(c);
+}
+
+bool conn_goes_on(struct conn *c)
+{
+	return wants_input(c) && loop_share_left(c->loop);
 }
 
 /* --- writing -----------------------------------------------------------------*/
@@ -270,21 +361,29 @@ void conn_set_reading(struct conn *c, bool on)
 static void shut_when_empty(struct conn *c);
 static void conn_writable(struct conn *c);
 
+static void close_write_fd(struct conn *c)
+{
+	event_del(write_event_of(c));
+	c->watch &= (uint8_t)~EV_WRITE;
+	close(c->wfd);
+	c->wfd = -1;
+}
+
 /* The peer takes no more bytes from us. */
 static void write_failed(struct conn *c, int error)
 {
 	queue_free(c);
 	c->gathered = false;
 	c->write_ended = true;
-	if (c->two_fds && error == EPIPE) {
+	c->last_words = !c->two_fds && is_gone(c, error);
+	if (error == EPIPE && !c->last_words) {
 		/*
-		 * A process has closed its standard input, which is its right:
-		 * what it prints still counts, and its end will be seen there.
+		 * A process has closed its standard input, or a Unix peer its
+		 * reading side, which is its right: what it says still counts,
+		 * and its end will be seen there.
 		 */
-		event_del(write_event_of(c));
-		c->watch &= (uint8_t)~EV_WRITE;
-		close(c->wfd);
-		c->wfd = -1;
+		if (c->two_fds)
+			close_write_fd(c);
 	} else {
 		c->error = error;
 	}
@@ -307,13 +406,11 @@ static struct chunk *chunk_for(struct conn *c, size_t n)
 	size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
 	size_t capacity = n > least ? n : least;
 
-	if (k && k->to + n <= k->capacity)
+	if (k && k != c->urgent && k->to + n <= k->capacity)
 		return k;
-	k = malloc(sizeof(*k) + capacity);
-	if (!k)
-		return NULL;
-	*k = (struct chunk){ .p = k->data, .capacity = capacity };
-	STAILQ_INSERT_TAIL(&c->queue, k, next);
+	k = chunk_new(c, capacity);
+	if (k)
+		STAILQ_INSERT_TAIL(&c->queue, k, next);
 	return k;
 }
 
@@ -337,6 +434,7 @@ static void queue_parts(
 		write_failed(c, ENOMEM);
 		return;
 	}
+	k->begun = k->begun || skip > 0;
 	for (int i = 0; i < parts; i++) {
 		size_t from = skip < v[i].iov_len ? skip : v[i].iov_len;
 		size_t part = v[i].iov_len - from;
@@ -347,7 +445,6 @@ static void queue_parts(
 		k->to += part;
 	}
 	c->queued += n;
-	atomic_fetch_add_explicit(c->loop->queued, n, memory_order_relaxed);
 }
 
 /* Likewise, and its leaving is waited for. */
@@ -544,6 +641,11 @@ void conn_send_copied(struct conn *c, const void *p, size_t n)
 		c, &(struct conn_frame){ .payload = p, .payload_n = n });
 }
 
+size_t conn_cost(const struct conn *c)
+{
+	return c->queued + c->rest_counted;
+}
+
 bool conn_is_shut(const struct conn *c)
 {
 	return c->state != CONN_OPEN || c->write_ended;
@@ -552,18 +654,62 @@ bool conn_is_shut(const struct conn *c)
 /* The rest of a shared message waits, by reference. */
 static void queue_message(struct conn *c, struct message *m, size_t from)
 {
-	struct chunk *k = malloc(sizeof(*k));
+	struct chunk *k = chunk_new(c, 0);
 
 	if (!k) {
 		write_failed(c, ENOMEM);
 		return;
 	}
-	*k = (struct chunk){ .message = message_ref(m),
-		.p = m->bytes,
-		.from = from,
-		.to = m->n };
+	k->message = message_ref(m);
+	k->p = m->bytes;
+	k->from = from;
+	k->to = m->n;
 	c->queued += m->n - from;
 	STAILQ_INSERT_TAIL(&c->queue, k, next);
+	conn_update(c);
+}
+
+/* One that waits is replaced, if nothing of it has left. */
+static struct chunk *urgent_chunk(struct conn *c)
+{
+	struct chunk *k = c->urgent, *first = STAILQ_FIRST(&c->queue);
+
+	if (k) {
+		c->queued -= k->to;
+		k->to = 0;
+		return k;
+	}
+	k = chunk_new(c, CONN_URGENT_MAX);
+	if (!k)
+		return NULL;
+	if (first && (first->begun || first->from > 0))
+		STAILQ_INSERT_AFTER(&c->queue, first, k, next);
+	else
+		STAILQ_INSERT_HEAD(&c->queue, k, next);
+	c->urgent = k;
+	return k;
+}
+
+void conn_send_urgent(struct conn *c, const void *p, size_t n)
+{
+	struct chunk *k;
+
+	assert(n <= CONN_URGENT_MAX);
+	conn_flush(c);
+	if (conn_is_shut(c))
+		return;
+	if (conn_is_clear(c)) {
+		conn_send_copied(c, p, n);
+		return;
+	}
+	k = urgent_chunk(c);
+	if (!k) {
+		write_failed(c, ENOMEM);
+		return;
+	}
+	memcpy(k->data, p, n);
+	k->to = n;
+	c->queued += n;
 	conn_update(c);
 }
 
@@ -619,9 +765,8 @@ static void queue_sent(struct conn *c, size_t n)
 		n -= part;
 		k->from += part;
 		c->queued -= part;
-		if (!k->message)
-			atomic_fetch_sub_explicit(
-				c->loop->queued, part, memory_order_relaxed);
+		if (c->urgent == k)
+			c->urgent = NULL;
 		if (k->from < k->to)
 			return;
 		STAILQ_REMOVE_HEAD(&c->queue, next);
@@ -695,6 +840,68 @@ static void conn_read_end(struct conn *c, int error)
 		conn_close(c);
 }
 
+/* What the owner has not used of p comes again: -1 without memory. */
+static int keep_rest(struct conn *c, const uint8_t *p, size_t n, size_t used)
+{
+	bool is_rest = p == c->rest.p;
+
+	if (c->state != CONN_OPEN) { /* by now: the rest is not wanted */
+		if (!is_rest)
+			c->dropped += n - used;
+		return 0;
+	}
+	if (used == n && !is_rest)
+		return 0;
+	if (is_rest)
+		buf_drop(&c->rest, used);
+	else if (buf_add(&c->rest, p + used, n - used, SIZE_MAX) < 0)
+		return -1;
+	if (c->rest.n == 0)
+		buf_free(&c->rest);
+	count_rest(c);
+	c->rest_waits = c->rest.n > 0 &&
+			(!wants_input(c) || loop_share_is_used(c->loop));
+	if (c->rest_waits && wants_input(c))
+		loop_defer_next(c->loop, &c->deferred, conn_deferred);
+	return 0;
+}
+
+/* Gives bytes to the owner: those of a read, or the rest of one. */
+static void offer(struct conn *c, uint8_t *p, size_t n)
+{
+	struct loop *l = c->loop;
+	size_t used;
+
+	loop_share_begin(l);
+	l->corked = true;
+	used = c->cb->input(c, p, n);
+	/* Nothing that was sent points into these bytes any more. */
+	uncork(l);
+	l->corked = false;
+	if (c->state == CONN_CLOSED)
+		return;
+	if (keep_rest(c, p, n, used) < 0)
+		conn_read_end(c, ENOMEM);
+}
+
+static void use_rest(struct conn *c)
+{
+	c->rest_waits = false;
+	offer(c, c->rest.p, c->rest.n);
+	conn_update(c);
+}
+
+int conn_unread(struct conn *c, const void *p, size_t n)
+{
+	if (buf_add(&c->rest, p, n, SIZE_MAX) < 0)
+		return -1;
+	count_rest(c);
+	c->rest_waits = n > 0;
+	c->end_again = c->ended_called;
+	conn_set_reading(c, c->reading);
+	return 0;
+}
+
 static void read_once(struct conn *c)
 {
 	struct loop *l = c->loop;
@@ -712,12 +919,18 @@ static void read_once(struct conn *c)
 	c->read_ms = loop_now(l);
 	if (c->state != CONN_OPEN) { /* lingering */
 		c->dropped += (uint64_t)n;
+		if (drops_enough(c) && c->state == CONN_LINGERING)
+			conn_close(c);
 		return;
 	}
-	l->corked = true;
-	c->cb->input(c, l->scratch, (size_t)n);
-	uncork(l);
-	l->corked = false;
+	if (c->rest.n == 0) {
+		offer(c, l->scratch, (size_t)n);
+	} else if (buf_add(&c->rest, l->scratch, (size_t)n, SIZE_MAX) < 0) {
+		conn_read_end(c, ENOMEM);
+	} else {
+		count_rest(c);
+		offer(c, c->rest.p, c->rest.n);
+	}
 }
 
 void conn_read(struct conn *c)
@@ -726,15 +939,18 @@ void conn_read(struct conn *c)
 
 	c->more = false;
 	read_once(c);
-	if (c->more && (c->reading || c->state != CONN_OPEN) &&
+	if (c->more && !c->rest_waits &&
+		(c->reading || c->state != CONN_OPEN) &&
 		c->state != CONN_CLOSED) {
 		c->more = false;
 		read_once(c);
 	}
-	if (!c->tls || c->state == CONN_CLOSED)
+	if (c->state == CONN_CLOSED)
 		return;
-	/* The transport may want other things now than before. */
+	/* The transport, or the rest, may want other things than before. */
 	conn_update(c);
+	if (!c->tls)
+		return;
 	if (opening && !c->opening && c->state == CONN_OPEN && c->cb->ready)
 		c->cb->ready(c);
 }
@@ -747,7 +963,8 @@ static void conn_event(evutil_socket_t fd, short what, void *arg)
 	/* An error shows as both; the read below then finds it. */
 	if ((what & EV_WRITE) && (c->queued > 0 || c->held) && !c->write_ended)
 		conn_writable(c);
-	if ((what & EV_READ) && c->state != CONN_CLOSED && !c->read_ended)
+	if ((what & EV_READ) && c->state != CONN_CLOSED && !c->read_ended &&
+		!c->rest_waits)
 		conn_read(c);
 }
 
@@ -760,6 +977,8 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 	conn_flush(c);
 	conn_send_gathered(c);
 	c->state = CONN_FINISHING;
+	c->dropped += c->rest.n;
+	rest_free(c);
 	c->linger_ms = linger_ms;
 	if (c->error) {
 		conn_close(c);

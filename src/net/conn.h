@@ -3,6 +3,7 @@
  * waits to go out.
  *
  *   readable -> transport recv -> loop scratch -> cb->input
+ *                                what that leaves -> rest -> cb->input
  *   conn_send -> cork -> one write at the end of the read -> transport send
  *                        what the socket refuses -> queue -> writable -> send
  *
@@ -20,6 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/compiler.h"
 #include "net/loop.h"
 
@@ -27,10 +29,13 @@ struct conn;
 
 struct conn_cb {
 	/*
-	 * n > 0 bytes were read. They lie in the loop's scratch buffer, may be
-	 * changed in place, and are gone when this returns. All must be taken.
+	 * n > 0 bytes were read. They may be changed in place and are gone when
+	 * this returns. Returns how many were used. The rest is kept by the
+	 * connection and comes again in front of what is read next: when the
+	 * owner has stopped because conn_goes_on was false, in a later turn
+	 * and before anything more is read; otherwise with more behind it.
 	 */
-	void (*input)(struct conn *c, uint8_t *p, size_t n);
+	MUST_CHECK size_t (*input)(struct conn *c, uint8_t *p, size_t n);
 	/* The queue shrank to resume_at bytes or less. May be NULL. */
 	void (*drained)(struct conn *c);
 	/*
@@ -74,6 +79,7 @@ struct conn {
 	/* The bytes that wait for the peer. */
 	STAILQ_HEAD(, chunk) queue;
 	size_t queued;
+	struct buf rest;  /* read, and not used yet */
 	int64_t read_ms;  /* when bytes last came */
 	int64_t sent_ms;  /* when the peer last made room for queued bytes */
 	uint64_t dropped; /* bytes read and dropped after finish */
@@ -88,9 +94,13 @@ struct conn {
 	bool read_ended;  /* EOF or error seen */
 	bool write_ended; /* shut, or the peer reads no more */
 	bool ended_called;
-	bool two_fds;   /* the pipes of a process: each is watched by itself */
-	bool gathering; /* see conn_set_gathering */
-	bool gathered;  /* the queue waits for the end of the turn only */
+	bool two_fds;    /* the pipes of a process: each is watched by itself */
+	bool gathering;  /* see conn_set_gathering */
+	bool gathered;   /* the queue waits for the end of the turn only */
+	bool rest_waits; /* the owner stopped: not read before it is used up */
+	bool end_again;  /* see conn_unread */
+	bool end_due;    /* in this turn */
+	bool last_words; /* the peer is gone: it is read, wanted or not */
 	/* Set by the transport. */
 	bool opening; /* its handshake is under way: nothing can be sent */
 	bool waiting; /* for its turn in that: the socket is not looked at */
@@ -98,8 +108,10 @@ struct conn {
 	bool more;    /* recv has more to say, whatever the socket does */
 	bool spoilt;  /* what comes means nothing, but the socket is good */
 	uint32_t linger_ms;
-	uint32_t resume_at; /* drained is called with so much queued or less */
-	struct timer timer; /* of FINISHING and LINGERING */
+	uint32_t resume_at;  /* drained is called with so much queued or less */
+	size_t rest_counted; /* in the budget */
+	struct chunk *urgent; /* in the queue, nothing of it has left */
+	struct timer timer;   /* of FINISHING and LINGERING */
 	struct deferred deferred;
 };
 
@@ -113,6 +125,19 @@ MUST_CHECK struct conn *conn_new(
 void conn_set_owner(struct conn *c, const struct conn_cb *cb, void *owner);
 
 void conn_set_reading(struct conn *c, bool on);
+/*
+ * In an input callback, before each further message: whether to go on with it.
+ * Not when the owner has paused reading meanwhile, and not when this
+ * connection's share of the turn is used up.
+ */
+MUST_CHECK bool conn_goes_on(struct conn *c);
+/*
+ * Gives back the n bytes, perhaps none, that came behind those that were used:
+ * when reading is on they are input again, in a later turn, and an end of the
+ * stream that was told already is told again behind them. For an owner that
+ * hands the connection over. -1 without memory.
+ */
+MUST_CHECK int conn_unread(struct conn *c, const void *p, size_t n);
 /*
  * Sends bytes. What the socket does not take is queued; when there is no memory
  * for that, the connection breaks with ENOMEM. Ignored after finish, close or a
@@ -139,11 +164,20 @@ void conn_send_copied(struct conn *c, const void *p, size_t n);
  */
 struct message;
 size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n);
+/* What it costs in the budget, as far as it is its own. */
+size_t conn_cost(const struct conn *c);
 /* Nothing waits for the peer, so that conn_send_messages takes one at least. */
 static inline bool conn_is_clear(const struct conn *c)
 {
 	return c->queued == 0 && !c->held;
 }
+/*
+ * A pong: at most CONN_URGENT_MAX bytes, copied. It overtakes what waits, but
+ * for the frame that is on its way and what one read has queued with that. One
+ * that has not begun to leave is replaced (RFC 6455 section 5.5.3).
+ */
+#define CONN_URGENT_MAX 144
+void conn_send_urgent(struct conn *c, const void *p, size_t n);
 /* Queues a shared message behind what waits, by reference. */
 void conn_queue_message(struct conn *c, struct message *m);
 /* The kernel takes no more unsent bytes than that: what waits, waits here. */

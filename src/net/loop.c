@@ -56,13 +56,13 @@ static struct event_base *base_new(void)
 	return base;
 }
 
-struct loop *loop_new(atomic_size_t *queued)
+struct loop *loop_new(struct budget *budget)
 {
 	struct loop *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
-	l->queued = queued;
+	l->budget = budget;
 	l->wake_fd = -1;
 	l->alarm_due = ALARM_NONE;
 	STAILQ_INIT(&l->deferred);
@@ -129,6 +129,8 @@ int loop_run(struct loop *l)
 				    : EVLOOP_ONCE | EVLOOP_NONBLOCK;
 
 		l->now_known = false;
+		l->eager_before = l->eager;
+		l->eager = 0;
 		if (event_base_loop(l->base, flags) < 0)
 			return -1;
 		STAILQ_CONCAT(&l->deferred, &l->deferred_next);
@@ -173,6 +175,60 @@ int64_t loop_now(struct loop *l)
 	}
 	return l->now;
 }
+
+/* --- shares ---------------------------------------------------------------*/
+
+void loop_share_begin(struct loop *l)
+{
+	l->share_steps = 0;
+	l->share_used = false;
+	l->share_until = 0;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int64_t share_ns(const struct loop *l)
+{
+	int64_t ns = LOOP_TURN_NS / (l->eager_before + 1);
+
+	if (ns > LOOP_SHARE_MAX_NS)
+		return LOOP_SHARE_MAX_NS;
+	return ns < LOOP_SHARE_MIN_NS ? LOOP_SHARE_MIN_NS : ns;
+}
+
+bool loop_share_left_now(struct loop *l)
+{
+	int64_t now;
+
+	if (l->share_used)
+		return false;
+	now = now_ns();
+	/* What came before the first look is given for nothing. */
+	if (l->share_until == 0)
+		l->share_until = now + share_ns(l);
+	if (now < l->share_until)
+		return true;
+	l->share_used = true;
+	l->eager++;
+	return false;
+}
+
+bool loop_share_left(struct loop *l)
+{
+	if (l->share_used)
+		return false;
+	if (++l->share_steps % LOOP_SHARE_STEPS != 0)
+		return true;
+	return loop_share_left_now(l);
+}
+
+/* --- deferred work --------------------------------------------------------*/
 
 void loop_defer(
 	struct loop *l, struct deferred *d, void (*cb)(struct deferred *))

@@ -5,6 +5,10 @@
  * another one but loop_stop and loop_wake. A turn is: wait, run what is ready,
  * then what was deferred. Objects are freed by deferring, so that no callback
  * of the same turn meets a freed one.
+ *
+ * A turn is bounded for everybody in it: whatever could go on and on (a read
+ * full of messages, mail, a file, handshakes) asks for its share of the turn
+ * and does the rest in the next one.
  */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -18,6 +22,7 @@
 
 #include "base/compiler.h"
 
+struct budget;
 struct conn;
 struct proc;
 struct event;
@@ -78,8 +83,7 @@ struct loop {
 	struct tls_loop *tls; /* made at the first TLS connection, see tls.c */
 	LIST_HEAD(, proc) procs; /* the children of this loop, see proc.c */
 
-	/* Bytes waiting in all queues, over all loops of the daemon. */
-	atomic_size_t *queued;
+	struct budget *budget; /* the daemon's, over all its loops */
 
 	/* Private to loop.c. */
 	int64_t now;
@@ -95,10 +99,16 @@ struct loop {
 	int wake_fd;
 	atomic_bool stopped;
 	STAILQ_HEAD(deferred_list, deferred) deferred, deferred_next;
+	/* The share under way: see loop_share_begin. */
+	unsigned share_steps;
+	bool share_used;
+	int64_t share_until; /* ns, 0 = the clock was not looked at yet */
+	/* How many used theirs up in this turn, and in the one before. */
+	unsigned eager, eager_before;
 };
 
-/* NULL: no memory or descriptor. queued outlives the loop. */
-MUST_CHECK struct loop *loop_new(atomic_size_t *queued);
+/* NULL: no memory or descriptor. The budget outlives the loop. */
+MUST_CHECK struct loop *loop_new(struct budget *budget);
 void loop_free(struct loop *l);
 /* Runs turns until loop_stop. -1: the event base failed. */
 MUST_CHECK int loop_run(struct loop *l);
@@ -112,6 +122,30 @@ MUST_CHECK int loop_use_threads(void);
 
 /* Monotonic ms; read once in a turn, so that it costs nothing per message. */
 int64_t loop_now(struct loop *l);
+
+/*
+ * A share of the turn. Whoever does many things in a row begins one, and asks
+ * before each further thing whether it may go on; if not, it does the rest in
+ * the next turn (loop_defer_next, loop_wake), in which all others come first.
+ * A share is a time: all that used theirs up in the turn before divide
+ * LOOP_TURN_NS among them, each gets LOOP_SHARE_MIN_NS at least, and a first
+ * thing is always done. The clock is looked at once in LOOP_SHARE_STEPS
+ * questions, so that asking costs nothing per message; loop_share_left_now
+ * looks at it each time: for steps that take long themselves. One share is
+ * under way at a time.
+ */
+#define LOOP_TURN_NS      INT64_C(8000000)
+#define LOOP_SHARE_MAX_NS INT64_C(2000000)
+#define LOOP_SHARE_MIN_NS INT64_C(50000)
+#define LOOP_SHARE_STEPS  16
+void loop_share_begin(struct loop *l);
+MUST_CHECK bool loop_share_left(struct loop *l);
+MUST_CHECK bool loop_share_left_now(struct loop *l);
+/* Whether the share under way, or the last, was used up. */
+static inline bool loop_share_is_used(const struct loop *l)
+{
+	return l->share_used;
+}
 
 /*
  * A timer is used between timer_init, which makes room for it (-1 without

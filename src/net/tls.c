@@ -9,9 +9,9 @@
  * again. At most a batch is held for a peer that does not read, and nothing
  * more is sealed until it has left.
  *
- * Handshakes stand in a line: a turn of the loop does one step of one of
- * them, after everything that is established, for a step may take two
- * milliseconds.
+ * Handshakes wait in a line: a turn of the loop does as many steps of them as
+ * its share allows, after everything that is established, for a step may take
+ * two milliseconds.
  */
 #include "net/tls.h"
 
@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "net/conn.h"
 #include "net/tls_private.h"
@@ -113,21 +114,13 @@ static void note_activity(struct tls *t)
 
 /* --- to the socket ----------------------------------------------------------------------*/
 
-static void count_queued(const struct tls *t, size_t more, size_t less)
-{
-	atomic_size_t *queued = t->conn->loop->queued;
-
-	atomic_fetch_add_explicit(queued, more, memory_order_relaxed);
-	atomic_fetch_sub_explicit(queued, less, memory_order_relaxed);
-}
-
 static int hold(struct tls *t, const uint8_t *p, size_t n)
 {
 	if (buf_add(&t->held, p, n, HELD_MAX) < 0) {
 		t->io_error = ENOBUFS;
 		return -1;
 	}
-	count_queued(t, n, 0);
+	budget_add(t->conn->loop->budget, n);
 	t->conn->held = true;
 	return 0;
 }
@@ -170,7 +163,7 @@ static int push_held(struct tls *t)
 		t->io_error = errno;
 		return -1;
 	}
-	count_queued(t, 0, (size_t)sent);
+	budget_sub(t->conn->loop->budget, (size_t)sent);
 	buf_drop(&t->held, (size_t)sent);
 	if (t->held.n == 0) {
 		buf_free(&t->held);
@@ -390,18 +383,23 @@ static ssize_t handshake(struct tls *t)
 	return would_block(); /* what lies behind it is read when it is wanted */
 }
 
+/*
+ * As many steps as the share of the turn allows: one at least, which may take
+ * two milliseconds by itself.
+ */
 static void take_turn(struct deferred *d)
 {
 	struct tls_loop *l = CONTAINER_OF(d, struct tls_loop, turn);
-	struct tls *t = TAILQ_FIRST(&l->line);
+	struct tls *t;
 
-	if (!t)
-		return;
-	TAILQ_REMOVE(&l->line, t, line);
-	t->conn->waiting = false;
-	t->turn = true;
-	if (t->conn->state != CONN_CLOSED)
-		conn_read(t->conn);
+	loop_share_begin(l->loop);
+	while ((t = TAILQ_FIRST(&l->line)) && loop_share_left_now(l->loop)) {
+		TAILQ_REMOVE(&l->line, t, line);
+		t->conn->waiting = false;
+		t->turn = true;
+		if (t->conn->state != CONN_CLOSED)
+			conn_read(t->conn);
+	}
 	if (!TAILQ_EMPTY(&l->line))
 		loop_defer_next(l->loop, &l->turn, take_turn);
 }
@@ -512,8 +510,7 @@ static void tls_free(struct conn *c)
 	if (c->waiting)
 		TAILQ_REMOVE(&l->line, t, line);
 	c->waiting = c->opening = c->held = c->more = c->spoilt = false;
-	atomic_fetch_sub_explicit(
-		c->loop->queued, t->held.n, memory_order_relaxed);
+	budget_sub(c->loop->budget, t->held.n);
 	buf_free(&t->held);
 	mbedtls_ssl_free(&t->ssl);
 	tls_context_unref(t->context);

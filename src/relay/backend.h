@@ -33,7 +33,6 @@ struct backend_result {
 	struct str protocol; /* that a ws backend selected */
 	/* Instead of an end: a seat in a hub (backend_hub.h). */
 	const struct hub_joined *joined;
-	struct buf *early; /* bytes right behind a ws backend's 101; or NULL */
 	/*
 	 * BACKEND_STATUS: the ws backend's own refusal, to be passed on; 0:
 	 * it was a hub's and is nobody's answer.

@@ -20,6 +20,7 @@ struct hub_attempt {
 	TAILQ_ENTRY(hub_attempt) next; /* in worker->joins */
 	struct backend_params params;
 	struct hub *hub; /* a reference */
+	struct hub_letters letters;
 	char *path;
 	struct buf offers; /* the client's subprotocols, each ended by a NUL */
 	unsigned tries;
@@ -33,6 +34,7 @@ static void attempt_free(struct hub_attempt *a)
 	loop_undefer(a->params.worker->loop, &a->deferred);
 	if (a->hub)
 		hub_unref(a->hub);
+	hub_letters_free(&a->letters);
 	buf_free(&a->offers);
 	free(a->path);
 	free(a);
@@ -61,9 +63,13 @@ static void join(struct hub_attempt *a)
 
 	a->tries++;
 	a->reason = REASON_INTERNAL;
-	a->hub = hubs_join(w, a->params.client, str_of(a->path), &a->reason);
-	if (a->hub && hub_ask_seat(a->hub, w, a->params.client) == 0)
+	if (hub_letters_new(&a->letters, w, a->params.client) == 0)
+		a->hub = hubs_join(
+			w, a->params.client, str_of(a->path), &a->reason);
+	if (a->hub) {
+		hub_ask_seat(a->hub, &a->letters);
 		return;
+	}
 	loop_defer(w->loop, &a->deferred, failed_at_once);
 }
 
@@ -112,6 +118,14 @@ static struct attempt *hub_open(const struct backend_params *p)
 	return &a->attempt;
 }
 
+static struct mail *take_leave(struct hub_attempt *a)
+{
+	struct mail *m = a->letters.leave;
+
+	a->letters.leave = NULL;
+	return m;
+}
+
 static void hub_cancel(struct attempt *attempt)
 {
 	struct hub_attempt *a = CONTAINER_OF(
@@ -120,8 +134,8 @@ static void hub_cancel(struct attempt *attempt)
 	struct worker *w = a->params.worker;
 
 	if (a->hub)
-		hub_leave(a->hub, w,
-			&(struct hub_leaver){ .id = a->params.client->id,
+		hub_leave(a->hub,
+			&(struct hub_leaver){ .letter = take_leave(a),
 				.reason = w->draining ? REASON_SHUTDOWN
 						      : REASON_CLIENT_GONE });
 	attempt_free(a);
@@ -148,7 +162,7 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 	struct backend_params p;
 	struct hub_joined joined = { .hub = m->hub,
 		.seat = m->seat,
-		.replay = m->v,
+		.replay = m->list,
 		.replay_n = m->n,
 		.since = m->serial };
 	struct backend_result r = { .joined = &joined,
@@ -158,16 +172,16 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 		return;
 	p = a->params;
 	if (m->text && !offers(a, str_of(m->text))) {
-		hub_leave(a->hub, w,
-			&(struct hub_leaver){ .id = m->id,
-				.seat = m->seat,
-				.reason = REASON_BACKEND_HANDSHAKE });
+		hub_leave(a->hub, &(struct hub_leaver){ .letter = take_leave(a),
+					  .seat = m->seat,
+					  .reason = REASON_BACKEND_HANDSHAKE });
 		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
 			"the hub's backend speaks a subprotocol that this "
 			"client does not offer");
 		return;
 	}
 	a->hub = NULL; /* the receiver's reference now */
+	joined.leave = take_leave(a);
 	attempt_free(a);
 	p.done(p.owner, &r);
 }
@@ -181,6 +195,7 @@ void backend_hub_refused(struct worker *w, const struct mail *m)
 	if (m->again && a->tries < TRIES) {
 		hub_unref(a->hub);
 		a->hub = NULL;
+		hub_letters_free(&a->letters);
 		join(a);
 	} else {
 		attempt_failed(a, m->reason, m->text);

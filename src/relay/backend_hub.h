@@ -18,6 +18,7 @@ struct worker;
 struct hub_joined {
 	struct hub *hub; /* the receiver takes the reference */
 	struct seat *seat;
+	struct mail *leave; /* hub_letters.leave: the receiver's */
 	struct message *const *replay;
 	size_t replay_n;
 	uint64_t since; /* the serial of the newest that it has, or missed */

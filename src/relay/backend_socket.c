@@ -78,11 +78,12 @@ static void opened(struct socket_attempt *a)
 
 /* --- while its TLS handshake lasts -----------------------------------------------*/
 
-static void opening_input(struct conn *c, uint8_t *p, size_t n)
+static size_t opening_input(struct conn *c, uint8_t *p, size_t n)
 {
 	(void)c; /* it is not read yet */
 	(void)p;
 	(void)n;
+	return 0;
 }
 
 static void opening_ready(struct conn *c)

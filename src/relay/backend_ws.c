@@ -257,7 +257,6 @@ static void accepted(struct ws_attempt *a)
 	struct backend_result r = { 0 };
 	struct http_head h;
 	struct str protocol;
-	struct buf early = { 0 };
 	const char *why;
 
 	ws_answer_head(answer, &h);
@@ -271,20 +270,17 @@ static void accepted(struct ws_attempt *a)
 			"it selected a subprotocol that was not offered");
 		return;
 	}
-	if (buf_add(&early, answer->in.p + answer->head_n,
-		    answer->in.n - answer->head_n, SIZE_MAX) == 0)
+	conn_set_reading(a->conn, false);
+	if (conn_unread(a->conn, answer->in.p + answer->head_n,
+		    answer->in.n - answer->head_n) == 0)
 		r.end = ws_end_new(
 			a->params.worker, a->conn, END_BACKEND, route);
 	if (!r.end) {
-		buf_free(&early);
 		attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
-	conn_set_reading(a->conn, false);
 	r.protocol = protocol;
-	r.early = &early;
 	attempt_done(a, &r);
-	buf_free(&early);
 }
 
 /* A refusal, with its body as far as it came. */
@@ -311,9 +307,8 @@ static void refused(struct ws_attempt *a)
 	buf_free(&fields);
 }
 
-static void ws_input(struct conn *c, uint8_t *p, size_t n)
+static void take_response(struct ws_attempt *a, const uint8_t *p, size_t n)
 {
-	struct ws_attempt *a = c->owner;
 	const char *why;
 
 	if (a->over)
@@ -334,6 +329,12 @@ static void ws_input(struct conn *c, uint8_t *p, size_t n)
 		attempt_failed(a, REASON_INTERNAL, "no memory");
 		break;
 	}
+}
+
+static size_t ws_input(struct conn *c, uint8_t *p, size_t n)
+{
+	take_response(c->owner, p, n);
+	return n;
 }
 
 static void ws_ended(struct conn *c, int error)

@@ -1,3 +1,13 @@
+/*
+ * Text, binary messages and ends of clients wait in lists of their own, so that
+ * what gives way is found without looking at what stays:
+ *
+ *   drop-old: the older one of the lists' first items
+ *   latest:   all of a list, or, in a backlog for many, the one for the same
+ *             receiver, found in a table
+ *
+ * A number in each item keeps the order that they have together.
+ */
 #include "relay/backlog.h"
 
 #include <stdlib.h>
@@ -7,88 +17,160 @@
 #include "conf/conf.h"
 
 struct backlog_item {
-	STAILQ_ENTRY(backlog_item) next;
+	TAILQ_ENTRY(backlog_item) next;
 	struct message *message;
-	bool exempt;
-	bool replay;
+	struct idmap_entry latest; /* while in_latest */
+	uint64_t order;
+	bool exempt, replay, in_latest;
 };
 
-void backlog_init(struct backlog *b)
+static enum backlog_kind kind_of(const struct message *m)
 {
-	*b = (struct backlog){ .n = 0 };
-	STAILQ_INIT(&b->items);
+	if (m->opcode == WS_CLOSE)
+		return BACKLOG_CLOSE;
+	return m->opcode == WS_TEXT ? BACKLOG_TEXT : BACKLOG_BINARY;
 }
 
-void backlog_init_shared(struct backlog *b)
+void backlog_init(struct backlog *b, struct budget *budget)
 {
-	backlog_init(b);
+	*b = (struct backlog){ .n = 0 };
+	waiting_init(&b->waiting, budget);
+	TAILQ_INIT(&b->replay);
+	for (int i = 0; i < BACKLOG_KINDS; i++)
+		TAILQ_INIT(&b->items[i]);
+}
+
+void backlog_init_shared(struct backlog *b, struct budget *budget)
+{
+	backlog_init(b, budget);
 	b->shared = true;
+}
+
+static size_t cost_of(const struct message *m)
+{
+	return m->n + BUDGET_ITEM;
 }
 
 static void forget(struct backlog *b, struct backlog_item *i)
 {
-	b->n--;
-	b->bytes -= i->message->n;
+	struct message *m = i->message;
+	enum backlog_kind kind = kind_of(m);
+
+	TAILQ_REMOVE(i->replay ? &b->replay : &b->items[kind], i, next);
+	if (i->in_latest)
+		idmap_remove(&b->latest[kind], &i->latest);
 	if (i->exempt)
-		b->exempt -= i->message->n;
-	b->replay -= i->replay;
-	message_unref(i->message);
+		b->exempt -= cost_of(m);
+	if (i->replay) {
+		b->replay_n--;
+		b->replay_of[kind]--;
+	}
+	b->n--;
+	waiting_sub_shared(&b->waiting, m->n);
+	message_unref(m);
 	free(i);
+}
+
+/* The oldest of the kinds for which want says so; NULL: there is none. */
+static struct backlog_item *oldest(const struct backlog *b, const bool *want)
+{
+	struct backlog_item *first = NULL;
+
+	for (int i = 0; i < BACKLOG_KINDS; i++) {
+		struct backlog_item *k = TAILQ_FIRST(&b->items[i]);
+
+		if (want[i] && k && (!first || k->order < first->order))
+			first = k;
+	}
+	return first;
 }
 
 void backlog_drop(struct backlog *b, size_t n)
 {
-	while (n-- > 0) {
-		struct backlog_item *i = STAILQ_FIRST(&b->items);
+	static const bool all[BACKLOG_KINDS] = { true, true, true };
 
-		STAILQ_REMOVE_HEAD(&b->items, next);
-		forget(b, i);
+	while (n-- > 0) {
+		struct backlog_item *i = TAILQ_FIRST(&b->replay);
+
+		forget(b, i ? i : oldest(b, all));
 	}
 }
 
 void backlog_free(struct backlog *b)
 {
 	backlog_drop(b, b->n);
+	for (int i = 0; i < BACKLOG_KINDS; i++)
+		idmap_free(&b->latest[i]);
+}
+
+/* -1 without memory. */
+static int append(
+	struct backlog *b, struct message *m, bool exempt, bool replay)
+{
+	struct backlog_item *i = malloc(sizeof(*i));
+	enum backlog_kind kind = kind_of(m);
+
+	if (!i)
+		return -1;
+	*i = (struct backlog_item){ .message = message_ref(m),
+		.order = ++b->order,
+		.exempt = exempt,
+		.replay = replay };
+	TAILQ_INSERT_TAIL(replay ? &b->replay : &b->items[kind], i, next);
+	if (b->shared && exempt && kind != BACKLOG_CLOSE) {
+		i->in_latest = true;
+		idmap_add(&b->latest[kind], &i->latest, m->to);
+	}
+	if (exempt)
+		b->exempt += cost_of(m);
+	if (replay) {
+		b->replay_n++;
+		b->replay_of[kind]++;
+	}
+	b->n++;
+	waiting_add_shared(&b->waiting, m->n);
+	return 0;
+}
+
+/* Of the messages of a replay, those of this kind. */
+static int drop_replay(struct backlog *b, enum backlog_kind kind)
+{
+	struct backlog_item *i, *next;
+	int dropped = 0;
+
+	for (i = TAILQ_FIRST(&b->replay); i && b->replay_of[kind] > 0;
+		i = next) {
+		next = TAILQ_NEXT(i, next);
+		if (kind_of(i->message) != kind)
+			continue;
+		forget(b, i);
+		dropped++;
+	}
+	return dropped;
 }
 
 /* All that wait of its kind: a newer picture makes older ones worthless. */
 static int drop_older(struct backlog *b, const struct message *m)
 {
-	STAILQ_HEAD(, backlog_item) keep = STAILQ_HEAD_INITIALIZER(keep);
+	enum backlog_kind kind = kind_of(m);
+	struct idmap_entry *e;
 	struct backlog_item *i;
 	int dropped = 0;
 
-	while ((i = STAILQ_FIRST(&b->items))) {
-		STAILQ_REMOVE_HEAD(&b->items, next);
-		if (i->message->opcode != m->opcode ||
-			(b->shared && m->to && i->message->to != m->to)) {
-			STAILQ_INSERT_TAIL(&keep, i, next);
-			continue;
+	if (b->shared && m->to) {
+		e = idmap_find(&b->latest[kind], m->to);
+		if (e) {
+			forget(b, CONTAINER_OF(e, struct backlog_item, latest));
+			dropped++;
 		}
+		return dropped;
+	}
+	dropped = drop_replay(b, kind);
+	while ((i = TAILQ_FIRST(&b->items[kind]))) {
 		forget(b, i);
 		dropped++;
 	}
-	STAILQ_CONCAT(&b->items, &keep);
 	return dropped;
-}
-
-static int append(
-	struct backlog *b, struct message *m, bool exempt, bool replay)
-{
-	struct backlog_item *i = malloc(sizeof(*i));
-
-	if (!i)
-		return -1;
-	*i = (struct backlog_item){
-		.message = message_ref(m), .exempt = exempt, .replay = replay
-	};
-	STAILQ_INSERT_TAIL(&b->items, i, next);
-	b->n++;
-	b->bytes += m->n;
-	if (exempt)
-		b->exempt += m->n;
-	b->replay += replay;
-	return 0;
 }
 
 static enum conf_slow policy_of(
@@ -98,28 +180,33 @@ static enum conf_slow policy_of(
 		m->opcode == WS_TEXT ? r->slow_text_kind : r->slow_binary_kind);
 }
 
-static bool is_over(
-	const struct backlog *b, const struct message *m, size_t limit)
+/* Against its own limit and, unless it is small, the daemon's at once. 0: no. */
+static int over(const struct backlog *b, const struct message *m, size_t limit)
 {
-	size_t counted = b->bytes - b->exempt;
+	size_t counted = waiting_cost(&b->waiting) - b->exempt;
+	size_t then = counted + cost_of(m);
 
-	return counted > 0 && counted + m->n > limit;
+	if (counted == 0)
+		return 0;
+	if (then > limit)
+		return BACKLOG_SLOW;
+	return then > WAITING_SMALL && budget_is_full(b->waiting.budget)
+		       ? BACKLOG_MEMORY
+		       : 0;
 }
 
 /* The oldest that may give way. Returns whether there was one. */
 static bool drop_oldest(struct backlog *b, const struct conf_route *r)
 {
-	struct backlog_item *i;
+	const bool may[BACKLOG_KINDS] = {
+		[BACKLOG_TEXT] = r->slow_text_kind == CONF_SLOW_DROP_OLD,
+		[BACKLOG_BINARY] = r->slow_binary_kind == CONF_SLOW_DROP_OLD,
+	};
+	struct backlog_item *i = oldest(b, may);
 
-	STAILQ_FOREACH (i, &b->items, next)
-		if (!i->exempt &&
-			policy_of(i->message, r) == CONF_SLOW_DROP_OLD)
-			break;
-	if (!i)
-		return false;
-	STAILQ_REMOVE(&b->items, i, backlog_item, next);
-	forget(b, i);
-	return true;
+	if (i)
+		forget(b, i);
+	return i != NULL;
 }
 
 int backlog_add(
@@ -130,14 +217,15 @@ int backlog_add(
 	int dropped = 0;
 
 	if (m->opcode == WS_CLOSE)
-		return append(b, m, true, false);
+		return append(b, m, true, false) < 0 ? BACKLOG_MEMORY : 0;
 	switch (policy) {
 	case CONF_SLOW_CLOSE:
-		if (is_over(b, m, limit))
-			return -1;
+		dropped = over(b, m, limit);
+		if (dropped < 0)
+			return dropped;
 		break;
 	case CONF_SLOW_DROP_OLD:
-		while (is_over(b, m, limit) && drop_oldest(b, r))
+		while (over(b, m, limit) < 0 && drop_oldest(b, r))
 			dropped++;
 		break;
 	case CONF_SLOW_LATEST:
@@ -146,7 +234,7 @@ int backlog_add(
 	}
 	/* Of latest there is one at most: no limit has to count it. */
 	if (append(b, m, policy == CONF_SLOW_LATEST, false) < 0)
-		return -1;
+		return BACKLOG_MEMORY;
 	return dropped;
 }
 
@@ -162,13 +250,28 @@ int backlog_add_replay(struct backlog *b, struct message *m)
 
 size_t backlog_peek(const struct backlog *b, struct message **v, size_t max)
 {
-	const struct backlog_item *i;
+	const struct backlog_item *next[BACKLOG_KINDS], *i;
 	size_t n = 0;
 
-	STAILQ_FOREACH (i, &b->items, next) {
+	TAILQ_FOREACH (i, &b->replay, next) {
 		if (n == max)
-			break;
+			return n;
 		v[n++] = i->message;
+	}
+	for (int k = 0; k < BACKLOG_KINDS; k++)
+		next[k] = TAILQ_FIRST(&b->items[k]);
+	while (n < max) {
+		int first = -1;
+
+		for (int k = 0; k < BACKLOG_KINDS; k++)
+			if (next[k] &&
+				(first < 0 ||
+					next[k]->order < next[first]->order))
+				first = k;
+		if (first < 0)
+			break;
+		v[n++] = next[first]->message;
+		next[first] = TAILQ_NEXT(next[first], next);
 	}
 	return n;
 }

@@ -535,7 +535,8 @@ static int start(struct daemon *d)
 	d->shared.hubs = hubs_new();
 	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs)
 		return -1;
-	d->loop = loop_new(&d->shared.queued);
+	budget_init(&d->shared.budget, (size_t)d->conf->server.max_memory);
+	d->loop = loop_new(&d->shared.budget);
 	if (!d->loop || catch_signals(d) < 0 || start_workers(d) < 0)
 		return -1;
 	return start_timers(d) < 0 || daemon_listen(d) < 0 ? -1 : 0;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/budget.h"
 #include "net/conn.h"
 
 void end_send_framed(
@@ -32,24 +33,21 @@ uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room)
 	return data == c->loop->scratch ? LOOP_HEADROOM : room;
 }
 
-void end_hold(struct end *e, struct loop *l, size_t n)
+const struct piece *end_assemble(struct buf *kept, struct budget *budget,
+	const struct piece *p, struct piece *whole, enum reason *failed)
 {
-	atomic_fetch_add_explicit(l->queued, n, memory_order_relaxed);
-	atomic_fetch_sub_explicit(l->queued, e->held, memory_order_relaxed);
-	e->held = (uint32_t)n;
-}
-
-const struct piece *end_assemble(struct buf *kept, atomic_size_t *queued,
-	const struct piece *p, struct piece *whole, bool *failed)
-{
-	*failed = false;
+	*failed = REASON_NONE;
 	if (p->first && p->last)
 		return p;
-	if (buf_add(kept, p->data, p->n, SIZE_MAX) < 0) {
-		*failed = true;
+	if (kept->n + p->n > WAITING_SMALL && budget_is_full(budget)) {
+		*failed = REASON_MEMORY;
 		return NULL;
 	}
-	atomic_fetch_add_explicit(queued, p->n, memory_order_relaxed);
+	if (buf_add(kept, p->data, p->n, SIZE_MAX) < 0) {
+		*failed = REASON_INTERNAL;
+		return NULL;
+	}
+	budget_add(budget, p->n);
 	if (!p->last)
 		return NULL;
 	*whole = (struct piece){ .opcode = p->opcode,
@@ -61,8 +59,8 @@ const struct piece *end_assemble(struct buf *kept, atomic_size_t *queued,
 	return whole;
 }
 
-void end_forget(struct buf *kept, atomic_size_t *queued)
+void end_forget(struct buf *kept, struct budget *budget)
 {
-	atomic_fetch_sub_explicit(queued, kept->n, memory_order_relaxed);
+	budget_sub(budget, kept->n);
 	buf_free(kept);
 }

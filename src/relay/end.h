@@ -58,6 +58,15 @@ struct end_ops {
 	void (*close)(struct end *e, uint16_t code, struct str text);
 };
 
+/*
+ * What a piece counts in message_rate: a message is counted when it ends, and
+ * so is a fragment without payload, which costs as much.
+ */
+static inline int64_t rate_weight(const struct piece *p)
+{
+	return p->last || p->n == 0 ? 1 : 0;
+}
+
 /* The longest head of an end, with the longest prefix of a piece behind it. */
 #define END_PREFIX_MAX 32
 #define END_HEAD_MAX   (16 + END_PREFIX_MAX)
@@ -80,21 +89,18 @@ uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room);
 
 /*
  * Collects the pieces of a message for whoever wants it whole; what is kept
- * counts in *queued. Returns the message: the piece itself, or *whole, whose
- * bytes live until end_forget. NULL: more is needed, or, when *failed is set,
- * there is no memory. The decoder has checked the length.
+ * counts in the budget. Returns the message: the piece itself, or *whole, whose
+ * bytes live until end_forget. NULL: more is needed, or *failed says why there
+ * will be none: INTERNAL without memory, MEMORY when the budget is full and
+ * this message is one of those that make it so (WAITING_SMALL). The decoder has
+ * checked the length.
  */
 struct buf;
-const struct piece *end_assemble(struct buf *kept, atomic_size_t *queued,
-	const struct piece *p, struct piece *whole, bool *failed);
+struct budget;
+const struct piece *end_assemble(struct buf *kept, struct budget *budget,
+	const struct piece *p, struct piece *whole, enum reason *failed);
 /* What end_assemble kept is used, or of no use any more. */
-void end_forget(struct buf *kept, atomic_size_t *queued);
-
-/*
- * An end says how many bytes it keeps of a message that is not finished: they
- * count among all that are queued in the relay.
- */
-void end_hold(struct end *e, struct loop *l, size_t n);
+void end_forget(struct buf *kept, struct budget *budget);
 
 enum end_side { END_CLIENT, END_BACKEND };
 
@@ -116,7 +122,6 @@ struct end {
 	uint8_t owner;     /* enum end_owner */
 	uint8_t side;      /* enum end_side */
 	bool whole;        /* takes whole messages only */
-	uint32_t held;     /* bytes of an unfinished message, see end_hold */
 };
 
 #endif

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "codec/certificate.h"
@@ -77,14 +78,10 @@ void front_set_state(struct front *f, enum front_state to)
 	f->state = (uint8_t)to;
 }
 
-/* Bytes that wait for a backend are queued bytes like others. */
+/* Bytes that wait for a backend count like others. */
 static void count_head(struct front *f)
 {
-	atomic_size_t *queued = f->worker->loop->queued;
-
-	atomic_fetch_add_explicit(queued, f->head.n, memory_order_relaxed);
-	atomic_fetch_sub_explicit(queued, f->counted, memory_order_relaxed);
-	f->counted = f->head.n;
+	budget_recount(f->worker->loop->budget, &f->counted, f->head.capacity);
 }
 
 /* --- life ------------------------------------------------------------------------*/
@@ -100,6 +97,7 @@ void front_free(struct front *f)
 	front_proxy_free(f);
 	front_forget_upgrade(&f->upgrade);
 	loop_undefer(w->loop, &f->again);
+	loop_undefer(w->loop, &f->more);
 	timer_fini(w->loop, &f->timer);
 	buf_free(&f->head);
 	count_head(f);
@@ -504,18 +502,18 @@ void front_done(struct front *f)
 		loop_defer_next(f->worker->loop, &f->again, front_again);
 }
 
-static void front_input(struct conn *c, uint8_t *p, size_t n)
+static size_t front_input(struct conn *c, uint8_t *p, size_t n)
 {
 	struct front *f = c->owner;
 	bool first = f->head.n == 0;
 
 	if (f->state == FRONT_CLOSING) {
 		front_skip(f, p, n);
-		return;
+		return n;
 	}
 	if (buf_add(&f->head, p, n, SIZE_MAX) < 0) {
 		conn_close(c);
-		return;
+		return n;
 	}
 	if (f->state == FRONT_HEAD) {
 		if (first && f->served)
@@ -525,6 +523,7 @@ static void front_input(struct conn *c, uint8_t *p, size_t n)
 		conn_set_reading(c, false);
 	}
 	count_head(f);
+	return n;
 }
 
 static void front_drained(struct conn *c)

@@ -1,6 +1,7 @@
 /*
- * A file goes out in parts: as long as the connection's queue is short another
- * part is read, and the rest follows when it has drained.
+ * A file goes out in parts: as long as the connection's queue is short, and the
+ * share of the turn allows, another part is read; the rest follows when the
+ * queue has drained, or in the next turn.
  */
 #include "relay/front_answer.h"
 
@@ -32,14 +33,25 @@ static bool must_close(const struct front *f, const struct request *r)
 	       http_has_element(&r->head, STR("Connection"), STR("close"));
 }
 
+static void go_on(struct deferred *d)
+{
+	front_answer_more(CONTAINER_OF(d, struct front, more));
+}
+
 void front_answer_more(struct front *f)
 {
+	struct loop *l = f->worker->loop;
 	char part[PART];
 
-	if (f->state != FRONT_ANSWER)
+	if (f->state != FRONT_ANSWER || f->conn->state != CONN_OPEN)
 		return;
+	loop_share_begin(l);
 	while (f->file_left > 0 && f->conn->queued < PART &&
 		!f->conn->write_ended) {
+		if (!loop_share_left_now(l)) {
+			loop_defer_next(l, &f->more, go_on);
+			return;
+		}
 		size_t want = f->file_left < PART ? (size_t)f->file_left : PART;
 		ssize_t n = read(f->file, part, want);
 

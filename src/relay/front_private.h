@@ -78,6 +78,7 @@ struct front {
 	bool served;           /* a request was answered before */
 	bool close_after;      /* the answer under way is the last */
 	struct deferred again; /* go on with the next request */
+	struct deferred more;  /* go on with the file of the answer */
 };
 
 /* front.c */

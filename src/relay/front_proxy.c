@@ -106,20 +106,20 @@ static void take_header(struct front *f, const struct proxy_head *head)
 	front_begin(f, "in the PROXY header");
 }
 
-static void header_input(struct conn *c, uint8_t *p, size_t n)
+static size_t header_input(struct conn *c, uint8_t *p, size_t n)
 {
 	struct front *f = c->owner;
 	struct front_proxy *x = f->proxy;
 	struct proxy_head head = x->head;
 
 	(void)p; /* it lies in x->bytes, too */
-	(void)n;
 	if (x->length == PROXY_PARTIAL)
-		return;
+		return n;
 	c->transport = x->transport;
 	conn_set_owner(c, x->cb, f);
 	front_proxy_free(f);
 	take_header(f, &head);
+	return n;
 }
 
 /* Whoever has said nothing yet only wanted to know whether somebody is here. */

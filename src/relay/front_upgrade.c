@@ -176,14 +176,14 @@ static void log_open(const struct front *f)
 }
 
 /* What was opened for a client that cannot have it. */
-static void discard(struct front *f, const struct backend_result *b)
+static void discard(const struct backend_result *b)
 {
 	if (!b->joined) {
 		backend_discard(b->end);
 		return;
 	}
-	hub_leave(b->joined->hub, f->worker,
-		&(struct hub_leaver){ .id = f->client.id,
+	hub_leave(b->joined->hub,
+		&(struct hub_leaver){ .letter = b->joined->leave,
 			.seat = b->joined->seat,
 			.reason = REASON_INTERNAL });
 	hub_unref(b->joined->hub);
@@ -197,8 +197,7 @@ static bool hand_over(
 
 	if (!j)
 		return pair_new(f->worker, &f->client, client_end, b->end);
-	return member_new(f->worker, &f->client, client_end, j->hub, j->seat,
-		j->replay, j->replay_n, j->since);
+	return member_new(f->worker, &f->client, client_end, j);
 }
 
 /* The backend is open: the 101, then the connection changes hands. */
@@ -206,7 +205,7 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 {
 	struct worker *w = f->worker;
 	struct conn *c = f->conn;
-	struct buf out = { 0 }, early = f->head;
+	struct buf out = { 0 };
 	struct str protocol = b->protocol;
 	struct end *client_end;
 	char id[CLIENT_ID_TEXT];
@@ -222,36 +221,34 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	if (!client_end)
 		goto no_memory;
 	conn_set_reading(c, false);
+	if (conn_unread(c, f->head.p, f->head.n) < 0) {
+		conn_close(c);
+		discard(b);
+		front_free(f);
+		goto out;
+	}
 	conn_send_copied(c, out.p, out.n);
-	buf_free(&out);
 	admission_use_token(&f->client);
-	if (!hand_over(f, client_end, b)) {
+	if (hand_over(f, client_end, b)) {
+		log_open(f);
+		if (!protocol.p && f->upgrade.offers)
+			warn_unselected(f);
+		f->client = (struct client){ 0 };
+	} else {
 		front_log_refusal(f, REASON_INTERNAL, "no memory");
 		client_end->ops->close(
 			client_end, WS_CODE_INTERNAL_ERROR, STR("internal"));
-		discard(f, b);
-		front_free(f);
-		return;
+		discard(b);
 	}
-	log_open(f);
-	if (!protocol.p && f->upgrade.offers)
-		warn_unselected(f);
-	f->client = (struct client){ 0 };
-	f->head = (struct buf){ 0 };
 	front_free(f);
-	if (early.n > 0)
-		ws_end_feed(client_end, early.p, early.n);
-	buf_free(&early);
-	if (b->early && b->early->n > 0)
-		ws_end_feed(b->end, b->early->p, b->early->n);
-	/* As if its end had come a moment later, when the pair was there. */
-	if (c->state == CONN_OPEN && c->ended_called)
-		ws_end_half_closed(client_end);
-	return;
+	goto out;
 no_memory:
 	buf_free(&out);
-	discard(f, b);
+	discard(b);
 	front_refuse(f, NULL, REASON_INTERNAL, "no memory");
+	return;
+out:
+	buf_free(&out);
 }
 
 /* A ws backend's own refusal goes on as it came, where a status is shown. */
@@ -282,7 +279,7 @@ static void backend_done(void *owner, const struct backend_result *b)
 	if (f->conn->state != CONN_OPEN) {
 		/* The client went in this same turn. */
 		if (b->reason == REASON_NONE)
-			discard(f, b);
+			discard(b);
 	} else if (b->reason == REASON_NONE) {
 		front_upgrade(f, b);
 	} else if (b->reason == REASON_BACKEND_STATUS && b->status &&

@@ -30,7 +30,6 @@
 #include "relay/relay.h"
 #include "relay/request.h"
 #include "relay/worker.h"
-#include "relay/ws_end.h"
 
 struct hubs {
 	pthread_mutex_t lock;
@@ -66,6 +65,13 @@ void hubs_free(struct hubs *h)
 	free(h);
 }
 
+static void remote_init(struct remote *r, struct budget *budget)
+{
+	backlog_init_shared(&r->held, budget);
+	waiting_init(&r->mailed, budget);
+	r->ready.lent = r->resume.lent = r->end.lent = true;
+}
+
 static struct hub *hub_new(struct worker *home, struct conf *conf,
 	const struct conf_route *route, struct str path)
 {
@@ -90,7 +96,9 @@ static struct hub *hub_new(struct worker *home, struct conf *conf,
 		return NULL;
 	}
 	for (size_t i = 0; i < workers; i++)
-		backlog_init_shared(&h->remotes[i].held);
+		remote_init(&h->remotes[i], &home->shared->budget);
+	waiting_init(&h->inflight, &home->shared->budget);
+	waiting_init(&h->hold.cost, &home->shared->budget);
 	atomic_init(&h->references, 1);
 	h->shared = home->shared;
 	h->conf = conf_ref(conf);
@@ -134,7 +142,7 @@ void hub_unref(struct hub *h)
 	free(h->remotes);
 	free(h->protocol);
 	free(h->path);
-	end_forget(&h->whole, &h->shared->queued);
+	end_forget(&h->whole, &h->shared->budget);
 	conf_unref(h->conf);
 	free(h);
 }
@@ -267,29 +275,64 @@ struct mail *hub_mail(struct hub *h, enum mail_kind kind, size_t n)
 	return m;
 }
 
-int hub_ask_seat(struct hub *h, struct worker *from, const struct client *c)
+struct mail *hub_mail_spare(
+	struct hub *h, enum mail_kind kind, struct mail *spare)
 {
-	struct mail *m = hub_mail(h, MAIL_HUB_JOIN, 0);
+	struct mail *m = hub_mail(h, kind, 0);
 
-	if (!m)
-		return -1;
-	m->from = from;
-	m->id = c->id;
-	m->perm = c->perm;
-	m->peer = c->peer;
-	m->text = c->identity ? str_dup(str_of(c->identity)) : NULL;
-	worker_post(h->home, m);
-	return 0;
+	if (m)
+		return m;
+	if (atomic_exchange(&spare->posted, true))
+		return NULL;
+	mail_reset(spare, kind);
+	spare->hub = hub_ref(h);
+	return spare;
 }
 
-void hub_leave(struct hub *h, struct worker *from, const struct hub_leaver *l)
+void hub_letters_free(struct hub_letters *l)
 {
-	struct mail *m = hub_mail(h, MAIL_HUB_LEAVE, 0);
+	if (l->join)
+		mail_free(l->join);
+	if (l->leave)
+		mail_free(l->leave);
+	*l = (struct hub_letters){ 0 };
+}
 
-	if (!m)
-		return; /* its seat stays empty until the hub ends */
-	m->from = from;
-	m->id = l->id;
+int hub_letters_new(
+	struct hub_letters *l, struct worker *from, const struct client *c)
+{
+	l->join = mail_new(MAIL_HUB_JOIN, 0);
+	l->leave = mail_new(MAIL_HUB_LEAVE, 0);
+	if (!l->join || !l->leave)
+		goto fail;
+	l->join->from = l->leave->from = from;
+	l->join->id = l->leave->id = c->id;
+	l->join->perm = c->perm;
+	l->join->peer = c->peer;
+	if (!c->identity)
+		return 0;
+	l->join->text = str_dup(str_of(c->identity));
+	if (l->join->text)
+		return 0;
+fail:
+	hub_letters_free(l);
+	return -1;
+}
+
+void hub_ask_seat(struct hub *h, struct hub_letters *letters)
+{
+	struct mail *m = letters->join;
+
+	letters->join = NULL;
+	m->hub = hub_ref(h);
+	worker_post(h->home, m);
+}
+
+void hub_leave(struct hub *h, const struct hub_leaver *l)
+{
+	struct mail *m = l->letter;
+
+	m->hub = hub_ref(h);
 	m->seat = l->seat;
 	m->reason = l->reason;
 	worker_post(h->home, m);
@@ -299,11 +342,13 @@ void hub_tell_workers(
 	struct hub *h, enum mail_kind kind, const struct ending *why)
 {
 	for (size_t i = 0; i < h->shared->workers_n; i++) {
+		struct remote *r = &h->remotes[i];
 		struct mail *m;
 
-		if (h->remotes[i].seats == 0)
+		if (r->seats == 0)
 			continue;
-		m = hub_mail(h, kind, 0);
+		m = hub_mail_spare(
+			h, kind, kind == MAIL_HUB_END ? &r->end : &r->resume);
 		if (!m)
 			continue;
 		if (why) {
@@ -376,10 +421,11 @@ static void open_failed(struct hub *h, const struct ending *why)
 		hub_end(h, why);
 }
 
-/* The end is the trunk now. */
+/* Takes ownership of e as this hub's trunk. */
 static void take_trunk(struct hub *h, struct end *e)
 {
 	h->trunk = e;
+	h->trunk_paused = false;
 	e->owner = END_OF_TRUNK;
 	e->hub = h;
 	if (!e->conn)
@@ -416,8 +462,6 @@ static void trunk_done(void *owner, const struct backend_result *r)
 	if (h->state != HUB_OPEN)
 		return;
 	r->end->ops->flow(r->end, true);
-	if (r->early && r->early->n > 0)
-		ws_end_feed(r->end, r->early->p, r->early->n);
 }
 
 /* What the trunk offers: all that the route may select. */
@@ -538,7 +582,7 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	hub_tell_workers(h, MAIL_HUB_END, &told);
 	TAILQ_FOREACH (s, &h->seats, next)
 		if (!s->told)
-			hub_tell_refused(h, s->worker, s->id, why, false);
+			hub_refuse_seat(h, s, why);
 	if (h->attempt) {
 		backend_cancel(h->attempt);
 		h->attempt = NULL;
@@ -597,6 +641,41 @@ void hubs_stop(struct worker *w)
 			conn_close(h->trunk->conn);
 		hub_unref(h);
 	}
+}
+
+bool hubs_give_replay(struct worker *w)
+{
+	struct hub *h;
+
+	for (int with_members = 0; with_members < 2; with_members++)
+		TAILQ_FOREACH (h, &w->hubs, home_next) {
+			if ((h->seats_n > 0) != with_members)
+				continue;
+			hub_drop_replay(h);
+			if (!budget_is_full(&w->shared->budget))
+				return true;
+		}
+	return false;
+}
+
+size_t hubs_largest(struct worker *w, struct hub **largest)
+{
+	struct hub *h;
+	size_t most = 0;
+
+	*largest = NULL;
+	TAILQ_FOREACH (h, &w->hubs, home_next) {
+		size_t n = waiting_cost(&h->hold.cost) +
+			   (h->trunk && h->trunk->conn
+					   ? conn_cost(h->trunk->conn)
+					   : 0);
+
+		if (h->state != HUB_ENDING && n > most) {
+			most = n;
+			*largest = h;
+		}
+	}
+	return most;
 }
 
 struct shard **hub_shard(struct hub *h, const struct worker *w)

@@ -57,19 +57,33 @@ void hubs_free(struct hubs *h);
  */
 MUST_CHECK struct hub *hubs_join(struct worker *w, const struct client *c,
 	struct str path, enum reason *reason);
+struct hub *hub_ref(struct hub *h);
 void hub_unref(struct hub *h);
 
-/* any: asks the home for a seat; the answer comes as mail (see member.h). */
-MUST_CHECK int hub_ask_seat(
-	struct hub *h, struct worker *from, const struct client *c);
+/*
+ * What a client says to the home of its hub, and no want of memory may keep
+ * back, or its count or its seat would stay for ever: made before it joins.
+ */
+struct hub_letters {
+	struct mail *join, *leave;
+};
+/* -1 without memory. */
+MUST_CHECK int hub_letters_new(
+	struct hub_letters *l, struct worker *from, const struct client *c);
+void hub_letters_free(struct hub_letters *l);
+/*
+ * any: asks the home for a seat, takes letters->join; the answer comes as mail
+ * (see member.h).
+ */
+void hub_ask_seat(struct hub *h, struct hub_letters *letters);
 /* A client that leaves; seat NULL: it was not told that it has one. */
 struct hub_leaver {
-	uint64_t id;
+	struct mail *letter; /* letters.leave; taken */
 	struct seat *seat;
 	enum reason reason;
 };
 /* any: the client is gone, or was never let in. */
-void hub_leave(struct hub *h, struct worker *from, const struct hub_leaver *l);
+void hub_leave(struct hub *h, const struct hub_leaver *l);
 /*
  * any: a whole message from a client. Returns whether more is welcome: if not,
  * the shard is told when it is again. -1 without memory.
@@ -99,21 +113,27 @@ void hubs_keep_no_more(struct worker *w);
 void hub_drain(struct hub *h);
 /* home: the next in its list. */
 struct hub *hub_next(const struct hub *h);
+/*
+ * home, when memory is short: whether the replays of its hubs were enough; those
+ * without members come first. Of the rest the one for whose backend most waits,
+ * and how much that is.
+ */
+MUST_CHECK bool hubs_give_replay(struct worker *w);
+size_t hubs_largest(struct worker *w, struct hub **largest);
+/* home: the hub ends, and all its members. */
+void hub_end(struct hub *h, const struct ending *why);
 /* home: what is left of all its hubs is cut off. */
 void hubs_stop(struct worker *w);
 
 /* home, from its mail (worker.c). */
 struct mail;
-void hub_read_join(struct hub *h, struct mail *m);
+void hub_read_join(struct hub *h, struct mail *m); /* takes it */
 void hub_read_leave(struct hub *h, const struct mail *m);
 void hub_read_input(struct hub *h, const struct mail *m);
 /* home: that worker's mail has room for what was held back. */
 void hub_flush_held(struct hub *h, struct worker *w);
-/*
- * any: a worker has read so many bytes of messages out of its mail, or a
- * MAIL_HUB_JOINED, which counts for one.
- */
-void hub_messages_read(struct hub *h, struct worker *w, size_t bytes);
+/* any: a worker has read a MAIL_HUB_MESSAGES or MAIL_HUB_JOINED. */
+void hub_messages_read(struct hub *h, struct worker *w, const struct mail *m);
 
 /* The shard of a worker; only that worker's thread may ask. */
 struct shard **hub_shard(struct hub *h, const struct worker *w);

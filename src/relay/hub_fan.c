@@ -25,8 +25,7 @@ static int mail_messages(
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		m->v[m->n++] = message_ref(v[i]);
-		atomic_fetch_add_explicit(&hub_remote(h, w)->mailed, v[i]->n,
-			memory_order_relaxed);
+		waiting_add_shared(&hub_remote(h, w)->mailed, v[i]->n);
 	}
 	worker_post(w, m);
 	return 0;
@@ -40,19 +39,22 @@ static void hold_for(
 	struct mail *m;
 
 	for (size_t i = 0; i < n; i++) {
-		if (backlog_add(&r->held, v[i], h->route) >= 0)
+		int dropped = backlog_add(&r->held, v[i], h->route);
+
+		if (dropped >= 0)
 			continue;
-		m = hub_mail(h, MAIL_HUB_END, 0);
+		m = hub_mail_spare(h, MAIL_HUB_END, &r->end);
 		if (m) {
-			m->reason = REASON_SLOW;
+			m->reason = dropped == BACKLOG_SLOW ? REASON_SLOW
+							    : REASON_MEMORY;
 			worker_post(w, m);
 		}
 		backlog_free(&r->held);
 		return;
 	}
 	atomic_store(&r->ready_wanted, true);
-	/* It may have read all in between: then nobody else would tell. */
-	if (atomic_load(&r->mailed) == 0)
+	/* It may have read all in between: then nothing else would tell. */
+	if (waiting_cost(&r->mailed) == 0)
 		hub_flush_held(h, w);
 }
 
@@ -63,7 +65,7 @@ void hub_flush_held(struct hub *h, struct worker *w)
 	size_t n;
 
 	while (r->held.n > 0 &&
-		atomic_load(&r->mailed) <= (size_t)h->route->queue_limit) {
+		!waiting_is_over(&r->mailed, (size_t)h->route->queue_limit)) {
 		n = backlog_peek(&r->held, v, HUB_BATCH);
 		if (mail_messages(h, w, v, n) < 0)
 			return;
@@ -99,13 +101,46 @@ static void fan_to(struct hub *h, struct worker *w)
 	}
 	if (n == 0)
 		return;
-	if (w == h->home && r->held.n == 0 && atomic_load(&r->mailed) == 0)
+	if (w == h->home && r->held.n == 0 && waiting_cost(&r->mailed) == 0)
 		shard_deliver(h, w, v, n);
 	else if (r->held.n > 0 ||
-		 atomic_load(&r->mailed) > (size_t)h->route->queue_limit)
+		 waiting_is_over(&r->mailed, (size_t)h->route->queue_limit) ||
+		 mail_messages(h, w, v, n) < 0)
 		hold_for(h, w, v, n);
-	else
-		(void)mail_messages(h, w, v, n);
+}
+
+/*
+ * A batch is delivered once in a turn: so many messages that it takes no
+ * longer than this many single deliveries.
+ */
+#define DELIVERIES 16384
+#define BATCH_MIN  8
+
+static size_t batch_limit(const struct hub *h)
+{
+	size_t n = h->seats_n ? DELIVERIES / h->seats_n : DELIVERIES;
+
+	if (hub_is_tagged(h) || n > h->batch_max)
+		return h->batch_max;
+	return n < BATCH_MIN ? BATCH_MIN : n;
+}
+
+/* Until the batch is delivered no more is taken from the backend. */
+static void pause_trunk(struct hub *h)
+{
+	if (!h->trunk || h->trunk_paused)
+		return;
+	h->trunk_paused = true;
+	h->trunk->ops->flow(h->trunk, false);
+}
+
+static void resume_trunk(struct hub *h)
+{
+	if (!h->trunk_paused)
+		return;
+	h->trunk_paused = false;
+	if (h->trunk && h->state == HUB_OPEN)
+		h->trunk->ops->flow(h->trunk, true);
 }
 
 /* At the end of the turn: what came together leaves together. */
@@ -120,6 +155,7 @@ void hub_fan_out(struct deferred *d)
 	for (size_t i = 0; i < h->batch_n; i++)
 		message_unref(h->batch[i]);
 	h->batch_n = 0;
+	resume_trunk(h);
 }
 
 static void replay_drop(struct hub *h)
@@ -133,6 +169,12 @@ static void replay_drop(struct hub *h)
 	message_unref(m);
 }
 
+void hub_drop_replay(struct hub *h)
+{
+	while (h->replay_n > 0)
+		replay_drop(h);
+}
+
 static void replay_add(struct hub *h, struct message *m)
 {
 	size_t ring = (size_t)h->route->replay + 1;
@@ -140,6 +182,9 @@ static void replay_add(struct hub *h, struct message *m)
 
 	if (h->route->replay == 0 || m->n > max)
 		return;
+	/* Replay is the first to give way. */
+	while (h->replay_n > 0 && budget_is_full(&h->shared->budget))
+		replay_drop(h);
 	while (h->replay_n > 0 &&
 		(h->replay_n == ring - 1 || h->replay_bytes + m->n > max))
 		replay_drop(h);
@@ -150,11 +195,13 @@ static void replay_add(struct hub *h, struct message *m)
 
 void hub_push(struct hub *h, struct message *m)
 {
-	h->batch[h->batch_n++] = m;
+	/* Mail of members is not paused by the batch that it fills. */
 	if (h->batch_n == h->batch_max)
 		hub_fan_out(&h->fan);
-	else
-		loop_defer(h->home->loop, &h->fan, hub_fan_out);
+	h->batch[h->batch_n++] = m;
+	if (h->batch_n >= batch_limit(h))
+		pause_trunk(h);
+	loop_defer(h->home->loop, &h->fan, hub_fan_out);
 }
 
 void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
@@ -162,7 +209,7 @@ void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 {
 	uint8_t head[WS_HEAD_MAX];
 	size_t head_n = ws_encode_head(head, opcode, true, n, NULL);
-	struct message *m = message_new(head, head_n, p, n, &h->shared->queued);
+	struct message *m = message_new(head, head_n, p, n, &h->shared->budget);
 
 	if (!m) {
 		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });
@@ -177,10 +224,10 @@ void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 
 void hub_trunk_input(struct hub *h, const struct piece *p)
 {
-	atomic_size_t *queued = &h->shared->queued;
+	struct budget *budget = &h->shared->budget;
 	const struct piece *whole;
 	struct piece assembled;
-	bool failed;
+	enum reason failed;
 
 	if (h->state != HUB_OPEN)
 		return;
@@ -188,14 +235,14 @@ void hub_trunk_input(struct hub *h, const struct piece *p)
 		hub_tagged_input(h, p);
 		return;
 	}
-	whole = end_assemble(&h->whole, queued, p, &assembled, &failed);
-	if (failed)
-		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });
+	whole = end_assemble(&h->whole, budget, p, &assembled, &failed);
+	if (failed != REASON_NONE)
+		hub_end(h, &(struct ending){ .reason = failed });
 	if (!whole)
 		return;
 	hub_publish(h, whole->opcode, whole->data, whole->n, 0);
 	if (whole == &assembled)
-		end_forget(&h->whole, queued);
+		end_forget(&h->whole, budget);
 }
 
 /* Nobody will read it later: it leaves in front of the end. */
@@ -214,15 +261,20 @@ void hub_flush_all_held(struct hub *h)
 	}
 }
 
-void hub_messages_read(struct hub *h, struct worker *w, size_t bytes)
+void hub_messages_read(
+	struct hub *h, struct worker *w, const struct mail *letter)
 {
 	struct remote *r = hub_remote(h, w);
 	struct mail *m;
 
-	atomic_fetch_sub(&r->mailed, bytes);
+	if (letter->kind == MAIL_HUB_JOINED)
+		waiting_sub(&r->mailed, 0);
+	else
+		for (size_t i = 0; i < letter->n; i++)
+			waiting_sub_shared(&r->mailed, letter->v[i]->n);
 	if (!atomic_exchange(&r->ready_wanted, false))
 		return;
-	m = hub_mail(h, MAIL_HUB_READY, 0);
+	m = hub_mail_spare(h, MAIL_HUB_READY, &r->ready);
 	if (!m)
 		return;
 	m->from = w;

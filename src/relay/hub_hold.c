@@ -55,9 +55,7 @@ static void add(struct hub *h, struct seat *s, const struct piece *p)
 	STAILQ_INSERT_TAIL(&h->hold.waiting, i, next);
 	h->hold.waiting_n++;
 	s->waiting_n++;
-	h->hold.bytes += p->n;
-	atomic_fetch_add_explicit(
-		&h->shared->queued, p->n, memory_order_relaxed);
+	waiting_add(&h->hold.cost, p->n);
 }
 
 static void forget_first(struct hub *h)
@@ -67,9 +65,7 @@ static void forget_first(struct hub *h)
 
 	STAILQ_REMOVE_HEAD(&h->hold.waiting, next);
 	h->hold.waiting_n--;
-	h->hold.bytes -= i->n;
-	atomic_fetch_sub_explicit(
-		&h->shared->queued, i->n, memory_order_relaxed);
+	waiting_sub(&h->hold.cost, i->n);
 	free(i);
 	/* Only now is the backend told that its client has left. */
 	if (--s->waiting_n == 0 && s->gone)
@@ -160,14 +156,14 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
 		 * It will be lost in a moment, or it is a program that has
 		 * closed its input and lives: that is no reason to pause.
 		 */
-		if (h->hold.bytes + p->n <= limit)
+		if (waiting_cost(&h->hold.cost) + p->n + BUDGET_ITEM <= limit)
 			add(h, s, p);
 		else
 			h->hold.dropped++;
 		return;
 	}
 	add(h, s, p);
-	if (h->hold.bytes > limit)
+	if (waiting_is_over(&h->hold.cost, limit))
 		atomic_store(&h->trunk_full, true);
 }
 
@@ -182,7 +178,7 @@ bool hub_hold_drained(struct hub *h)
 	}
 	h->hold.partial = false;
 	send_waiting(h);
-	return h->hold.bytes <= (size_t)h->route->queue_limit / 2;
+	return waiting_cost(&h->hold.cost) <= (size_t)h->route->queue_limit / 2;
 }
 
 /* --- held ---------------------------------------------------------------------------*/
@@ -258,7 +254,7 @@ bool hub_hold_lost(struct hub *h, const struct ending *why)
 	h->hold.lost_ms = loop_now(h->home->loop);
 	h->hold.dropped += h->hold.partial;
 	h->hold.partial = false;
-	end_forget(&h->whole, &h->shared->queued);
+	end_forget(&h->whole, &h->shared->budget);
 	log_held(h, "hub-lost", why, try_later(h));
 	worker_count_reason(h->home, why->reason);
 	wait_for_trunk(h);

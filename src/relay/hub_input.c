@@ -20,13 +20,13 @@
 static bool is_full(struct hub *h)
 {
 	return atomic_load(&h->trunk_full) ||
-	       atomic_load(&h->inflight) > (size_t)h->route->queue_limit;
+	       waiting_is_over(&h->inflight, (size_t)h->route->queue_limit);
 }
 
 static void resume_when_empty(struct hub *h)
 {
 	if (!atomic_load(&h->trunk_full) &&
-		atomic_load(&h->inflight) <=
+		waiting_cost(&h->inflight) <=
 			(size_t)h->route->queue_limit / 2 &&
 		atomic_exchange(&h->resume_wanted, false))
 		hub_tell_workers(h, MAIL_HUB_RESUME, NULL);
@@ -60,7 +60,9 @@ bool hub_trunk_is_full(struct hub *h)
 	/* What is only gathered has not been refused yet. */
 	if (c && c->queued > limit)
 		conn_send_gathered(c);
-	return c && c->queued > limit;
+	return c && (c->queued > limit ||
+			    (c->queued > WAITING_SMALL &&
+				    budget_is_full(&h->shared->budget)));
 }
 
 void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p)
@@ -123,7 +125,7 @@ int hub_input(struct hub *h, struct worker *from, uint64_t id,
 		}
 		if (whole->n > 0)
 			memcpy(m->bytes, whole->data, whole->n);
-		atomic_fetch_add(&h->inflight, whole->n);
+		waiting_add(&h->inflight, whole->n);
 		worker_post(h->home, m);
 	}
 	if (!is_full(h))
@@ -141,7 +143,7 @@ void hub_read_input(struct hub *h, const struct mail *m)
 		.n = m->n };
 
 	take_input(h, m->seat, &p);
-	atomic_fetch_sub(&h->inflight, m->n);
+	waiting_sub(&h->inflight, m->n);
 	resume_when_empty(h);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "base/addr.h"
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/idmap.h"
 #include "base/reason.h"
@@ -45,6 +46,7 @@ struct seat { /* a client, as its hub's home knows it */
 	uint64_t id;
 	uint8_t perm;
 	bool told;           /* JOINED was sent */
+	struct mail *answer; /* what it is told with, until it is */
 	atomic_uint denied;  /* messages that it had no right to send */
 	char *identity;      /* see identity.h; NULL = no sub */
 	const char *subject; /* in identity */
@@ -76,7 +78,8 @@ struct hub_hold {              /* on_backend_loss = hold */
 	int64_t lost_ms; /* when the last trunk was lost, 0 = none was */
 	int64_t due;     /* of deadline, over several losses; 0 = not set */
 	STAILQ_HEAD(, held_input) waiting; /* for the trunk */
-	size_t waiting_n, bytes;
+	struct waiting cost;               /* of what waits */
+	size_t waiting_n;
 	uint64_t dropped; /* messages of members that were lost */
 	bool partial;     /* the trunk's queue holds the last one sent */
 	bool reached;     /* a trunk has been open */
@@ -84,10 +87,11 @@ struct hub_hold {              /* on_backend_loss = hold */
 
 struct remote { /* a worker that has members */
 	size_t seats;
-	struct backlog held; /* for it, while too much is in its mail */
-	/* Bytes of messages in its mail; JOINED counts for one. */
-	atomic_size_t mailed;
+	struct backlog held;      /* for it, while too much is in its mail */
+	struct waiting mailed;    /* messages in its mail; JOINED is an item */
 	atomic_bool ready_wanted; /* tell the home when they are read */
+	/* What must be said to it, or by it, without memory, too. */
+	struct mail ready, resume, end;
 };
 
 struct hub {
@@ -101,7 +105,7 @@ struct hub {
 	const struct conf_route *route;
 	char *path;
 	struct worker *home;
-	atomic_size_t inflight; /* bytes of input in mail to the home */
+	struct waiting inflight; /* input in mail to the home */
 	atomic_bool trunk_full;
 	atomic_bool resume_wanted; /* somebody has stopped reading */
 
@@ -128,15 +132,21 @@ struct hub {
 	int64_t opened_ms;
 	uint64_t messages_in, messages_out;
 	bool at_home;           /* in home->hubs */
+	bool trunk_paused;      /* until the batch is delivered */
 	struct remote *remotes; /* by worker index */
 	struct shard *shards[]; /* by worker index, each its worker's own */
 };
 
 /* hub.c */
-struct hub *hub_ref(struct hub *h);
 struct remote *hub_remote(struct hub *h, const struct worker *w);
 /* Mail that keeps the hub; NULL without memory. */
 struct mail *hub_mail(struct hub *h, enum mail_kind kind, size_t n);
+/*
+ * The same, without memory in spare; NULL: that is under way, so what it says
+ * will be heard.
+ */
+struct mail *hub_mail_spare(
+	struct hub *h, enum mail_kind kind, struct mail *spare);
 /* To every worker that has members; why may be NULL. */
 void hub_tell_workers(
 	struct hub *h, enum mail_kind kind, const struct ending *why);
@@ -148,7 +158,6 @@ bool hub_unlist(struct hub *h, bool force);
 /* Somebody whom hubs_join counted has come in. */
 void hub_join_seen(struct hub *h);
 void hub_open_trunk(struct hub *h);
-void hub_end(struct hub *h, const struct ending *why);
 /* Whether who comes becomes a member at once. */
 bool hub_lets_in(const struct hub *h);
 
@@ -213,7 +222,10 @@ void hub_hold_free(struct hub *h);
 /* The home's own part is made. -1 without memory. */
 MUST_CHECK int hub_settle(struct hub *h);
 void hub_tell_joined(struct hub *h, struct seat *s);
-void hub_tell_refused(struct hub *h, struct worker *to, uint64_t id,
+/* Takes the mail that the client has joined with. */
+/* The same for one that has a seat, and is not told of it: it leaves it. */
+void hub_refuse_seat(struct hub *h, struct seat *s, const struct ending *why);
+void hub_tell_refused(struct hub *h, struct mail *answer,
 	const struct ending *why, bool again);
 /* Its member is to end, for what it sent. */
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason);
@@ -235,6 +247,8 @@ void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 void hub_push(struct hub *h, struct message *m);
 /* What came together leaves together: h->fan, at the end of the turn. */
 void hub_fan_out(struct deferred *d);
+/* All of its replay gives way. */
+void hub_drop_replay(struct hub *h);
 /* The hub ends: what was held for busy workers goes to them now. */
 void hub_flush_all_held(struct hub *h);
 

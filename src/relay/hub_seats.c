@@ -17,49 +17,68 @@ static void linger_over(struct timer *t);
 
 void hub_seat_free(struct seat *s)
 {
+	if (s->answer)
+		mail_free(s->answer);
 	free(s->identity);
 	free(s);
 }
 
-void hub_tell_joined(struct hub *h, struct seat *s)
+/* The newest messages, by reference; without memory for that there are none. */
+static void add_replay(const struct hub *h, struct mail *m)
 {
 	size_t ring = (size_t)h->route->replay + 1;
-	struct mail *m;
+
+	m->list = calloc(h->replay_n + 1, sizeof(struct message *));
+	for (size_t i = 0; m->list && i < h->replay_n; i++)
+		m->list[m->n++] = message_ref(
+			h->replay[(h->replay_at + i) % ring]);
+}
+
+void hub_tell_joined(struct hub *h, struct seat *s)
+{
+	struct mail *m = s->answer;
 
 	/* What waits to be sent to all is in the replay already. */
 	if (h->batch_n > 0)
 		hub_fan_out(&h->fan);
-	m = hub_mail(h, MAIL_HUB_JOINED, h->replay_n);
-	if (!m)
-		return; /* its handshake will time out with the client */
-	m->id = s->id;
+	s->answer = NULL;
+	s->told = true;
+	m->kind = MAIL_HUB_JOINED;
+	m->hub = hub_ref(h);
 	m->seat = s;
 	m->text = h->protocol ? str_dup(str_of(h->protocol)) : NULL;
-	for (size_t i = 0; i < h->replay_n; i++)
-		m->v[m->n++] = message_ref(
-			h->replay[(h->replay_at + i) % ring]);
-	s->told = true;
+	add_replay(h, m);
 	m->serial = h->messages_out;
 	/*
 	 * At home, too, what is published from now on must come behind this:
 	 * while it lies in the mail nothing is delivered past it.
 	 */
-	atomic_fetch_add(&h->remotes[s->worker->index].mailed, 1);
+	waiting_add(&hub_remote(h, s->worker)->mailed, 0);
 	worker_post(s->worker, m);
 }
 
-void hub_tell_refused(struct hub *h, struct worker *to, uint64_t id,
+void hub_tell_refused(struct hub *h, struct mail *answer,
 	const struct ending *why, bool again)
 {
-	struct mail *m = hub_mail(h, MAIL_HUB_REFUSED, 0);
+	struct mail *m = answer;
 
-	if (!m)
-		return;
-	m->id = id;
+	free(m->text);
+	m->kind = MAIL_HUB_REFUSED;
+	if (!m->hub)
+		m->hub = hub_ref(h);
 	m->again = again;
 	m->reason = why->reason;
 	m->text = why->detail ? str_dup(str_of(why->detail)) : NULL;
-	worker_post(to, m);
+	worker_post(m->from, m);
+}
+
+void hub_refuse_seat(struct hub *h, struct seat *s, const struct ending *why)
+{
+	struct mail *m = s->answer;
+
+	s->answer = NULL;
+	if (m)
+		hub_tell_refused(h, m, why, false);
 }
 
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason)
@@ -95,7 +114,7 @@ static void take_over(struct hub *h, struct seat *s)
 		h->driver = s;
 }
 
-/* Takes the mail's identity. */
+/* Takes the mail: the answer goes with it. */
 static struct seat *add_seat(struct hub *h, struct mail *m)
 {
 	struct seat *s = calloc(1, sizeof(*s));
@@ -109,6 +128,10 @@ static struct seat *add_seat(struct hub *h, struct mail *m)
 		.subject = identity_subject(m->text),
 		.peer = m->peer };
 	m->text = NULL;
+	/* The seat is the hub's own, and must not keep it. */
+	s->answer = m;
+	hub_unref(m->hub);
+	m->hub = NULL;
 	TAILQ_INSERT_TAIL(&h->seats, s, next);
 	idmap_add(&h->seats_by_id, &s->by_id, s->id);
 	if (++h->seats_n > h->seats_most)
@@ -146,16 +169,18 @@ void hub_read_join(struct hub *h, struct mail *m)
 
 	hub_join_seen(h);
 	if (h->state == HUB_ENDING) {
-		hub_tell_refused(h, m->from, m->id, &over, true);
+		hub_tell_refused(h, m, &over, true);
 		return;
 	}
 	if (!h->at_home && hub_settle(h) < 0) {
-		hub_tell_refused(h, m->from, m->id, &memory, false);
+		hub_tell_refused(h, m, &memory, false);
+		if (hub_unlist(h, false))
+			hub_unref(h); /* the directory's */
 		return;
 	}
 	s = add_seat(h, m);
 	if (!s) {
-		hub_tell_refused(h, m->from, m->id, &memory, false);
+		hub_tell_refused(h, m, &memory, false);
 		return;
 	}
 	if (h->state == HUB_NEW) {

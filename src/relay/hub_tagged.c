@@ -255,7 +255,7 @@ static void send_to(struct hub *h, struct seat *s, uint8_t opcode,
 	h->tagged.sent++;
 	if (!(s->perm & JWT_READ))
 		return; /* as with what is said to all */
-	m = message_new(head, head_n, t->data, t->n, &h->shared->queued);
+	m = message_new(head, head_n, t->data, t->n, &h->shared->budget);
 	if (m)
 		m->opcode = opcode;
 	push_to(h, s, m);
@@ -268,7 +268,7 @@ static void close_one(
 	size_t n = ws_encode_close(
 		payload, t->code, (struct str){ (const char *)t->data, t->n });
 	struct message *m = message_new(
-		payload, 0, payload, n, &h->shared->queued);
+		payload, 0, payload, n, &h->shared->budget);
 
 	s->kicked = true; /* for the backend it is gone from here on */
 	if (m)
@@ -303,10 +303,10 @@ static void take(struct hub *h, const struct piece *p)
 void hub_tagged_input(struct hub *h, const struct piece *p)
 {
 	size_t max = (size_t)h->route->max_backend_message + TAGGED_PREFIX_MAX;
-	atomic_size_t *queued = &h->shared->queued;
+	struct budget *budget = &h->shared->budget;
 	const struct piece *whole;
 	struct piece assembled;
-	bool failed;
+	enum reason failed;
 
 	if (p->first)
 		h->tagged.skipping = false;
@@ -314,18 +314,18 @@ void hub_tagged_input(struct hub *h, const struct piece *p)
 		return;
 	if (p->n > max - h->whole.n) {
 		hub_trunk_too_big(h);
-		end_forget(&h->whole, queued);
+		end_forget(&h->whole, budget);
 		h->tagged.skipping = !p->last;
 		return;
 	}
-	whole = end_assemble(&h->whole, queued, p, &assembled, &failed);
-	if (failed)
-		hub_end(h, &(struct ending){ .reason = REASON_INTERNAL });
+	whole = end_assemble(&h->whole, budget, p, &assembled, &failed);
+	if (failed != REASON_NONE)
+		hub_end(h, &(struct ending){ .reason = failed });
 	if (!whole)
 		return;
 	take(h, whole);
 	if (whole == &assembled)
-		end_forget(&h->whole, queued);
+		end_forget(&h->whole, budget);
 }
 
 void hub_trunk_too_big(struct hub *h)

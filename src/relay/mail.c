@@ -18,17 +18,49 @@ struct mail *mail_new(enum mail_kind kind, size_t n)
 	return m;
 }
 
+void mail_reset(struct mail *m, enum mail_kind kind)
+{
+	m->kind = kind;
+	m->fd = -1;
+	m->conf = NULL;
+	m->hub = NULL;
+	m->text = NULL;
+	m->bytes = NULL;
+	m->list = NULL;
+	m->n = 0;
+	m->code = 0;
+}
+
+void mail_move(struct mail *to, struct mail *lent)
+{
+	to->reason = lent->reason;
+	to->code = lent->code;
+	to->from = lent->from;
+	to->hub = lent->hub;
+	to->text = lent->text;
+	lent->hub = NULL;
+	lent->text = NULL;
+	atomic_store(&lent->posted, false);
+}
+
 void mail_free(struct mail *m)
 {
+	struct message **v = m->list ? m->list : m->v;
+	struct hub *hub = m->hub;
+
 	if (m->fd >= 0)
 		close(m->fd);
 	if (m->kind == MAIL_HUB_JOINED || m->kind == MAIL_HUB_MESSAGES)
 		for (size_t i = 0; i < m->n; i++)
-			message_unref(m->v[i]);
+			message_unref(v[i]);
 	conf_unref(m->conf);
-	if (m->hub)
-		hub_unref(m->hub);
 	free(m->text);
 	free(m->bytes);
-	free(m);
+	free(m->list);
+	if (m->lent)
+		atomic_store(&m->posted, false);
+	else
+		free(m);
+	if (hub) /* last: a mail that is lent may be a part of it */
+		hub_unref(hub);
 }

@@ -5,6 +5,7 @@
 #ifndef RELAY_MAIL_H
 #define RELAY_MAIL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,8 +34,8 @@ enum mail_kind {
 	MAIL_HUB_INPUT, /* id, seat, opcode, bytes (owned), n */
 	MAIL_HUB_READY, /* the worker has read its messages */
 	/* from a hub's home: hub */
-	MAIL_HUB_JOINED,   /* id, seat, text: protocol (owned); replay: v, n;
-			      serial */
+	MAIL_HUB_JOINED,   /* id, seat, text: protocol (owned); replay: list, n
+			      (owned, a reference each); serial */
 	MAIL_HUB_REFUSED,  /* id, reason, text: detail (owned), again */
 	MAIL_HUB_MESSAGES, /* v, n: one reference each */
 	MAIL_HUB_RESUME,
@@ -62,12 +63,20 @@ struct mail {
 	char *text;
 	uint8_t *bytes;
 	size_t n;
+	struct message **list;
+	/* Part of its owner's memory: for what must be said without any left. */
+	bool lent;
+	atomic_bool posted; /* it is lent, and under way */
 	struct message *v[];
 };
 
 /* Room for n messages; NULL without memory. Freed by whoever reads it. */
 struct mail *mail_new(enum mail_kind kind, size_t n);
-/* Frees it with all that it owns. */
+/* Makes one that is lent, and not under way, as mail_new makes others. */
+void mail_reset(struct mail *m, enum mail_kind kind);
+/* Moves what one that is lent says to another, and gives it back. */
+void mail_move(struct mail *to, struct mail *lent);
+/* Frees it with all that it owns; one that is lent becomes free for use. */
 void mail_free(struct mail *m);
 
 #endif

@@ -18,6 +18,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "relay/admission.h"
+#include "relay/backend_hub.h"
 #include "relay/backlog.h"
 #include "relay/client.h"
 #include "relay/expiry.h"
@@ -54,7 +55,8 @@ struct member {
 	struct shard *shard;
 	struct client client;
 	struct end *end;
-	struct seat *seat; /* the home's */
+	struct seat *seat;  /* the home's */
+	struct mail *leave; /* for the end: see hub_letters */
 	struct backlog backlog;
 	struct buf whole; /* a message of its own in the making */
 	struct timer timer, rate_timer;
@@ -277,13 +279,13 @@ void member_ended(
 	if (m->pace)
 		timer_clear(worker_of(m)->loop, &m->pace->timer);
 	m->in_dropped += m->whole.n;
-	end_forget(&m->whole, worker_of(m)->loop->queued);
+	end_forget(&m->whole, worker_of(m)->loop->budget);
 	m->denied += hub_denied(m->seat);
-	hub_leave(m->shard->hub, worker_of(m),
-		&(struct hub_leaver){ .id = m->client.id,
-			.seat = m->seat,
-			.reason = why->reason });
+	hub_leave(m->shard->hub, &(struct hub_leaver){ .letter = m->leave,
+					 .seat = m->seat,
+					 .reason = why->reason });
 	m->seat = NULL;
+	m->leave = NULL;
 	/* A slow one gets no more of what it could not take. */
 	if (side == END_BACKEND && why->reason != REASON_SLOW)
 		hand_over_backlog(m);
@@ -319,7 +321,9 @@ static void keep(struct member *m, struct message *x)
 
 	if (dropped < 0)
 		member_ended(m, END_CLIENT,
-			&(struct ending){ .reason = REASON_SLOW });
+			&(struct ending){ .reason = dropped == BACKLOG_SLOW
+							    ? REASON_SLOW
+							    : REASON_MEMORY });
 	else
 		m->out_dropped += (uint64_t)dropped;
 }
@@ -525,7 +529,7 @@ void member_drained(struct member *m)
 	while (is_open(m) && conn_is_clear(m->end->conn) &&
 		(n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
 		/* A replay is as fast as the line. */
-		replay = m->backlog.replay < n ? m->backlog.replay : n;
+		replay = m->backlog.replay_n < n ? m->backlog.replay_n : n;
 		room = replay + pace_room(m, n - replay);
 		if (room == 0) {
 			pace_wait(m);
@@ -572,12 +576,12 @@ static void rate_over(struct timer *t)
 	resume_reading(CONTAINER_OF(t, struct member, rate_timer), PAUSED_RATE);
 }
 
-static void use_rates(struct member *m, const struct piece *p)
+static void use_rates(struct member *m, int64_t messages, size_t bytes)
 {
 	struct loop *l = worker_of(m)->loop;
 	int64_t now = loop_now(l);
-	int64_t a = rate_add(&m->messages, now, p->last ? 1 : 0);
-	int64_t b = rate_add(&m->bytes, now, (int64_t)p->n);
+	int64_t a = rate_add(&m->messages, now, messages);
+	int64_t b = rate_add(&m->bytes, now, (int64_t)bytes);
 
 	if (a <= 0 && b <= 0)
 		return;
@@ -607,7 +611,7 @@ void member_input(struct member *m, const struct piece *p)
 	struct worker *w = worker_of(m);
 	const struct piece *whole;
 	struct piece assembled;
-	bool failed;
+	enum reason failed;
 	int welcome;
 
 	if (!is_open(m)) {
@@ -617,6 +621,8 @@ void member_input(struct member *m, const struct piece *p)
 	m->last_ms = loop_now(w->loop);
 	if (!(m->client.perm & JWT_WRITE)) {
 		deny(m, p);
+		if (is_open(m))
+			use_rates(m, rate_weight(p), p->n);
 		return;
 	}
 	m->in_messages += p->last;
@@ -625,15 +631,15 @@ void member_input(struct member *m, const struct piece *p)
 	if (p->last)
 		counter_add(&w->counters.messages[END_CLIENT], 1);
 	whole = end_assemble(
-		&m->whole, w->loop->queued, p, &assembled, &failed);
-	if (failed)
-		member_ended(m, END_CLIENT,
-			&(struct ending){ .reason = REASON_INTERNAL });
+		&m->whole, w->loop->budget, p, &assembled, &failed);
+	if (failed != REASON_NONE)
+		member_ended(
+			m, END_CLIENT, &(struct ending){ .reason = failed });
 	if (whole) {
 		welcome = hub_input(
 			m->shard->hub, w, m->client.id, m->seat, whole);
 		if (whole == &assembled)
-			end_forget(&m->whole, w->loop->queued);
+			end_forget(&m->whole, w->loop->budget);
 		if (welcome < 0)
 			member_ended(m, END_CLIENT,
 				&(struct ending){ .reason = REASON_INTERNAL });
@@ -641,7 +647,13 @@ void member_input(struct member *m, const struct piece *p)
 			pause_reading(m, PAUSED_HUB);
 	}
 	if (is_open(m))
-		use_rates(m, p);
+		use_rates(m, rate_weight(p), p->n);
+}
+
+void member_control(struct member *m, size_t n)
+{
+	if (is_open(m))
+		use_rates(m, 1, n);
 }
 
 /* --- life ------------------------------------------------------------------------------------*/
@@ -681,8 +693,7 @@ static unsigned unsent_limit(const struct conf_route *r)
 }
 
 struct member *member_new(struct worker *w, const struct client *client,
-	struct end *client_end, struct hub *h, struct seat *seat,
-	struct message *const *replay, size_t replay_n, uint64_t since)
+	struct end *client_end, const struct hub_joined *joined)
 {
 	struct member *m = calloc(1, sizeof(*m));
 	enum reason as;
@@ -693,16 +704,17 @@ struct member *member_new(struct worker *w, const struct client *client,
 		goto fail_timer;
 	if (pace_new(m, w->loop, client->route->max_rate) < 0)
 		goto fail_rate;
-	m->shard = shard_get(h, w);
+	m->shard = shard_get(joined->hub, w);
 	if (!m->shard)
 		goto fail_pace;
 	m->client = *client;
 	m->end = client_end;
 	client_end->owner = END_OF_MEMBER;
 	client_end->member = m;
-	m->seat = seat;
-	m->since = since;
-	backlog_init(&m->backlog);
+	m->seat = joined->seat;
+	m->leave = joined->leave;
+	m->since = joined->since;
+	backlog_init(&m->backlog, w->loop->budget);
 	rate_init(&m->messages, client->route->message_rate);
 	rate_init(&m->bytes, client->route->byte_rate);
 	m->opened_ms = m->last_ms = loop_now(w->loop);
@@ -715,8 +727,9 @@ struct member *member_new(struct worker *w, const struct client *client,
 	client_end->conn->resume_at = 0;
 	conn_set_unsent_limit(client_end->conn, unsent_limit(client->route));
 	client_end->ops->flow(client_end, true);
-	for (size_t i = 0; i < replay_n && (client->perm & JWT_READ); i++)
-		if (backlog_add_replay(&m->backlog, replay[i]) < 0)
+	for (size_t i = 0; i < joined->replay_n && (client->perm & JWT_READ);
+		i++)
+		if (backlog_add_replay(&m->backlog, joined->replay[i]) < 0)
 			break;
 	member_drained(m);
 	member_check(m);
@@ -797,7 +810,8 @@ size_t shards_largest(struct worker *w, struct member **largest)
 	*largest = NULL;
 	TAILQ_FOREACH (s, &w->shards, next)
 		TAILQ_FOREACH (m, &s->members, next) {
-			size_t n = m->backlog.bytes + m->whole.n;
+			size_t n = waiting_cost(&m->backlog.waiting) +
+				   m->whole.n;
 
 			if (is_open(m) && n > most) {
 				most = n;

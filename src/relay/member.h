@@ -18,6 +18,7 @@
 struct client;
 struct ending;
 struct hub;
+struct hub_joined;
 struct member;
 struct message;
 struct piece;
@@ -26,13 +27,12 @@ struct shard;
 struct worker;
 
 /*
- * Takes client and its end, and the hub's reference. replay are the messages
- * to begin with, since the serial of the newest that it must not get again. NULL: no memory; then nothing was taken.
+ * Takes client, its end, and what it joined with (backend_hub.h). NULL: no
+ * memory; then nothing was taken.
  */
 MUST_CHECK struct member *member_new(struct worker *w,
-	const struct client *client, struct end *client_end, struct hub *h,
-	struct seat *seat, struct message *const *replay, size_t replay_n,
-	uint64_t since);
+	const struct client *client, struct end *client_end,
+	const struct hub_joined *joined);
 
 /* From the home, on the members' worker. */
 void shard_deliver(
@@ -56,6 +56,7 @@ void member_input(struct member *m, const struct piece *piece);
 void member_drained(struct member *m);
 void member_ended(
 	struct member *m, enum end_side side, const struct ending *why);
+void member_control(struct member *m, size_t n);
 void member_dropped(struct member *m, uint64_t n);
 void member_gone(struct member *m);
 

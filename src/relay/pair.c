@@ -91,7 +91,7 @@ static void pair_free(struct pair *p)
 
 static void whole_free(struct pair *p, int side)
 {
-	end_forget(&p->flow[side].whole, p->worker->loop->queued);
+	end_forget(&p->flow[side].whole, p->worker->loop->budget);
 }
 
 void pair_dropped(struct end *e, uint64_t n)
@@ -186,15 +186,18 @@ static void rate_timer(struct timer *t)
 }
 
 /* After the message was passed on: its sender is read again when it may. */
-static void rate_take(struct pair *p, const struct piece *piece)
+static void rate_take(struct pair *p, int64_t messages, size_t bytes)
 {
 	struct pair_rate *r = p->rate;
 	int64_t now = loop_now(p->worker->loop);
-	int64_t a = rate_add(&r->messages, now, piece->last ? 1 : 0);
-	int64_t b = rate_add(&r->bytes, now, (int64_t)piece->n);
-	int64_t wait = a > b ? a : b;
+	int64_t a, b, wait;
 
-	if (wait <= 0 || !pair_is_open(p))
+	if (!r || !pair_is_open(p))
+		return;
+	a = rate_add(&r->messages, now, messages);
+	b = rate_add(&r->bytes, now, (int64_t)bytes);
+	wait = a > b ? a : b;
+	if (wait <= 0)
 		return;
 	pause_side(p, END_CLIENT, PAIR_PAUSED_RATE);
 	timer_set(p->worker->loop, &r->timer, now + wait);
@@ -274,7 +277,6 @@ void pair_input(struct end *from_end, const struct piece *piece)
 	struct pair_flow *f = &p->flow[from];
 	struct piece whole;
 	const struct piece *out = piece;
-	bool failed;
 	enum reason r;
 
 	if (!pair_is_open(p)) {
@@ -296,10 +298,10 @@ void pair_input(struct end *from_end, const struct piece *piece)
 		return;
 	}
 	if (to->whole) {
-		out = end_assemble(&f->whole, p->worker->loop->queued, piece,
-			&whole, &failed);
-		if (failed)
-			refuse_message(p, from, REASON_INTERNAL);
+		out = end_assemble(
+			&f->whole, p->worker->loop->budget, piece, &whole, &r);
+		if (r != REASON_NONE)
+			refuse_message(p, from, r);
 		if (!out)
 			return;
 	}
@@ -313,8 +315,13 @@ void pair_input(struct end *from_end, const struct piece *piece)
 	if (!pair_is_open(p))
 		return; /* the write broke the other side */
 	check_queue(p, from, to);
-	if (p->rate && from == END_CLIENT)
-		rate_take(p, piece);
+	if (from == END_CLIENT)
+		rate_take(p, rate_weight(piece), piece->n);
+}
+
+void pair_control(struct end *from, size_t n)
+{
+	rate_take(from->pair, 1, n);
 }
 
 void pair_drained(struct end *e)

@@ -65,6 +65,8 @@ MUST_CHECK struct pair *pair_new(struct worker *w, const struct client *client,
 
 /* From an end: a piece of a message came. */
 void pair_input(struct end *from, const struct piece *piece);
+/* From the client's end: a control frame with n bytes of payload came. */
+void pair_control(struct end *from, size_t n);
 /* From an end: its queue is short again. */
 void pair_drained(struct end *e);
 /* From an end or the worker: it is over. Only the first call counts. */

@@ -6,7 +6,6 @@
 
 #include "base/buf.h"
 #include "codec/ws.h"
-#include "net/conn.h"
 #include "relay/end.h"
 #include "relay/hub.h"
 #include "relay/member.h"
@@ -27,6 +26,16 @@ void relay_input(struct end *from, const struct piece *piece)
 		hub_trunk_input(from->hub, piece);
 		return;
 	}
+}
+
+void relay_control(struct end *from, size_t n)
+{
+	if (from->side == END_BACKEND)
+		return;
+	if (from->owner == END_OF_PAIR)
+		pair_control(from, n);
+	else if (from->owner == END_OF_MEMBER)
+		member_control(from->member, n);
 }
 
 void relay_too_big(struct end *from)
@@ -97,26 +106,6 @@ void relay_gone(struct end *e)
 		return;
 	case END_OF_TRUNK:
 		hub_trunk_gone(e->hub);
-		return;
-	}
-}
-
-void relay_flush(struct end *e)
-{
-	struct end *other;
-
-	if (e->conn)
-		conn_flush(e->conn);
-	switch ((enum end_owner)e->owner) {
-	case END_OF_NOBODY:
-	case END_OF_TRUNK: /* its messages were copied */
-		return;
-	case END_OF_PAIR:
-		other = pair_other(e);
-		if (other && other->conn)
-			conn_flush(other->conn);
-		return;
-	case END_OF_MEMBER: /* likewise */
 		return;
 	}
 }

@@ -26,6 +26,8 @@ struct ending {
 
 /* A piece of a message came. */
 void relay_input(struct end *from, const struct piece *piece);
+/* A ping or pong with n bytes of payload came: rates count it like a message. */
+void relay_control(struct end *from, size_t n);
 /*
  * A message is longer than it may be. For ends whose hub goes on after that
  * (addressing = tagged); others end with BACKEND_PROTOCOL.
@@ -39,8 +41,6 @@ void relay_ended(struct end *e, const struct ending *why);
 void relay_dropped(struct end *e, uint64_t n);
 /* Nothing of it is left; it is freed after this. */
 void relay_gone(struct end *e);
-/* What was sent because of e's input leaves now, before its bytes move. */
-void relay_flush(struct end *e);
 
 /* "word: text", as a page finds it in its CloseEvent; text has room for 123. */
 struct str relay_close_text(enum reason r, char *text, struct str words);

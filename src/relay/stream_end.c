@@ -1,7 +1,7 @@
 /*
  * backend -> conn -> stream_end: take messages off the bytes -> pair
  *   raw:         each read is a binary message, never copied
- *   line, len32: whole messages; what a read leaves unfinished is kept
+ *   line, len32: whole messages; what a read leaves unfinished waits for more
  *
  * A process is over when its output has ended and it has exited: only then is
  * known whether it ended well.
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "codec/framing.h"
 #include "codec/tagged.h"
 #include "codec/utf8.h"
@@ -31,8 +30,7 @@ struct stream_end {
 	const struct conf_route *route;
 	const struct framing *framing;
 	struct proc *proc;  /* NULL: a socket, or it has exited */
-	struct buf rest;    /* the beginning of a message */
-	size_t scanned;     /* of it, see framing.h */
+	size_t scanned;     /* of conn->rest, see framing.h */
 	struct timer timer; /* for the rest of a process's output */
 	int status;         /* of the process */
 	bool is_proc;
@@ -128,7 +126,7 @@ static size_t take(struct stream_end *e, uint8_t *p, size_t n)
 
 	if (e->tagged)
 		max += TAGGED_PREFIX_MAX; /* the limit is the payload's */
-	while (used < n && !e->closing) {
+	while (used < n && !e->closing && conn_goes_on(e->end.conn)) {
 		struct framing_message m;
 		ssize_t r;
 
@@ -162,40 +160,16 @@ static size_t take(struct stream_end *e, uint8_t *p, size_t n)
 	return used;
 }
 
-static void take_read(struct stream_end *e, uint8_t *p, size_t n)
-{
-	size_t used;
-
-	if (e->rest.n == 0) {
-		used = take(e, p, n);
-		if (e->closing || used == n)
-			return;
-		if (buf_add(&e->rest, p + used, n - used, SIZE_MAX) < 0)
-			goto no_memory;
-		return;
-	}
-	/* At most a message, its head and one read: decode refuses the rest. */
-	if (buf_add(&e->rest, p, n, SIZE_MAX) < 0)
-		goto no_memory;
-	used = take(e, e->rest.p, e->rest.n);
-	if (used == 0)
-		return;
-	relay_flush(&e->end); /* it may point into bytes that now move */
-	buf_drop(&e->rest, used);
-	if (e->rest.n == 0)
-		buf_free(&e->rest);
-	return;
-no_memory:
-	relay_ended(&e->end, &(struct ending){ .reason = REASON_INTERNAL });
-}
-
-static void stream_end_input(struct conn *c, uint8_t *p, size_t n)
+/*
+ * The beginning of a message stays with the connection until its rest comes:
+ * at most a message, its head and one read, for decode refuses what is longer.
+ */
+static size_t stream_end_input(struct conn *c, uint8_t *p, size_t n)
 {
 	struct stream_end *e = c->owner;
 
 	e->heard = true;
-	take_read(e, p, n);
-	end_hold(&e->end, e->worker->loop, e->rest.n);
+	return take(e, p, n);
 }
 
 static void stream_end_drained(struct conn *c)
@@ -224,7 +198,7 @@ static void report(struct stream_end *e)
 		why.reason = REASON_BACKEND_EXIT;
 		why.text = str_of(text);
 		why.detail = text;
-	} else if (e->rest.n > 0) {
+	} else if (e->end.conn && e->end.conn->rest.n > 0) {
 		why.detail = "its last message was not finished";
 	}
 	relay_ended(&e->end, &why);
@@ -263,9 +237,7 @@ static void free_when_over(struct stream_end *e)
 	if (!e->gone || e->proc)
 		return;
 	timer_fini(e->worker->loop, &e->timer);
-	end_hold(&e->end, e->worker->loop, 0);
 	relay_gone(&e->end);
-	buf_free(&e->rest);
 	free(e);
 }
 

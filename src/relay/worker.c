@@ -35,14 +35,9 @@ void worker_count_reason(struct worker *w, enum reason r)
 	counter_add(&w->counters.reasons[r], 1);
 }
 
-static size_t queued(const struct worker *w)
-{
-	return atomic_load_explicit(&w->shared->queued, memory_order_relaxed);
-}
-
 bool worker_memory_full(const struct worker *w)
 {
-	return queued(w) > (size_t)w->conf->server.max_memory;
+	return budget_is_full(&w->shared->budget);
 }
 
 void worker_random(struct worker *w, uint8_t *out, size_t n)
@@ -67,42 +62,58 @@ static size_t pair_queued(const struct pair *p)
 
 	for (int side = 0; side < 2; side++) {
 		if (p->end[side] && p->end[side]->conn)
-			n += p->end[side]->conn->queued;
-		if (p->end[side])
-			n += p->end[side]->held;
+			n += conn_cost(p->end[side]->conn);
 		n += p->flow[side].whole.n;
 	}
 	return n;
 }
 
-/*
- * Over max_memory sources have paused already (pair.c). If that did not help
- * within a tick, whoever holds the most gives way.
- */
-static void relieve_memory(struct worker *w)
+static struct pair *largest_pair(struct worker *w, size_t *most)
 {
 	struct pair *p, *largest = NULL;
-	struct member *member;
-	size_t most = 0, of_members;
 
-	if (!worker_memory_full(w))
-		return;
+	*most = 0;
 	TAILQ_FOREACH (p, &w->pairs, next) {
 		size_t n = pair_is_open(p) ? pair_queued(p) : 0;
 
-		if (n > most) {
-			most = n;
+		if (n > *most) {
+			*most = n;
 			largest = p;
 		}
 	}
-	of_members = shards_largest(w, &member);
-	LOG(LOG_WARN, "memory", F_INT("queued", queued(w)),
+	return largest;
+}
+
+/*
+ * Over max_memory sources have paused already. What that has not mended within
+ * a tick is asked of what holds memory here: first of replays, which are only a
+ * convenience; then the one connection, or hub, that has most gives way.
+ */
+static void relieve_memory(struct worker *w)
+{
+	size_t of_pair, of_member, of_hub, most;
+	struct member *member;
+	struct pair *pair;
+	struct hub *hub;
+
+	if (!worker_memory_full(w) || hubs_give_replay(w))
+		return;
+	pair = largest_pair(w, &of_pair);
+	of_member = shards_largest(w, &member);
+	of_hub = hubs_largest(w, &hub);
+	most = of_pair > of_member ? of_pair : of_member;
+	if (of_hub > most)
+		most = of_hub;
+	LOG(LOG_WARN, "memory",
+		F_INT("queued", budget_used(&w->shared->budget)),
 		F_INT("max_memory", w->conf->server.max_memory),
-		F_INT("largest", of_members > most ? of_members : most));
-	if (member && of_members > most)
+		F_INT("largest", most));
+	if (hub && most == of_hub)
+		hub_end(hub, &(struct ending){ .reason = REASON_MEMORY });
+	else if (member && most == of_member)
 		member_abort(member, REASON_MEMORY);
-	else if (largest)
-		pair_abort(largest, REASON_MEMORY);
+	else if (pair)
+		pair_abort(pair, REASON_MEMORY);
 }
 
 static void tell_hidden_lines(struct worker *w)
@@ -272,17 +283,17 @@ static struct mail *take_mail(struct worker *w)
 	return m;
 }
 
-static void read_messages(struct worker *w, const struct mail *m)
+/* A client asks for a seat; the answer is written on the same sheet. */
+static void read_join(struct mail *m)
 {
-	size_t bytes = 0;
+	struct hub *h = hub_ref(m->hub);
 
-	for (size_t i = 0; i < m->n; i++)
-		bytes += m->v[i]->n;
-	shard_deliver(m->hub, w, m->v, m->n);
-	hub_messages_read(m->hub, w, bytes);
+	hub_read_join(h, m);
+	hub_unref(h);
 }
 
-static void read_one(struct worker *w, struct mail *m)
+/* Returns whether the mail is taken. */
+static bool read_one(struct worker *w, struct mail *m)
 {
 	struct ending why = {
 		.reason = m->reason, .code = m->code, .text = str_of(m->text)
@@ -307,8 +318,8 @@ static void read_one(struct worker *w, struct mail *m)
 		worker_drain(w);
 		break;
 	case MAIL_HUB_JOIN:
-		hub_read_join(m->hub, m);
-		break;
+		read_join(m);
+		return true;
 	case MAIL_HUB_LEAVE:
 		hub_read_leave(m->hub, m);
 		break;
@@ -320,13 +331,14 @@ static void read_one(struct worker *w, struct mail *m)
 		break;
 	case MAIL_HUB_JOINED:
 		backend_hub_joined(w, m);
-		hub_messages_read(m->hub, w, 1);
+		hub_messages_read(m->hub, w, m);
 		break;
 	case MAIL_HUB_REFUSED:
 		backend_hub_refused(w, m);
 		break;
 	case MAIL_HUB_MESSAGES:
-		read_messages(w, m);
+		shard_deliver(m->hub, w, m->v, m->n);
+		hub_messages_read(m->hub, w, m);
 		break;
 	case MAIL_HUB_RESUME:
 		shard_resume(m->hub, w);
@@ -338,17 +350,39 @@ static void read_one(struct worker *w, struct mail *m)
 		shard_end_member(m->hub, w, m->id, &why);
 		break;
 	}
+	return false;
 }
 
+/* One that is lent may be posted again while what it says is being done. */
+static void read_lent(struct worker *w, struct mail *m)
+{
+	struct mail *copy = mail_new(m->kind, 0);
+
+	if (copy) {
+		mail_move(copy, m);
+		m = copy;
+	}
+	if (!read_one(w, m))
+		mail_free(m);
+}
+
+/* As much as a share of the turn allows; the rest in the next. */
 static void read_mail(void *arg)
 {
 	struct worker *w = arg;
 	struct mail *m;
 
-	while ((m = take_mail(w))) {
-		read_one(w, m);
-		mail_free(m);
+	loop_share_begin(w->loop);
+	while (loop_share_left_now(w->loop)) {
+		m = take_mail(w);
+		if (!m)
+			return;
+		if (m->lent)
+			read_lent(w, m);
+		else if (!read_one(w, m))
+			mail_free(m);
 	}
+	loop_wake(w->loop);
 }
 
 /*
@@ -423,7 +457,7 @@ struct worker *worker_new(
 	TAILQ_INIT(&w->joins);
 	STAILQ_INIT(&w->mail);
 	pthread_mutex_init(&w->mail_lock, NULL);
-	w->loop = main_loop ? main_loop : loop_new(&s->queued);
+	w->loop = main_loop ? main_loop : loop_new(&s->budget);
 	w->borrowed_loop = main_loop != NULL;
 	if (!w->loop || timer_init(w->loop, &w->tick, worker_tick) < 0) {
 		if (!main_loop)

@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 #include "base/addr.h"
+#include "base/budget.h"
 #include "base/compiler.h"
 #include "base/reason.h"
 #include "net/loop.h"
@@ -60,7 +61,7 @@ struct shared {
 	struct tls_tickets **tickets; /* by place in conf->listens */
 	struct worker **workers;      /* fixed once they run */
 	size_t workers_n;
-	atomic_size_t queued;      /* bytes in all queues */
+	struct budget budget;      /* of all that waits: max_memory */
 	atomic_size_t connections; /* client connections */
 	/* The configuration's, or what descriptors allow if that is less. */
 	size_t max_connections;

@@ -27,8 +27,8 @@
 #include "relay/relay.h"
 #include "relay/worker.h"
 
-/* A peer that pings but does not read gets no more pongs than this queues. */
-#define PONG_QUEUE_MAX 65536
+/* What a peer that does not end may say behind our close frame. */
+#define CLOSING_MAX (8u << 20)
 
 enum ws_state { WS_OPEN, WS_CLOSING, WS_FINISHED };
 
@@ -41,10 +41,11 @@ struct ws_end {
 	bool ping_queued;  /* it waits behind other bytes: its clock stands */
 	bool ping_arrived; /* ping_ms is when it left the kernel, too */
 	bool reading;
-	bool close_came; /* the peer's close frame */
-	bool ended;      /* the peer's stream is over */
-	bool skipping;   /* behind a violation */
-	uint8_t state;   /* enum ws_state */
+	bool close_came;    /* the peer's close frame */
+	bool ended;         /* the peer's stream is over */
+	bool skipping;      /* behind a violation */
+	uint8_t state;      /* enum ws_state */
+	uint64_t closing_n; /* bytes that came while CLOSING */
 	struct ws_decoder decoder;
 };
 
@@ -199,14 +200,47 @@ static void close_received(struct ws_end *e, const struct ws_event *ev)
 	relay_ended(&e->end, &why);
 }
 
-static void control_received(struct ws_end *e, const struct ws_event *ev)
+/* Of the pings in one read the newest is answered (RFC 6455 section 5.5.3). */
+struct pong {
+	bool wanted;
+	uint8_t n;
+	uint8_t data[WS_CONTROL_MAX];
+};
+
+/* It overtakes what waits: its peer is waiting for it, and may give us up. */
+static void send_pong(struct ws_end *e, struct pong *p)
 {
-	if (ev->opcode == WS_CLOSE)
+	uint8_t frame[WS_HEAD_MAX + WS_CONTROL_MAX], mask[4];
+	bool masked = e->end.side == END_BACKEND;
+	size_t head_n;
+
+	_Static_assert(sizeof(frame) <= CONN_URGENT_MAX, "a pong is urgent");
+	if (!p->wanted || e->state != WS_OPEN)
+		return;
+	if (masked)
+		worker_random(e->worker, mask, sizeof(mask));
+	head_n = ws_encode_head(
+		frame, WS_PONG, true, p->n, masked ? mask : NULL);
+	memcpy(frame + head_n, p->data, p->n);
+	if (masked)
+		ws_mask(frame + head_n, p->n, mask);
+	conn_send_urgent(e->end.conn, frame, head_n + p->n);
+}
+
+static void control_received(
+	struct ws_end *e, const struct ws_event *ev, struct pong *pong)
+{
+	if (ev->opcode == WS_CLOSE) {
 		close_received(e, ev);
-	else if (ev->opcode == WS_PING && e->state == WS_OPEN &&
-		 e->end.conn->queued <= PONG_QUEUE_MAX)
-		send_control(e, WS_PONG, ev->data, ev->n);
+		return;
+	}
+	if (ev->opcode == WS_PING) {
+		pong->wanted = true;
+		pong->n = (uint8_t)ev->n;
+		memcpy(pong->data, ev->data, ev->n);
+	}
 	/* A pong is life like any byte, and bytes are seen by the conn. */
+	relay_control(&e->end, ev->n);
 }
 
 static void violation(struct ws_end *e, const struct ws_event *ev)
@@ -241,21 +275,24 @@ static void skip(struct ws_end *e, uint8_t *p, size_t n)
 }
 
 /*
- * After each event the state is looked at again: the pair may have closed us.
+ * After each event the state is looked at again: the pair may have closed us,
+ * or want no more for now. Returns how many bytes were used.
  */
-static void take(struct ws_end *e, uint8_t *p, size_t n)
+static size_t take(
+	struct ws_end *e, uint8_t *p, const size_t all, struct pong *pong)
 {
+	size_t n = all;
 	struct ws_event ev;
 
 	if (e->skipping) {
 		skip(e, p, n);
-		return;
+		return n;
 	}
-	while (e->state != WS_FINISHED) {
+	while (e->state != WS_FINISHED && conn_goes_on(e->end.conn)) {
 		ws_decode(&e->decoder, &p, &n, &ev);
 		switch (ev.type) {
 		case WS_EVENT_NONE:
-			return;
+			return all;
 		case WS_EVENT_DATA:
 			relay_input(
 				&e->end, &(struct piece){ .opcode = ev.opcode,
@@ -267,32 +304,42 @@ static void take(struct ws_end *e, uint8_t *p, size_t n)
 						 .n = ev.n });
 			break;
 		case WS_EVENT_CONTROL:
-			control_received(e, &ev);
+			control_received(e, &ev, pong);
 			break;
 		case WS_EVENT_BAD:
 			e->skipping = true;
 			if (e->state == WS_OPEN)
 				violation(e, &ev);
 			skip(e, p, n);
-			return;
+			return all;
 		}
 	}
+	return all - n;
 }
 
-static void ws_end_input(struct conn *c, uint8_t *p, size_t n)
+/* Beside that a message that was on its way. */
+static uint64_t most_while_closing(const struct conf_route *r)
 {
-	take(c->owner, p, n);
+	return CLOSING_MAX + (uint64_t)r->max_message +
+	       (uint64_t)r->max_backend_message;
 }
 
-void ws_end_feed(struct end *end, uint8_t *p, size_t n)
+static size_t ws_end_input(struct conn *c, uint8_t *p, size_t n)
 {
-	take(ws_end_of(end), p, n);
-	relay_flush(end); /* these bytes are no read's: they leave now */
-}
+	struct ws_end *e = c->owner;
+	struct pong pong = { .wanted = false };
+	bool closing = e->state == WS_CLOSING;
+	size_t used = take(e, p, n, &pong);
 
-void ws_end_half_closed(struct end *end)
-{
-	ws_end_ended(end->conn, 0);
+	send_pong(e, &pong);
+	if (closing && e->state == WS_CLOSING) {
+		e->closing_n += used;
+		if (e->closing_n > most_while_closing(e->route)) {
+			set_state(e, WS_FINISHED);
+			conn_close(c);
+		}
+	}
+	return used;
 }
 
 /* --- flow and life -----------------------------------------------------------------*/

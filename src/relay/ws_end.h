@@ -21,9 +21,4 @@ struct worker;
  */
 MUST_CHECK struct end *ws_end_new(struct worker *w, struct conn *c,
 	enum end_side side, const struct conf_route *route);
-/* Bytes that came behind the handshake; once, when the pair is made. */
-void ws_end_feed(struct end *e, uint8_t *p, size_t n);
-/* The peer's stream was over before the connection came here; behind that. */
-void ws_end_half_closed(struct end *e);
-
 #endif

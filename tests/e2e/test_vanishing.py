@@ -375,7 +375,7 @@ def test_answer_before_a_pause_counts(relay):
         assert c.frame().opcode == PING
         c.write(frame(PONG) + 4 * frame(TEXT, "x"))
         for _ in range(4):
-            assert c.frame().payload == b"x"
+            assert c.recv().payload == b"x"
         for _ in range(3):
             f = c.frame()
             assert f.opcode == PING, f

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "../unit/tls_support.h"
+#include "base/budget.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -47,7 +48,7 @@ struct input {
 	int room; /* of the sockets, 0 = as usual */
 };
 
-static atomic_size_t queued;
+static struct budget budget;
 static struct loop *loop;
 static struct tls_made made;
 static struct tls_context *server_context, *client_context;
@@ -59,7 +60,7 @@ static int quiet;
 
 /* --- the two that speak TLS ----------------------------------------------------------*/
 
-static void side_input(struct conn *c, uint8_t *p, size_t n)
+static size_t side_input(struct conn *c, uint8_t *p, size_t n)
 {
 	struct side *s = c->owner;
 
@@ -67,6 +68,7 @@ static void side_input(struct conn *c, uint8_t *p, size_t n)
 	assert(s->got + n <= TEXT);
 	assert(memcmp(text + s->got, p, n) == 0);
 	s->got += n;
+	return n;
 }
 
 static void side_ended(struct conn *c, int error)
@@ -104,31 +106,32 @@ static void change(struct side *from, uint8_t *p, size_t n)
 }
 
 /* What one side's socket gives, to the other side's. */
-static void middle_input(struct conn *c, uint8_t *p, size_t n)
+static size_t middle_input(struct conn *c, uint8_t *p, size_t n)
 {
 	struct side *from = c->owner;
 	struct conn *to = from->other->middle;
 
 	quiet = 0;
 	if (!to)
-		return;
+		return n;
 	if ((from->other == &server) == in.to_server) {
 		if (in.raw && from->passed > 0)
-			return;
+			return n;
 		if (in.raw) {
 			from->passed = 1;
-			conn_write(to, in.p + 2, in.n - 2);
-			return;
+			conn_send_copied(to, in.p + 2, in.n - 2);
+			return n;
 		}
 		if (in.cut && in.n >= 4 &&
 			from->passed + n > ((size_t)in.p[2] << 8 | in.p[3])) {
 			conn_finish(to, 10);
-			return;
+			return n;
 		}
 		change(from, p, n);
 	}
 	from->passed += n;
-	conn_write(to, p, n);
+	conn_send_copied(to, p, n);
+	return n;
 }
 
 static void middle_ended(struct conn *c, int error)
@@ -196,7 +199,8 @@ static void start(void)
 
 	if (tls_init() < 0)
 		abort();
-	loop = loop_new(&queued);
+	budget_init(&budget, SIZE_MAX);
+	loop = loop_new(&budget);
 	tls_make(&made, "CN=localhost,O=lab");
 	server_context = tls_server_new(
 		&(struct tls_server_params){
@@ -233,8 +237,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		abort();
 	conn_set_reading(server.c, true);
 	conn_set_reading(client.c, true);
-	conn_write(server.c, text, TEXT);
-	conn_write(client.c, text, TEXT);
+	conn_send_copied(server.c, text, TEXT);
+	conn_send_copied(client.c, text, TEXT);
 	atomic_store(&loop->stopped, false);
 	loop_defer_next(loop, &turn, next_turn);
 	if (loop_run(loop) < 0)
@@ -245,6 +249,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	side_stop(&server);
 	side_stop(&client);
 	loop_run_deferred(loop);
-	assert(atomic_load(&queued) == 0);
+	assert(budget_used(&budget) == 0);
 	return 0;
 }

@@ -1,19 +1,20 @@
 #include "relay/backlog.h"
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/message.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "support.h"
 
-static atomic_size_t queued;
+static struct budget budget;
 
 /* "t5": a text for the client 5; "b0": binary for all; "x5": its end. */
 static int add(struct backlog *b, const struct conf_route *r, const char *what)
 {
 	static const uint8_t bytes[10];
 	struct message *m = message_new(
-		bytes, 0, bytes, sizeof(bytes), &queued);
+		bytes, 0, bytes, sizeof(bytes), &budget);
 	int result;
 
 	assert_non_null(m);
@@ -36,9 +37,9 @@ static void check(const struct conf_route *r, bool shared,
 	size_t n;
 
 	if (shared)
-		backlog_init_shared(&b);
+		backlog_init_shared(&b, &budget);
 	else
-		backlog_init(&b);
+		backlog_init(&b, &budget);
 	for (; *words; words++)
 		assert_true(add(&b, r, *words) >= 0);
 	n = backlog_peek(&b, v, ARRAY_SIZE(v));
@@ -52,7 +53,7 @@ static void check(const struct conf_route *r, bool shared,
 	assert_str(buf_str(&got), want);
 	buf_free(&got);
 	backlog_free(&b);
-	assert_int_equal(atomic_load(&queued), 0);
+	assert_int_equal(budget_used(&budget), 0);
 }
 
 #define WORDS(...)                                                             \
@@ -64,7 +65,7 @@ static void check(const struct conf_route *r, bool shared,
 /* A client's own queue: whom a message was for makes no difference. */
 static void test_latest_of_one(void **state)
 {
-	struct conf_route r = { .queue_limit = 1000,
+	struct conf_route r = { .queue_limit = 10000,
 		.slow_text_kind = CONF_SLOW_LATEST,
 		.slow_binary_kind = CONF_SLOW_LATEST };
 
@@ -76,7 +77,7 @@ static void test_latest_of_one(void **state)
 /* A queue for many: none loses a message because another gets a newer one. */
 static void test_latest_of_many(void **state)
 {
-	struct conf_route r = { .queue_limit = 1000,
+	struct conf_route r = { .queue_limit = 10000,
 		.slow_text_kind = CONF_SLOW_LATEST,
 		.slow_binary_kind = CONF_SLOW_LATEST };
 
@@ -90,20 +91,45 @@ static void test_latest_of_many(void **state)
 /* An end is never dropped, nor counted. */
 static void test_close_gives_way_to_nothing(void **state)
 {
-	struct conf_route r = { .queue_limit = 25,
+	/* Room for two of these messages of 10 bytes. */
+	struct conf_route r = { .queue_limit = 2 * (10 + BUDGET_ITEM),
 		.slow_text_kind = CONF_SLOW_DROP_OLD,
 		.slow_binary_kind = CONF_SLOW_CLOSE };
 	struct backlog b;
 
 	(void)state;
 	check(&r, true, WORDS("x5", "t6", "x6", "t0", "t7"), "x5 x6 t0 t7 ");
-	backlog_init(&b);
+	backlog_init(&b, &budget);
 	assert_int_equal(add(&b, &r, "b0"), 0);
 	assert_int_equal(add(&b, &r, "x5"), 0);
 	assert_int_equal(add(&b, &r, "b5"), 0);
-	assert_int_equal(add(&b, &r, "b0"), -1);
+	assert_int_equal(add(&b, &r, "b0"), BACKLOG_SLOW);
 	assert_int_equal(add(&b, &r, "x5"), 0);
 	backlog_free(&b);
+}
+
+/* What is let in depends on the daemon, too, once a backlog is not small. */
+static void test_full_budget(void **state)
+{
+	struct conf_route r = { .queue_limit = 1 << 20,
+		.slow_text_kind = CONF_SLOW_CLOSE,
+		.slow_binary_kind = CONF_SLOW_DROP_OLD };
+	struct backlog b;
+	size_t n = 0;
+	int result;
+
+	(void)state;
+	budget_init(&budget, 0);
+	backlog_init(&b, &budget);
+	while ((result = add(&b, &r, "t0")) == 0)
+		n++;
+	assert_int_equal(result, BACKLOG_MEMORY);
+	assert_int_equal(n, WAITING_SMALL / (10 + BUDGET_ITEM));
+	assert_int_equal(add(&b, &r, "b0"), 0);
+	assert_int_equal(add(&b, &r, "b0"), 1);
+	backlog_free(&b);
+	assert_int_equal(budget_used(&budget), 0);
+	budget_init(&budget, SIZE_MAX);
 }
 
 int main(void)
@@ -112,7 +138,9 @@ int main(void)
 		cmocka_unit_test(test_latest_of_one),
 		cmocka_unit_test(test_latest_of_many),
 		cmocka_unit_test(test_close_gives_way_to_nothing),
+		cmocka_unit_test(test_full_budget),
 	};
 
+	budget_init(&budget, SIZE_MAX);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

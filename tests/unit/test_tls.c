@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/budget.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "support.h"
@@ -27,7 +28,7 @@ struct side {
 };
 
 struct world {
-	atomic_size_t queued;
+	struct budget budget;
 	struct loop *loop;
 	struct tls_made made;
 	struct tls_context *server_context, *client_context;
@@ -39,7 +40,7 @@ struct world {
 
 static struct world *world; /* one at a time */
 
-static void side_input(struct conn *c, uint8_t *p, size_t n)
+static size_t side_input(struct conn *c, uint8_t *p, size_t n)
 {
 	struct side *s = c->owner;
 
@@ -48,9 +49,11 @@ static void side_input(struct conn *c, uint8_t *p, size_t n)
 	memcpy(s->got + s->got_n, p, n);
 	s->got_n += n;
 	if (s->echo_left >= n) {
-		conn_send(c, NULL, 0, p, n);
+		conn_send_frame_borrowed(c,
+			&(struct conn_frame){ .payload = p, .payload_n = n });
 		s->echo_left -= n;
 	}
+	return n;
 }
 
 static void side_ended(struct conn *c, int error)
@@ -146,7 +149,8 @@ static int setup(void **state)
 	world = calloc(1, sizeof(*world));
 	assert_non_null(world);
 	assert_int_equal(tls_init(), 0);
-	world->loop = loop_new(&world->queued);
+	budget_init(&world->budget, SIZE_MAX);
+	world->loop = loop_new(&world->budget);
 	assert_non_null(world->loop);
 	assert_int_equal(timer_init(world->loop, &world->watch, watch), 0);
 	tls_make(&world->made, "CN=localhost,O=lab");
@@ -176,7 +180,7 @@ static int teardown(void **state)
 	side_stop(&world->server);
 	side_stop(&world->client);
 	loop_run_deferred(world->loop);
-	assert_int_equal(atomic_load(&world->queued), 0);
+	assert_int_equal(budget_used(&world->budget), 0);
 	tls_context_unref(world->server_context);
 	tls_context_unref(world->client_context);
 	timer_fini(world->loop, &world->watch);
@@ -222,7 +226,7 @@ static void test_handshake(void **state)
 	(void)state;
 	connect_both(0, 1, "localhost");
 	/* Sent at once: waits for the end of the handshake. */
-	conn_write(world->server.c, "x", 1);
+	conn_send_copied(world->server.c, "x", 1);
 	assert_true(run(client_filled));
 	assert_true(both_ready(world));
 	assert_int_equal(world->client.got[0], 'x');
@@ -250,8 +254,11 @@ static void test_echo(void **state)
 		world->server.echo_left = n;
 		assert_true(run(both_ready));
 		/* In two parts, the first of a head's size. */
-		conn_send(world->client.c, text, n > 7 ? 7 : n,
-			text + (n > 7 ? 7 : n), n > 7 ? n - 7 : 0);
+		conn_send_frame_borrowed(world->client.c,
+			&(struct conn_frame){ .head = text,
+				.head_n = n > 7 ? 7 : n,
+				.payload = text + (n > 7 ? 7 : n),
+				.payload_n = n > 7 ? n - 7 : 0 });
 		assert_true(run(client_filled));
 		assert_memory_equal(world->client.got, text, n);
 		side_stop(&world->server);
@@ -270,7 +277,7 @@ static void test_finish(void **state)
 	connect_both(8192, 100000, "localhost");
 	assert_true(run(both_ready));
 	memset(world->client.got, 1, 100000);
-	conn_write(world->server.c, world->client.got, 100000);
+	conn_send_copied(world->server.c, world->client.got, 100000);
 	conn_finish(world->server.c, 1000);
 	assert_true(run(both_closed));
 	assert_int_equal(world->client.got_n, 100000);
