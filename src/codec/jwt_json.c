@@ -1,8 +1,79 @@
 #include "codec/jwt_json.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
+
+/*
+ * jansson 2.14 aborts when a string or number that it reads cannot grow: its
+ * lexer then misses a byte that it has not saved (an assertion of strbuffer).
+ * So while it reads it is never refused memory: what malloc has not comes from
+ * a reserve, and what was read is thrown away. jansson knows one allocator for
+ * all threads, hence the variable.
+ */
+struct reserve {
+	uint8_t *bytes;
+	size_t size, n; /* n: given out */
+};
+
+static _Thread_local struct reserve *reserve; /* of the reading under way */
+
+static void *reading_malloc(size_t n)
+{
+	struct reserve *r = reserve;
+	size_t from;
+	void *p = malloc(n);
+
+	if (p || !r)
+		return p;
+	from = (r->n + 15) & ~(size_t)15;
+	if (from > r->size || n > r->size - from)
+		return NULL;
+	r->n = from + n;
+	return r->bytes + from;
+}
+
+static void reading_free(void *p)
+{
+	const struct reserve *r = reserve;
+	uintptr_t at = (uintptr_t)p;
+
+	if (r && at >= (uintptr_t)r->bytes &&
+		at < (uintptr_t)r->bytes + r->size)
+		return;
+	free(p);
+}
+
+static void use_reserves(void)
+{
+	json_set_alloc_funcs(reading_malloc, reading_free);
+}
+
+/* NULL: not JSON, or *no_memory. */
+static json_t *load(const void *json, size_t n, bool *no_memory)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct reserve r = { .size = (n + 64) * JWT_JSON_RESERVE };
+	json_t *object;
+
+	*no_memory = true;
+	r.bytes = malloc(r.size);
+	if (!r.bytes)
+		return NULL;
+	pthread_once(&once, use_reserves);
+	reserve = &r;
+	object = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
+	*no_memory = r.n > 0;
+	if (*no_memory) {
+		json_decref(object);
+		object = NULL;
+	}
+	reserve = NULL;
+	free(r.bytes);
+	return object;
+}
 
 /* Takes what stands before the next '.'; false when there is none. */
 static bool next_part(struct str *left, struct str *part)
@@ -76,7 +147,7 @@ static bool is_shallow(const uint8_t *json, size_t n)
 enum jwt_result jwt_json_read(
 	json_t **object, const void *json, size_t n, const char **why)
 {
-	json_error_t error;
+	bool no_memory;
 
 	*object = NULL;
 	*why = "JSON nested too deep";
@@ -86,8 +157,8 @@ enum jwt_result jwt_json_read(
 	 * Without further flags jansson also refuses bytes behind the object,
 	 * bad UTF-8, and NULs in strings, which our C strings could not hold.
 	 */
-	*object = json_loadb(json, n, JSON_REJECT_DUPLICATES, &error);
-	if (!*object && json_error_code(&error) == json_error_out_of_memory) {
+	*object = load(json, n, &no_memory);
+	if (no_memory) {
 		*why = "no memory";
 		return JWT_NO_MEMORY;
 	}

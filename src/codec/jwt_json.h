@@ -15,6 +15,11 @@
 
 /* Levels of arrays and objects in a header or payload. */
 #define JWT_JSON_DEPTH 8
+/*
+ * What jansson allocates at most per byte of JSON, with the array that it
+ * outgrows: many empty objects are the worst.
+ */
+#define JWT_JSON_RESERVE 128
 /* A NumericDate's end: the last second of the year 9999. */
 #define JWT_JSON_DATE_MAX INT64_C(253402300799)
 
