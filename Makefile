@@ -19,7 +19,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 PACKAGES = libevent_core libevent_extra libevent_pthreads inih jansson libsystemd
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DDATADIR='"$(PREFIX)/share/wsrelayd"' -Isrc $(CPPFLAGS)
 # A release hides its memory; tests and benchmarks look into /proc/PID, which
-# only root may then (see hide_memory in src/relay/daemon.c).
+# only root may then (see daemon_hide_memory).
 ALL_CPPFLAGS += $(if $(filter-out release,$(VARIANT)),-DWSRELAY_DUMPABLE)
 OPTIMISE_release = -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 OPTIMISE_profile = $(OPTIMISE_release)

@@ -254,9 +254,10 @@ pid_t proc_pid(const struct proc *p)
 void proc_kill_all(struct loop *l)
 {
 	struct proc *p, *next;
-	int status = 0;
 
 	for (p = LIST_FIRST(&l->procs); p; p = next) {
+		int status = 0;
+
 		next = LIST_NEXT(p, next);
 		if (p->state < PROC_LEFT_TERMED) {
 			process_kill(p);

@@ -1,6 +1,7 @@
 /*
  * daemon_private.h: the daemon's own structure, for its files: daemon.c (start
- * and end), daemon_listen.c (listening sockets), daemon_reload.c (SIGHUP).
+ * and end), daemon_limits.c (descriptors, memory), daemon_listen.c (listening
+ * sockets), daemon_reload.c (SIGHUP).
  */
 #ifndef RELAY_DAEMON_PRIVATE_H
 #define RELAY_DAEMON_PRIVATE_H
@@ -50,6 +51,14 @@ struct daemon {
 /* daemon.c */
 /* A line of its own, LF included, for what fails before the log runs. */
 void daemon_complain(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* daemon_limits.c */
+/* Again after each change of user, which undoes it. */
+void daemon_hide_memory(void);
+/* Ours are set; original is what programs get. */
+void daemon_set_limits(struct proc_limits *original);
+/* Behind the start of the workers: how many connections there may be. */
+void daemon_limit_connections(struct daemon *d);
 
 /* daemon_listen.c */
 /* Binds every address; complains about all that fail, not only the first. */
