@@ -159,7 +159,11 @@ static void front_ready(struct conn *c)
 		front_refuse(f, NULL, REASON_INTERNAL, "no memory");
 }
 
-/* Its end is looked at again when its answer is there. */
+/*
+ * A client that has ended its side may still read: in these states it gets its
+ * answer, and what its end means is decided behind that (front_again,
+ * front_upgrade).
+ */
 static bool gets_answer_half_closed(const struct front *f)
 {
 	return f->state == FRONT_ANSWER || f->state == FRONT_OPENING ||

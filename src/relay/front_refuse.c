@@ -90,8 +90,10 @@ static void await_close(struct front *f)
 	struct loop *l = f->worker->loop;
 
 	front_set_state(f, FRONT_CLOSING);
+	/* A connection beyond a limit is given no route's long time. */
 	timer_set(l, &f->timer,
-		loop_now(l) + (route ? route->close_timeout : FRONT_LINGER_MS));
+		loop_now(l) + (route && !f->over ? route->close_timeout
+						 : FRONT_LINGER_MS));
 	ws_decoder_init(&f->skipped, true, 0);
 	if (f->conn->ended_called) {
 		front_leave(f);
