@@ -361,7 +361,7 @@ path = /one
 backend = echo:
 max_connections = 1
 single_use = yes
-""" + KEY)
+""" + KEY + "leeway = 0\n")
     with contextlib.ExitStack() as stack:
         for _ in range(3):
             p = stack.enter_context(Peer(r))
