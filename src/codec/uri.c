@@ -205,6 +205,27 @@ ssize_t uri_normalise_path(char *out, struct str path)
 	return (ssize_t)n;
 }
 
+const char *uri_path_fault(struct str path)
+{
+	if (path.n == 0 || path.p[0] != '/')
+		return "the path does not begin with a slash";
+	for (size_t i = 0; i < path.n; i++) {
+		int byte = path.p[i] == '%' ? escape_at(path, i) : 1;
+
+		if (path.p[i] == '/' && i > 0 && path.p[i - 1] == '/')
+			return "the path has an empty segment (//)";
+		if (byte < 0)
+			return "the path has a broken escape";
+		if (byte == 0 || byte == '/' || byte == '\\')
+			return "the path has an encoded slash, backslash or "
+			       "NUL";
+		if (!is_of(path.p[i], PATH))
+			return "the path has a character that belongs into no "
+			       "path";
+	}
+	return "the path has a segment . or ..";
+}
+
 /*
  * Takes the next parameter off a query, with what separates it: *more is
  * whether there was a '&'. Empty ones count, so that a copy stays as it was.

@@ -39,6 +39,8 @@ MUST_CHECK int uri_split_target(struct uri_target *t, struct str target);
  * bytes that no path has.
  */
 MUST_CHECK ssize_t uri_normalise_path(char *out, struct str path);
+/* Why it refuses this one, in words that live forever. */
+const char *uri_path_fault(struct str path);
 
 /*
  * Finds a parameter of an application/x-www-form-urlencoded query by its

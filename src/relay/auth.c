@@ -13,6 +13,7 @@
 #include "relay/admission.h"
 #include "relay/auth_key.h"
 #include "relay/client.h"
+#include "relay/detail.h"
 #include "relay/identity.h"
 #include "relay/request.h"
 #include "relay/worker.h"
@@ -145,7 +146,7 @@ static enum reason reason_of(enum jwt_result r)
  * the page that minted the token: only a page's own key may say so.
  */
 static enum reason take_identity(const struct jwt *t,
-	const struct conf_key *key, struct client *c, const char **detail)
+	const struct conf_key *key, struct client *c, struct detail *detail)
 {
 	const char *of = key->section.name;
 
@@ -153,7 +154,7 @@ static enum reason take_identity(const struct jwt *t,
 		return REASON_NONE;
 	if (t->sub_key && key->mints) {
 		if (!conf_find_key(c->conf, str_of(t->sub_key))) {
-			*detail = "its sub_key names no key";
+			detail->text = "its sub_key names no key";
 			return REASON_TOKEN_UNKNOWN_KEY;
 		}
 		of = t->sub_key;
@@ -191,10 +192,10 @@ static int token_identity(uint8_t out[CLIENT_TOKEN], const struct jwt *t,
 }
 
 static enum reason reserve(const struct auth_params *a, const struct jwt *t,
-	const struct conf_key *key, struct client *c, const char **detail)
+	const struct conf_key *key, struct client *c, struct detail *detail)
 {
 	if (t->iat == JWT_NEVER) {
-		*detail = "single use needs an iat";
+		detail->text = "single use needs an iat";
 		return REASON_TOKEN_USED;
 	}
 	/*
@@ -202,8 +203,8 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 	 * in; and a token may be used so much before its iat.
 	 */
 	if (t->iat - key->jwt.leeway_ms < a->shared->started_ms) {
-		*detail = "its iat is not later than the relay's start by "
-			  "leeway";
+		detail->text = "its iat is not later than the relay's start by "
+			       "leeway";
 		return REASON_TOKEN_USED;
 	}
 	if (!c->token)
@@ -227,7 +228,7 @@ static void log_signature(const struct client *c, const struct auth_key *made)
 
 static enum reason check_parsed(const struct auth_params *a,
 	const struct request *r, const struct jwt *t, struct client *c,
-	const char **detail)
+	struct detail *detail)
 {
 	struct auth_key made = auth_key_find(a->keys, t, a->shared->verified,
 		a->now_ms, c->verify == CLIENT_MAY_VERIFY);
@@ -248,16 +249,18 @@ static enum reason check_parsed(const struct auth_params *a,
 		return reason;
 	result = jwt_check(t, &key->jwt, a->now_ms, r->path, &why);
 	if (result == JWT_MALFORMED)
-		*detail = why;
+		detail->text = why;
+	if (result == JWT_PATH)
+		detail_set(detail, "the token is for ", str_of(t->path));
 	if (result != JWT_OK)
 		return reason_of(result);
 	if (t->expire_at != JWT_NEVER && t->expire_at != 0 &&
 		t->expire_at <= a->now_ms) {
-		*detail = "expire_at has passed";
+		detail->text = "expire_at has passed";
 		return REASON_TOKEN_EXPIRED;
 	}
 	if (t->origin && !str_eq_nocase(str_of(t->origin), r->origin)) {
-		*detail = "the token is for another origin";
+		detail_set(detail, "the token is for ", str_of(t->origin));
 		return REASON_ORIGIN;
 	}
 	if (a->single_use) {
@@ -272,14 +275,14 @@ static enum reason check_parsed(const struct auth_params *a,
 }
 
 enum reason auth_check(const struct auth_params *a, const struct request *r,
-	struct client *c, const char **detail)
+	struct client *c, struct detail *detail)
 {
 	struct found found = { 0 };
 	struct jwt t;
 	enum jwt_result result;
 	enum reason reason;
 
-	*detail = NULL;
+	detail->text = NULL;
 	find_in_query(&found, r, a->token_param);
 	find_in_fields(&found, r);
 	find_in_cookies(&found, r, a->token_cookie);
@@ -287,17 +290,17 @@ enum reason auth_check(const struct auth_params *a, const struct request *r,
 	if (found.n > 1)
 		return REASON_TOKEN_TWICE;
 	if (found.odd_cookie) {
-		*detail = "its cookie is not NAME=value (RFC 6265)";
+		detail->text = "its cookie is not NAME=value (RFC 6265)";
 		return REASON_TOKEN_MALFORMED;
 	}
 	if (found.n == 0)
 		return REASON_TOKEN_MISSING;
 	if (found.alone)
 		return REASON_SUBPROTOCOL;
-	result = jwt_parse(&t, found.token, detail);
+	result = jwt_parse(&t, found.token, &detail->text);
 	/* It is about the shape: what is wrong from here on is not. */
 	if (result == JWT_OK)
-		*detail = NULL;
+		detail->text = NULL;
 	reason = result == JWT_OK ? check_parsed(a, r, &t, c, detail)
 				  : reason_of(result);
 	jwt_free(&t);

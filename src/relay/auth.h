@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 
 struct client;
+struct detail;
 struct request;
 struct shared;
 
@@ -36,11 +37,11 @@ struct auth_params {
  * expire_at, and with single_use reserves it. The client's verify says whether it may take
  * time, and what came of that: CLIENT_WAITS leaves everything else as it was,
  * and the reason means nothing. REASON_NONE, one of REASON_TOKEN_*,
- * SUBPROTOCOL, ORIGIN (the token is bound to another), INTERNAL; *detail says
- * more for the log (never the token) and lives forever.
+ * SUBPROTOCOL, ORIGIN (the token is bound to another), INTERNAL; the detail says
+ * more (never the token).
  */
 MUST_CHECK enum reason auth_check(const struct auth_params *a,
-	const struct request *r, struct client *c, const char **detail);
+	const struct request *r, struct client *c, struct detail *detail);
 
 /* Whether an offered subprotocol is a token, and must go no further. */
 bool auth_is_token(struct str protocol);

@@ -73,10 +73,17 @@ char *backend_query(const struct backend_params *p)
 	struct str query = p->request->query;
 	char *out = malloc(query.n + 1);
 
+	size_t n = query.n;
+
 	if (!out)
 		return NULL;
-	out[uri_query_without(
-		out, query, str_of(p->client->route->token_param))] = '\0';
+	/* Where we look at no token, it is the backend's: many have one. */
+	if (p->client->route->auth == CONF_AUTH_TOKEN)
+		n = uri_query_without(
+			out, query, str_of(p->client->route->token_param));
+	else if (n > 0)
+		memcpy(out, query.p, n);
+	out[n] = '\0';
 	return out;
 }
 

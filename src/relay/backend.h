@@ -90,7 +90,10 @@ MUST_CHECK struct dial *backend_dial(const struct backend_params *p,
 	void (*done)(void *owner, enum dial_result result, int fd,
 		const struct addr *to, const char *text),
 	void *owner);
-/* The client's query less the token; owned, terminated; NULL: no memory. */
+/*
+ * The client's query, less the token where the route looks for one; owned,
+ * terminated; NULL: no memory.
+ */
 MUST_CHECK char *backend_query(const struct backend_params *p);
 /* The reason that a dial's failure is. */
 enum reason backend_dial_reason(enum dial_result result);

@@ -205,6 +205,11 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 		if (add_field(out, passed[i],
 			    http_field(&r->head, str_of(passed[i]))) < 0)
 			return -1;
+	/* Where we look at no token, it is the backend's. */
+	if (c->route->auth == CONF_AUTH_NONE &&
+		add_field(out, "Authorization",
+			http_field(&r->head, STR("Authorization"))) < 0)
+		return -1;
 	if (add_cookies(out, p) < 0)
 		return -1;
 	if (add_forwarded(out, c, r) < 0 ||

@@ -431,7 +431,10 @@ static int start(struct daemon *d)
 	d->shared.admission = admission_new(d->conf);
 	d->shared.verified = verified_new();
 	d->shared.hubs = hubs_new();
-	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs)
+	d->shared.distrust_told = calloc(
+		d->conf->listens_n, sizeof(*d->shared.distrust_told));
+	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs ||
+		!d->shared.distrust_told)
 		return -1;
 	budget_init(&d->shared.budget, (size_t)d->conf->server.max_memory);
 	d->loop = loop_new(&d->shared.budget);
@@ -470,6 +473,7 @@ static void daemon_free(struct daemon *d)
 	loop_free(d->loop);
 	admission_free(d->shared.admission);
 	verified_free(d->shared.verified);
+	free(d->shared.distrust_told);
 	if (d->conf)
 		tickets_free(d->shared.tickets, d->conf->listens_n);
 	conf_unref(d->conf);

@@ -29,6 +29,7 @@
 #include "relay/backend.h"
 #include "relay/client.h"
 #include "relay/credentials.h"
+#include "relay/detail.h"
 #include "relay/front_answer.h"
 #include "relay/front_private.h"
 #include "relay/front_proxy.h"
@@ -282,7 +283,7 @@ static void refuse_at_gate(struct front *f, const struct request *r,
 static void dispatch_route(struct front *f, const struct request *r,
 	const struct captures *captures)
 {
-	const char *detail;
+	struct detail detail;
 	enum reason reason;
 
 	if (!r->upgrade) {
@@ -293,7 +294,7 @@ static void dispatch_route(struct front *f, const struct request *r,
 	if (must_wait(f))
 		return;
 	if (reason != REASON_NONE)
-		refuse_at_gate(f, r, reason, detail);
+		refuse_at_gate(f, r, reason, detail.text);
 	else
 		front_open_backend(f, r, captures);
 }
@@ -316,8 +317,8 @@ static void dispatch_page(struct front *f, const struct request *r)
 	struct page_match match;
 	struct page_answer a;
 	struct page_visitor visitor;
-	const char *detail = NULL;
-	enum reason reason = REASON_NOT_FOUND;
+	struct detail detail;
+	enum reason reason;
 
 	if (r->upgrade ||
 		!page_find(f->client.conf, f->client.listen, r->path, &match)) {
@@ -329,7 +330,7 @@ static void dispatch_page(struct front *f, const struct request *r)
 	if (must_wait(f))
 		return;
 	if (reason != REASON_NONE) {
-		refuse_at_gate(f, r, reason, detail);
+		refuse_at_gate(f, r, reason, detail.text);
 		return;
 	}
 	visitor = (struct page_visitor){ .subject = f->client.subject,
@@ -342,10 +343,31 @@ static void dispatch_page(struct front *f, const struct request *r)
 	front_answer(f, r, &a);
 }
 
+/* Once for each listener: every request of a proxy would say it. */
+static void tell_distrusted(const struct front *f, const struct request *r)
+{
+	const struct client *c = &f->client;
+	atomic_bool *told =
+		&f->worker->shared->distrust_told[c->listen - c->conf->listens];
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	if (!r->claims_tls || atomic_exchange(told, true))
+		return;
+	LOG(LOG_WARN, "proxy-not-trusted", F_STR("id", client_id(c, id)),
+		F_STR("listen", c->listen->section.name),
+		F_STR("peer", addr_format_ip(&f->socket_peer, peer)),
+		F_STR("detail",
+			"it says that the page came over https, and is not "
+			"believed: wsuris begin with ws:// and origins = same "
+			"refuses; if it is your proxy, name it in "
+			"trusted_proxies"));
+}
+
 static void dispatch(
 	struct front *f, struct request *r, enum reason reason, const char *why)
 {
 	struct captures captures;
+	struct detail detail;
 
 	if (reason == REASON_NONE || reason == REASON_HOST) {
 		if (str_eq(r->path, STR("/healthz")) && !r->upgrade) {
@@ -366,6 +388,10 @@ static void dispatch(
 	}
 	if (reason == REASON_NONE)
 		reason = check_limits(f);
+	if (reason == REASON_HOST) {
+		detail_set(&detail, "", r->host);
+		why = detail.text;
+	}
 	if (reason != REASON_NONE) {
 		front_refuse(f, r, reason, why);
 		return;
@@ -426,6 +452,7 @@ static void take_request(struct front *f, size_t n)
 		&why);
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
+	tell_distrusted(f, &r);
 	f->client.verify = f->worker->verified ? CLIENT_MUST_WAIT
 					       : CLIENT_MAY_VERIFY;
 	dispatch(f, &r, reason, why);

@@ -46,7 +46,7 @@ struct front_upgrade { /* what is kept of a request that asks for one */
 	char *offer;    /* its first subprotocol that is no token */
 	char *selected; /* what we selected; NULL: nothing, or the backend will */
 	char *offers;   /* all of them, for the log; NULL: one is selected */
-	char *path;     /* for logs; of any request */
+	char *path;     /* for logs; of any request; NULL = it had none */
 };
 
 struct front {

@@ -127,8 +127,8 @@ int front_keep_upgrade(struct front *f, const struct request *r)
 	struct str p, selected = STR_NONE;
 
 	front_forget_upgrade(u);
-	u->path = str_dup(r->path);
-	if (!u->path)
+	u->path = r->path.n > 0 ? str_dup(r->path) : NULL;
+	if (!u->path && r->path.n > 0)
 		return -1;
 	if (!request_can_upgrade(r))
 		return 0;

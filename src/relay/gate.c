@@ -9,6 +9,7 @@
 #include "relay/admission.h"
 #include "relay/auth.h"
 #include "relay/client.h"
+#include "relay/detail.h"
 #include "relay/page.h"
 #include "relay/request.h"
 #include "relay/worker.h"
@@ -93,12 +94,12 @@ static void forget_visitor(struct client *c)
 }
 
 enum reason gate_check_route(struct shared *s, const struct request *r,
-	struct client *c, const char **detail)
+	struct client *c, struct detail *detail)
 {
 	const struct conf_route *route = c->route;
 	enum reason reason;
 
-	*detail = NULL;
+	detail->text = NULL;
 	forget_visitor(c);
 	if (!conf_admits(&route->allow, &route->deny, &c->peer))
 		return REASON_ADDRESS;
@@ -107,8 +108,10 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 	reason = admission_enter_route(s, c);
 	if (reason != REASON_NONE)
 		return reason;
-	if (!origin_allowed(route, r))
+	if (!origin_allowed(route, r)) {
+		detail_set(detail, "", r->origin);
 		return REASON_ORIGIN;
+	}
 	if (route->auth == CONF_AUTH_NONE)
 		return REASON_NONE;
 	reason = auth_check(&(struct auth_params){ .keys = &route->use_keys,
@@ -122,9 +125,9 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 }
 
 enum reason gate_check_page(struct shared *s, const struct request *r,
-	const struct conf_page *page, struct client *c, const char **detail)
+	const struct conf_page *page, struct client *c, struct detail *detail)
 {
-	*detail = NULL;
+	detail->text = NULL;
 	forget_visitor(c);
 	if (!conf_admits(&page->allow, &page->deny, &c->peer))
 		return REASON_ADDRESS;

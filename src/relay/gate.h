@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 
 struct client;
+struct detail;
 struct page_match;
 struct request;
 struct shared;
@@ -21,14 +22,13 @@ MUST_CHECK const struct conf_route *gate_find_route(const struct conf *conf,
 	struct captures *captures);
 /*
  * Everything that stands between a request and its route, which the client
- * names already. Fills in the client. *detail: more for the log, or NULL; it
- * lives forever.
+ * names already. Fills in the client, and the detail for the log.
  */
 MUST_CHECK enum reason gate_check_route(struct shared *s,
-	const struct request *r, struct client *c, const char **detail);
+	const struct request *r, struct client *c, struct detail *detail);
 /* The same for a page; with auth = token the client becomes the visitor. */
 MUST_CHECK enum reason gate_check_page(struct shared *s,
 	const struct request *r, const struct conf_page *page, struct client *c,
-	const char **detail);
+	struct detail *detail);
 
 #endif

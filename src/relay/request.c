@@ -24,6 +24,22 @@ static enum reason reason_of_status(int status)
 	}
 }
 
+/* Whether it would have come over TLS, if its fields were believed. */
+static bool claims_tls(const struct request *r, const struct addr *peer)
+{
+	struct cidr alone = { .net = *peer,
+		.bits = peer->family == ADDR_IPV4   ? 32
+			: peer->family == ADDR_IPV6 ? 128
+						    : 0 };
+	const struct cidr_list trusted = { &alone, 1 };
+	const char *why;
+	struct forwarded f;
+
+	return !r->secure &&
+	       forwarded_read(&f, &r->head, peer, &trusted, &why) == 0 &&
+	       f.has_proto && f.secure;
+}
+
 /* Who it really comes from, where a trusted proxy says so. */
 static int read_forwarded(
 	struct request *r, const struct request_source *from, const char **why)
@@ -31,8 +47,10 @@ static int read_forwarded(
 	const struct cidr_list *trusted = &from->listen->trusted_proxies;
 	struct forwarded f;
 
-	if (from->unnamed || !cidr_list_contains(trusted, from->peer))
+	if (from->unnamed || !cidr_list_contains(trusted, from->peer)) {
+		r->claims_tls = claims_tls(r, from->peer);
 		return 0;
+	}
 	if (forwarded_read(&f, &r->head, from->peer, trusted, why) < 0)
 		return -1;
 	r->peer = f.peer;
@@ -43,6 +61,18 @@ static int read_forwarded(
 	return 0;
 }
 
+/* What the log may show of a target that is none. */
+static struct str path_alone(struct str target)
+{
+	size_t n = 0;
+
+	if (target.n == 0 || target.p[0] != '/')
+		return STR_NONE;
+	while (n < target.n && target.p[n] != '?' && target.p[n] != '#')
+		n++;
+	return (struct str){ target.p, n };
+}
+
 static enum reason parse_target(struct request *r, const char **why)
 {
 	struct uri_target target;
@@ -50,6 +80,7 @@ static enum reason parse_target(struct request *r, const char **why)
 
 	if (uri_split_target(&target, r->head.target) < 0) {
 		*why = "the target is not a path";
+		r->path = path_alone(r->head.target);
 		return REASON_BAD_REQUEST;
 	}
 	r->memory = malloc(target.path.n + 1);
@@ -57,7 +88,8 @@ static enum reason parse_target(struct request *r, const char **why)
 		return REASON_INTERNAL;
 	n = uri_normalise_path(r->memory, target.path);
 	if (n < 0) {
-		*why = "the path has no single meaning";
+		*why = uri_path_fault(target.path);
+		r->path = target.path; /* for the log */
 		return REASON_BAD_REQUEST;
 	}
 	r->path = (struct str){ r->memory, (size_t)n };

@@ -30,13 +30,15 @@ struct request_source {
 
 struct request {
 	struct http_head head;
-	struct str path;  /* normalised; the request's own memory */
+	struct str path;  /* normalised; the request's own memory. After a
+			     fault of its own as it came, for the log */
 	struct str query; /* raw; p is NULL when there is none */
 	/* The Host as the client wrote it (X-Forwarded-Host from a trusted
 	   proxy), and taken apart. */
 	struct str host;
 	struct uri_authority authority;
-	bool secure; /* TLS, or a trusted proxy says https */
+	bool secure;     /* TLS, or a trusted proxy says https */
+	bool claims_tls; /* it is not, but fields say so that nobody trusts */
 	struct addr
 		peer; /* the client; behind a trusted proxy the one it names */
 	struct str origin; /* p is NULL when there is none */

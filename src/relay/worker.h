@@ -59,7 +59,9 @@ struct shared {
 	struct verified *verified;    /* signatures, see verified.h */
 	struct hubs *hubs;            /* the directory, see hub.h */
 	struct tls_tickets **tickets; /* by place in conf->listens */
-	struct worker **workers;      /* fixed once they run */
+	/* Likewise: that a proxy is not trusted was said. */
+	atomic_bool *distrust_told;
+	struct worker **workers; /* fixed once they run */
 	size_t workers_n;
 	struct budget budget;      /* of all that waits: max_memory */
 	atomic_size_t connections; /* client connections */

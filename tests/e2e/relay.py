@@ -88,7 +88,7 @@ def b64(data):
 
 def mint(path, secret=SECRET, header=None, ttl=60, drop=(), **claims):
     """A token made by somebody else's code: Python's own HMAC."""
-    now = int(time.time() * 1000) / 1000  # as the daemon's clock: not ahead
+    now = time.time() - 0.0005  # of half milliseconds none is ahead
     head = {"alg": "HS256", "typ": "JWT", "kid": "lab"}
     head.update(header or {})
     head = {k: v for k, v in head.items() if v is not None}

@@ -60,7 +60,7 @@ class Signer:
 
     def token(self, path="/sim/1", kid=None, ttl=60, header=None, drop=(),
               **claims):
-        now = int(time.time() * 1000) / 1000
+        now = time.time() - 0.0005
         body = {"exp": int(now) + ttl, "iat": now, "path": path, **claims}
         body = {k: v for k, v in body.items()
                 if k not in drop and v is not None}

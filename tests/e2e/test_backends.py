@@ -250,8 +250,8 @@ ALWAYS = {"host", "upgrade", "connection", "sec-websocket-version",
 
 def test_ws_request_is_built_anew(relay):
     with Server() as s:
-        r = relay(ws(s))
-        c, b = ws_pair(r, s, "/r", fields=[
+        r = relay(KEY + ws(s).replace("auth = none", "auth = token"))
+        c, b = ws_pair(r, s, "/r", token=mint("/r"), fields=[
             "X-Other: dropped", "Sec-WebSocket-Extensions: permessage-deflate",
             "Accept-Language: en", "Authorization: Basic eDp5",
             "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https",
@@ -271,7 +271,7 @@ def test_ws_request_is_built_anew(relay):
             f'for=127.0.0.1;host="127.0.0.1:{r.port}";proto={HTTP}'
         assert b.fields["x-wsrelay-id"] == c.id
         assert b.fields["x-wsrelay-route"] == "r"
-        other = ws_pair(r, s, "/r")[1]
+        other = ws_pair(r, s, "/r", token=mint("/r"))[1]
         assert other.fields["sec-websocket-key"] != \
             b.fields["sec-websocket-key"]
 
@@ -336,6 +336,37 @@ def test_ws_query_less_the_token(relay, query, passed):
             _, b = ws_pair(r, s, "/r" + query,
                            fields=[f"Authorization: Bearer {token}"])
         assert b.request == f"GET /{passed} HTTP/1.1"
+
+
+QUERIES = ["?token=T", "?a=1&token=T&b=%20", "?token=a&token=b", "?", ""]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_ws_backend_has_a_token_of_its_own(relay, query):
+    """With auth = none the relay looks at none: Jupyter and Vite do."""
+    with Server() as s:
+        r = relay(ws(s))
+        _, b = ws_pair(r, s, "/r" + query, fields=[
+            "Authorization: token 5ecre7", "Cookie: a=1"])
+        assert b.request == f"GET /{query if query != '?' else ''} HTTP/1.1"
+        assert b.fields["authorization"] == "token 5ecre7"
+        assert b.fields["cookie"] == "a=1"
+        assert set(b.fields) == ALWAYS | {"authorization", "cookie"}
+
+
+def test_program_has_a_token_of_its_own(relay, tmp_path):
+    r = relay(exec_route(tmp_path, 'print(os.environ["WSRELAY_QUERY"], '
+                                   'flush=True)\nsys.stdin.read()'))
+    with Client(r, "/r?token=T&a=1") as c:
+        assert c.recv().text == "token=T&a=1"
+
+
+def test_hub_trunk_has_nobodys_token(relay):
+    with Server() as s:
+        r = relay(ws(s, "mode = hub", "queue_limit = 16M"))
+        _, b = ws_pair(r, s, "/r?token=T", fields=["Authorization: token T"])
+        assert b.request == "GET / HTTP/1.1"
+        assert "authorization" not in b.fields
 
 
 @pytest.mark.parametrize("value, host", [

@@ -255,7 +255,49 @@ def test_x_forwarded_proto_decides_what_is_same(shared, proto, origin, enters):
     assert enters or answer.word == "origin"
 
 
+@pytest.mark.parametrize("fields", [
+    {"X_Forwarded_Proto": "https"}, {"X_Forwarded_Proto": "WSS"},
+    {"Forwarded": "for=192.0.2.1;proto=https"}], ids=str)
+@pytest.mark.plain("it comes over TLS")
+def test_a_proxy_that_is_not_trusted_is_told_of_once(relay, fields):
+    """Its pages come over https and get ws://: the log says why."""
+    r = relay(ROUTES.split("[route there]")[0], listen="""
+[listen trusting]
+address = 127.0.0.1:0
+trusted_proxies = 127.0.0.1
+""", server="workers = 2")
+    ask(r, upgrade("/echo"))
+    ask(r, upgrade("/echo", X_Forwarded_Proto="http"))
+    ask(r, upgrade("/echo", Forwarded="a mess; of"))
+    ask(r, upgrade("/echo", **fields), "trusting")
+    assert not r.log("proxy-not-trusted")
+    for _ in range(3):
+        ask(r, upgrade("/echo", **fields))
+    line = r.wait_log("proxy-not-trusted")
+    assert (line["level"], line["listen"], line["peer"]) == \
+        ("warn", "main", "127.0.0.1")
+    assert "trusted_proxies" in line["detail"]
+    assert ask(r, upgrade("/echo", Origin="https://localhost", **fields)) \
+        .word == "origin"
+    assert len(r.log("proxy-not-trusted")) == 1
+
+
 # --- origins ---------------------------------------------------------------
+
+def test_what_was_seen_is_in_the_log(relay):
+    """The Origin and the Host of a refusal, bounded and escaped; of few of
+    them in a second, so that no line is left out."""
+    r = relay(PLAIN)
+    for origin, seen in (("http://evil.example:81",) * 2, ("null", "null"),
+                         ('a"b', 'a\\"b'), ("x" * 300, "x" * 252 + "...")):
+        answer = ask(r, upgrade("/echo", Origin=origin))
+        assert answer.word == "origin"
+        assert r.wait_log("refuse", id=answer.id)["detail"] == seen
+    for host in "evil.example", "evil.example:81":
+        answer = ask(r, upgrade("/echo", Host=host))
+        assert (answer.status, answer.word) == (421, "host")
+        assert r.wait_log("refuse", id=answer.id)["detail"] == host
+
 
 @pytest.mark.parametrize("path, host, origin, enters", [
     ("/echo", "localhost", None, True),

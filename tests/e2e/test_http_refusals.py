@@ -199,6 +199,27 @@ def test_refused(shared, status, word, data):
     works(shared)
 
 
+def test_words_for_a_path_that_is_none(relay):
+    """The log says what is wrong with it, and never its query."""
+    r = relay()
+    for target, path, detail in (
+            ("//echo", "//echo", "the path has an empty segment (//)"),
+            ("/echo//?token=T", "/echo//",
+             "the path has an empty segment (//)"),
+            ("/x/../echo", "/x/../echo", "the path has a segment . or .."),
+            ("/a%2Fecho?a=T", "/a%2Fecho",
+             "the path has an encoded slash, backslash or NUL"),
+            ("/echo%4", "/echo%4", "the path has a broken escape"),
+            ("/echo#T", "/echo", "the target is not a path"),
+            ("http://localhost/a//b?T", "/a//b",
+             "the path has an empty segment (//)"),
+            ("*", None, "the target is not a path")):
+        answer = ask(r, upgrade(target))
+        assert (answer.status, answer.word) == (400, "bad-request")
+        line = r.wait_log("refuse", id=answer.id)
+        assert (line.get("path"), line["detail"]) == (path, detail)
+
+
 def test_escapes_of_unreserved_characters_are_decoded(shared):
     assert ask(shared, upgrade("/%65ch%6F")).echo
 

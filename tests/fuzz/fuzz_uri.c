@@ -32,6 +32,7 @@ static void check_normalise(struct str path)
 	struct str normal = { out, (size_t)n };
 
 	if (n < 0) {
+		assert(strlen(uri_path_fault(path)) > 10);
 		free(out);
 		return;
 	}

@@ -203,6 +203,38 @@ static void test_normalise(void **state)
 	assert_int_equal(uri_normalise_path((char[4]){ 0 }, STR("/a\0b")), -1);
 }
 
+static void test_path_faults(void **state)
+{
+	static const struct {
+		const char *path, *part;
+	} cases[] = {
+		{ "", "begin" },
+		{ "a", "begin" },
+		{ "//a", "empty segment (//)" },
+		{ "/a//", "empty segment (//)" },
+		{ "/a/%", "broken escape" },
+		{ "/%zz", "broken escape" },
+		{ "/%2f", "encoded slash" },
+		{ "/%5C", "encoded slash" },
+		{ "/%00", "encoded slash" },
+		{ "/a b", "belongs into no path" },
+		{ "/a\\b", "belongs into no path" },
+		{ "/..", "segment . or .." },
+		{ "/a/%2e/b", "segment . or .." },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char out[32];
+		struct str path = str_of(cases[i].path);
+
+		assert_int_equal(uri_normalise_path(out, path), -1);
+		if (!strstr(uri_path_fault(path), cases[i].part))
+			fail_case(
+				cases[i].path, "\"%s\"", uri_path_fault(path));
+	}
+}
+
 /* Each of the 256 escapes, in both cases, and each raw byte. */
 static void test_normalise_every_byte(void **state)
 {
@@ -483,6 +515,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_normalise),
+		cmocka_unit_test(test_path_faults),
 		cmocka_unit_test(test_normalise_every_byte),
 		cmocka_unit_test(test_queries),
 		cmocka_unit_test(test_no_query),

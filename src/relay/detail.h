@@ -1,0 +1,20 @@
+/*
+ * detail.h: what the log says of a refusal besides its reason. It is for the
+ * operator alone: no client is told.
+ */
+#ifndef RELAY_DETAIL_H
+#define RELAY_DETAIL_H
+
+#include "base/str.h"
+
+#define DETAIL_MAX 256
+
+struct detail {
+	const char *text; /* words that live forever, or room; NULL = nothing */
+	char room[DETAIL_MAX];
+};
+
+/* The words, and behind them the value that was seen, its beginning at least. */
+void detail_set(struct detail *d, const char *words, struct str value);
+
+#endif
