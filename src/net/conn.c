@@ -249,7 +249,7 @@ static void tell_end_again(struct conn *c)
 	}
 	c->end_again = false;
 	if (c->state == CONN_OPEN)
-		c->cb->ended(c, 0);
+		call_ended(c, 0);
 }
 
 /* At the end of the turn: tell the owner what could not be told at once. */
@@ -898,6 +898,7 @@ int conn_unread(struct conn *c, const void *p, size_t n)
 	count_rest(c);
 	c->rest_waits = n > 0;
 	c->end_again = c->ended_called;
+	c->ended_called = false;
 	conn_set_reading(c, c->reading);
 	return 0;
 }

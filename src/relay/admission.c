@@ -1,49 +1,34 @@
 /*
- * One table for addresses and one for used tokens, both from 16 bytes to a
- * number, each behind its own lock; rates have their own kind of table
- * (buckets.h). Connections per route and in all are
- * atomic counters: nothing has to be found first.
+ * Addresses, the subjects of each route, and used tokens have a table each,
+ * behind locks of their own; rates have their own kind of table (buckets.h).
+ * Connections per route and in all are atomic counters: nothing has to be found
+ * first.
  */
 #include "relay/admission.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/addr.h"
-#include "base/random.h"
 #include "conf/conf.h"
 #include "relay/buckets.h"
 #include "relay/client.h"
-#include "relay/subjects.h"
+#include "relay/counts.h"
+#include "relay/used_tokens.h"
 #include "relay/worker.h"
 
-#define KEY     16
-#define BUCKETS 4096
-
-struct entry {
-	struct entry *next;
-	uint8_t key[KEY];
-	int64_t value;
-};
-
-struct table {
-	pthread_mutex_t lock;
-	uint64_t seed[2]; /* so that nobody can choose colliding keys */
-	size_t n;
-	struct entry *buckets[BUCKETS];
-};
+#define KEY 16
 
 struct route_counts {
 	atomic_int_least64_t connections, processes;
+	struct counts *subjects; /* by identity; NULL: they have no limit */
 };
 
 struct admission {
-	struct table addresses; /* -> connections */
-	struct table tokens;    /* -> end of life, Unix ms */
-	struct subjects *subjects;
+	struct counts *addresses; /* connections */
+	struct used_tokens *tokens;
 	struct buckets *handshakes; /* by address and listener */
 	struct buckets *failures;   /* likewise, of tokens */
 	size_t routes_n, listens_n;
@@ -51,80 +36,16 @@ struct admission {
 	atomic_int_least64_t *pending; /* by place in conf->listens */
 };
 
-/* --- tables ------------------------------------------------------------------------*/
-
-static struct entry **bucket(struct table *t, const uint8_t key[KEY])
+static int count_subjects(struct admission *a, const struct conf *conf)
 {
-	uint64_t w[2];
-
-	memcpy(w, key, KEY);
-	w[0] = (w[0] ^ t->seed[0]) * 0x9e3779b97f4a7c15u;
-	w[1] = (w[1] ^ t->seed[1] ^ (w[0] >> 29)) * 0xbf58476d1ce4e5b9u;
-	return &t->buckets[(w[1] >> 32) % BUCKETS];
-}
-
-static struct entry *table_find(struct table *t, const uint8_t key[KEY])
-{
-	struct entry *e = *bucket(t, key);
-
-	while (e && memcmp(e->key, key, KEY) != 0)
-		e = e->next;
-	return e;
-}
-
-static struct entry *table_add(struct table *t, const uint8_t key[KEY])
-{
-	struct entry **b = bucket(t, key);
-	struct entry *e = calloc(1, sizeof(*e));
-
-	if (!e)
-		return NULL;
-	memcpy(e->key, key, KEY);
-	e->next = *b;
-	*b = e;
-	t->n++;
-	return e;
-}
-
-static void table_remove(struct table *t, struct entry *e)
-{
-	struct entry **b = bucket(t, e->key);
-
-	while (*b != e)
-		b = &(*b)->next;
-	*b = e->next;
-	t->n--;
-	free(e);
-}
-
-/* Removes entries of one bucket whose value lies before a time. */
-static void bucket_sweep(struct table *t, struct entry **b, int64_t before)
-{
-	while (*b) {
-		struct entry *e = *b;
-
-		if (e->value >= before) {
-			b = &e->next;
+	for (size_t i = 0; i < a->routes_n; i++) {
+		if (conf->routes[i].max_connections_per_subject == 0)
 			continue;
-		}
-		*b = e->next;
-		t->n--;
-		free(e);
+		a->routes[i].subjects = counts_new();
+		if (!a->routes[i].subjects)
+			return -1;
 	}
-}
-
-static void table_free(struct table *t)
-{
-	for (size_t i = 0; i < BUCKETS; i++)
-		bucket_sweep(t, &t->buckets[i], INT64_MAX);
-	pthread_mutex_destroy(&t->lock);
-}
-
-static int table_init(struct table *t)
-{
-	if (random_bytes(NULL, (unsigned char *)t->seed, sizeof(t->seed)) < 0)
-		return -1;
-	return pthread_mutex_init(&t->lock, NULL) == 0 ? 0 : -1;
+	return 0;
 }
 
 struct admission *admission_new(const struct conf *conf)
@@ -139,36 +60,26 @@ struct admission *admission_new(const struct conf *conf)
 	a->pending = calloc(a->listens_n + 1, sizeof(*a->pending));
 	a->handshakes = buckets_new();
 	a->failures = buckets_new();
-	a->subjects = subjects_new();
+	a->addresses = counts_new();
+	a->tokens = used_tokens_new();
 	if (!a->routes || !a->pending || !a->handshakes || !a->failures ||
-		!a->subjects)
-		goto fail;
-	if (table_init(&a->addresses) < 0)
-		goto fail;
-	if (table_init(&a->tokens) < 0) {
-		table_free(&a->addresses);
-		goto fail;
+		!a->addresses || !a->tokens || count_subjects(a, conf) < 0) {
+		admission_free(a);
+		return NULL;
 	}
 	return a;
-fail:
-	buckets_free(a->handshakes);
-	buckets_free(a->failures);
-	subjects_free(a->subjects);
-	free(a->routes);
-	free(a->pending);
-	free(a);
-	return NULL;
 }
 
 void admission_free(struct admission *a)
 {
 	if (!a)
 		return;
-	table_free(&a->addresses);
-	table_free(&a->tokens);
 	buckets_free(a->handshakes);
 	buckets_free(a->failures);
-	subjects_free(a->subjects);
+	for (size_t i = 0; a->routes && i < a->routes_n; i++)
+		counts_free(a->routes[i].subjects);
+	counts_free(a->addresses);
+	used_tokens_free(a->tokens);
 	free(a->routes);
 	free(a->pending);
 	free(a);
@@ -191,46 +102,27 @@ static bool has_address(const struct client *c)
 
 static enum reason enter_address(struct shared *s, struct client *c)
 {
-	struct table *t = &s->admission->addresses;
 	uint8_t key[KEY];
-	struct entry *e;
-	enum reason r = REASON_NONE;
-	int64_t limit = c->listen->max_connections_per_ip;
+	int64_t limit = c->listen->max_connections_per_ip, n;
 
 	if (limit == 0 || !has_address(c))
 		return REASON_NONE;
 	address_key(key, &c->peer);
-	pthread_mutex_lock(&t->lock);
-	e = table_find(t, key);
-	if (!e)
-		e = table_add(t, key);
-	if (!e) {
-		r = REASON_INTERNAL;
-	} else {
-		e->value++;
-		c->counted = true;
-		if (e->value > limit)
-			r = REASON_LIMIT_ADDRESS;
-	}
-	pthread_mutex_unlock(&t->lock);
-	return r;
+	n = counts_enter(s->admission->addresses, key, KEY);
+	if (n < 0)
+		return REASON_INTERNAL;
+	c->counted = true;
+	return n > limit ? REASON_LIMIT_ADDRESS : REASON_NONE;
 }
 
 static void leave_address(struct shared *s, struct client *c)
 {
-	struct table *t = &s->admission->addresses;
 	uint8_t key[KEY];
-	struct entry *e;
 
 	if (!c->counted)
 		return;
 	address_key(key, &c->peer);
-	pthread_mutex_lock(&t->lock);
-	e = table_find(t, key);
-	assert(e && e->value > 0);
-	if (--e->value == 0)
-		table_remove(t, e);
-	pthread_mutex_unlock(&t->lock);
+	counts_leave(s->admission->addresses, key, KEY);
 	c->counted = false;
 }
 
@@ -382,8 +274,8 @@ enum reason admission_enter_subject(struct shared *s, struct client *c)
 
 	if (limit == 0 || !c->identity)
 		return REASON_NONE;
-	n = subjects_enter(
-		s->admission->subjects, c->route->index, c->identity);
+	n = counts_enter(counts(s, c->route)->subjects, c->identity,
+		strlen(c->identity));
 	if (n < 0)
 		return REASON_INTERNAL;
 	c->in_subject = true;
@@ -420,31 +312,13 @@ void admission_leave_process(struct shared *s, const struct conf_route *r)
 
 /* --- used tokens -------------------------------------------------------------------------*/
 
-enum reason admission_reserve_token(
-	struct shared *s, struct client *c, int64_t exp_ms, int64_t now_ms)
+enum reason admission_reserve_token(struct shared *s, struct client *c,
+	const char *key, int64_t exp_ms, int64_t now_ms)
 {
-	struct table *t = &s->admission->tokens;
-	struct entry *e;
-	enum reason r = REASON_NONE;
+	enum reason r = used_tokens_add(
+		s->admission->tokens, key, c->token, exp_ms, now_ms);
 
-	pthread_mutex_lock(&t->lock);
-	bucket_sweep(t, bucket(t, c->token), now_ms);
-	if (table_find(t, c->token)) {
-		r = REASON_TOKEN_USED;
-		goto out;
-	}
-	if (t->n >= ADMISSION_TOKENS)
-		for (size_t i = 0; i < BUCKETS; i++)
-			bucket_sweep(t, &t->buckets[i], now_ms);
-	e = t->n >= ADMISSION_TOKENS ? NULL : table_add(t, c->token);
-	if (!e) {
-		r = REASON_TOKEN_STORE;
-		goto out;
-	}
-	e->value = exp_ms;
-	c->reserved = true;
-out:
-	pthread_mutex_unlock(&t->lock);
+	c->reserved = r == REASON_NONE;
 	return r;
 }
 
@@ -457,16 +331,8 @@ void admission_use_token(struct client *c)
 
 static void release_token(struct shared *s, struct client *c)
 {
-	struct table *t = &s->admission->tokens;
-	struct entry *e;
-
-	if (!c->reserved)
-		return;
-	pthread_mutex_lock(&t->lock);
-	e = table_find(t, c->token);
-	if (e)
-		table_remove(t, e);
-	pthread_mutex_unlock(&t->lock);
+	if (c->reserved)
+		used_tokens_remove(s->admission->tokens, c->token);
 	c->reserved = false;
 }
 
@@ -474,8 +340,8 @@ void admission_give_back(struct shared *s, struct client *c)
 {
 	release_token(s, c);
 	if (c->in_subject)
-		subjects_leave(
-			s->admission->subjects, c->route->index, c->identity);
+		counts_leave(counts(s, c->route)->subjects, c->identity,
+			strlen(c->identity));
 	c->in_subject = false;
 	if (c->in_route)
 		atomic_fetch_sub_explicit(&counts(s, c->route)->connections, 1,

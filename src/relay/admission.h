@@ -90,14 +90,13 @@ MUST_CHECK enum reason admission_enter_process(
 void admission_leave_process(struct shared *s, const struct conf_route *r);
 
 /*
- * Single use: reserves the token (its identity stands in c->token) until
- * exp_ms, Unix time. REASON_NONE, TOKEN_USED, TOKEN_STORE. Once
+ * Single use: reserves the token (its identity is in c->token), which this key
+ * has signed, until exp_ms, Unix time. REASON_NONE, INTERNAL, TOKEN_USED, TOKEN_STORE. Once
  * admission_use_token was called it stays used; else admission_leave gives it
  * back.
  */
-#define ADMISSION_TOKENS 100000
-MUST_CHECK enum reason admission_reserve_token(
-	struct shared *s, struct client *c, int64_t exp_ms, int64_t now_ms);
+MUST_CHECK enum reason admission_reserve_token(struct shared *s,
+	struct client *c, const char *key, int64_t exp_ms, int64_t now_ms);
 void admission_use_token(struct client *c);
 
 #endif

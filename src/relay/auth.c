@@ -211,8 +211,8 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 		c->token = malloc(CLIENT_TOKEN);
 	if (!c->token || token_identity(c->token, t, key) < 0)
 		return REASON_INTERNAL;
-	return admission_reserve_token(
-		a->shared, c, t->exp + key->jwt.leeway_ms, a->now_ms);
+	return admission_reserve_token(a->shared, c, key->section.name,
+		t->exp + key->jwt.leeway_ms, a->now_ms);
 }
 
 static void log_signature(const struct client *c, const struct auth_key *made)
@@ -230,17 +230,19 @@ static enum reason check_parsed(const struct auth_params *a,
 	const struct request *r, const struct jwt *t, struct client *c,
 	struct detail *detail)
 {
-	struct auth_key made = auth_key_find(a->keys, t, a->shared->verified,
-		a->now_ms, c->verify == CLIENT_MAY_VERIFY);
+	struct auth_key made = auth_key_find(
+		&(struct auth_key_search){ .keys = a->keys,
+			.verified = a->shared->verified,
+			.now_ms = a->now_ms,
+			.may_verify = c->may_verify },
+		t, &c->tried);
 	const struct conf_key *key = made.key;
 	enum jwt_result result;
 	enum reason reason;
 	const char *why;
 
-	if (made.verified)
-		c->verify = CLIENT_VERIFIED;
-	if (made.waits)
-		c->verify = CLIENT_WAITS;
+	c->verified = made.verified;
+	c->waits = made.waits;
 	if (!key)
 		return reason_of(made.result);
 	log_signature(c, &made);

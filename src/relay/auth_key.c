@@ -1,6 +1,6 @@
 /*
  *   token -> the keys that may fit -> one that is known to have signed it?
- *                                  -> else each in turn: verify, remember
+ *                                  -> else one in a turn: verify, remember
  */
 #include "relay/auth_key.h"
 
@@ -88,43 +88,44 @@ static struct auth_key find_known(const struct conf_keys *keys,
 	return a;
 }
 
-static struct auth_key find_public(const struct conf_keys *keys,
-	const struct jwt *t, const uint8_t text[JWT_HASH], struct verified *v,
-	int64_t now_ms)
+/* The next key that may have made it; the caller counts what was tried. */
+static struct auth_key try_public(const struct auth_key_search *how,
+	const struct jwt *t, const uint8_t text[JWT_HASH], uint8_t *tried)
 {
-	struct search s = { .keys = keys, .t = t };
+	struct search s = { .keys = how->keys, .t = t };
 	struct auth_key a = { .result = JWT_UNKNOWN_KEY };
-	const struct jwt_public *p;
+	const struct jwt_public *p = next_public(&s);
 
-	for (int tries = 0; tries < JWT_TRIES && (p = next_public(&s));
-		tries++) {
-		a.result = jwt_verify_public(t, p);
-		a.verified = true;
-		if (a.result != JWT_OK)
-			continue;
+	for (int i = 0; p && i < *tried; i++)
+		p = next_public(&s);
+	if (!p || *tried >= JWT_TRIES)
+		return a;
+	a.waits = !how->may_verify;
+	if (a.waits)
+		return a;
+	a.result = jwt_verify_public(t, p);
+	a.verified = true;
+	if (a.result == JWT_OK) {
 		a.key = s.key;
-		if (t->exp > now_ms)
-			verified_add(v, text, p->id, t->exp);
-		break;
+		if (t->exp > how->now_ms)
+			verified_add(how->verified, text, p->id, t->exp);
+		return a;
 	}
+	++*tried;
+	a.waits = *tried < JWT_TRIES && next_public(&s);
 	return a;
 }
 
-struct auth_key auth_key_find(const struct conf_keys *keys, const struct jwt *t,
-	struct verified *v, int64_t now_ms, bool may_verify)
+struct auth_key auth_key_find(
+	const struct auth_key_search *how, const struct jwt *t, uint8_t *tried)
 {
-	struct search s = { .keys = keys, .t = t };
 	uint8_t text[JWT_HASH];
 	struct auth_key a;
 
 	if (t->algorithm == JWT_HS256)
-		return find_secret(keys, t);
+		return find_secret(how->keys, t);
 	if (hash_text(text, t) < 0)
 		return (struct auth_key){ .result = JWT_NO_MEMORY };
-	a = find_known(keys, t, text, v, now_ms);
-	if (!a.key && may_verify)
-		a = find_public(keys, t, text, v, now_ms);
-	else if (!a.key)
-		a.waits = next_public(&s) != NULL;
-	return a;
+	a = find_known(how->keys, t, text, how->verified, how->now_ms);
+	return a.key ? a : try_public(how, t, text, tried);
 }

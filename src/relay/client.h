@@ -18,17 +18,10 @@ struct conf_route;
 #define CLIENT_TOKEN   16 /* bytes of a token's identity */
 
 /*
- * A verification of a token's signature may take a millisecond. The front says
- * whether there is time for it in this turn of the loop, and is told whether
- * one was made, or is needed and must wait.
+ * A verification of a token's signature may take a millisecond, so a turn of the
+ * loop has time for few. The front says whether there is time for one, and is
+ * told what came of that: the token may have to be tried with further keys.
  */
-enum client_verify {
-	CLIENT_MAY_VERIFY,
-	CLIENT_MUST_WAIT,
-	CLIENT_VERIFIED,
-	CLIENT_WAITS,
-};
-
 struct client {
 	uint64_t id;       /* unique over restarts, see daemon.c */
 	struct conf *conf; /* a reference: keeps listen and route alive */
@@ -41,7 +34,10 @@ struct client {
 	int64_t expire_at;   /* Unix ms, JWT_NEVER = does not */
 	struct addr peer;    /* the client; differs behind a proxy */
 	uint8_t perm;        /* enum jwt_perm */
-	uint8_t verify;      /* enum client_verify */
+	bool may_verify;     /* a public key may be tried in this turn */
+	bool verified;       /* one was: that took time */
+	bool waits;          /* one must be, in another turn */
+	uint8_t tried;       /* public keys that did not make its token */
 	bool entered;        /* counted in all, see admission.h */
 	bool counted;        /* counted under peer */
 	bool in_route;       /* counted in its route's connections */

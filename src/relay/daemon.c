@@ -430,7 +430,7 @@ static int start(struct daemon *d)
 		return -1;
 	d->shared.admission = admission_new(d->conf);
 	d->shared.verified = verified_new();
-	d->shared.hubs = hubs_new();
+	d->shared.hubs = hubs_new(d->conf);
 	d->shared.distrust_told = calloc(
 		d->conf->listens_n, sizeof(*d->shared.distrust_told));
 	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs ||

@@ -257,9 +257,9 @@ static bool must_wait(struct front *f)
 {
 	struct worker *w = f->worker;
 
-	if (f->client.verify == CLIENT_VERIFIED)
+	if (f->client.verified)
 		front_line_verified(w);
-	if (f->client.verify != CLIENT_WAITS)
+	if (!f->client.waits)
 		return false;
 	admission_give_back(w->shared, &f->client);
 	front_set_state(f, FRONT_LINE);
@@ -453,8 +453,10 @@ static void take_request(struct front *f, size_t n)
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
 	tell_distrusted(f, &r);
-	f->client.verify = f->worker->verified ? CLIENT_MUST_WAIT
-					       : CLIENT_MAY_VERIFY;
+	f->client.may_verify = !f->worker->verified;
+	f->client.verified = f->client.waits = false;
+	if (f->state != FRONT_LINE)
+		f->client.tried = 0;
 	dispatch(f, &r, reason, why);
 	request_free(&r);
 	if (f->line) { /* it is looked at again, with what came behind it */

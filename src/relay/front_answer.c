@@ -45,7 +45,8 @@ void front_answer_more(struct front *f)
 
 	if (f->state != FRONT_ANSWER || f->conn->state != CONN_OPEN)
 		return;
-	loop_share_begin(l);
+	if (f->file_left > 0)
+		loop_share_begin(l);
 	while (f->file_left > 0 && f->conn->queued < PART &&
 		!f->conn->write_ended) {
 		if (!loop_share_left_now(l)) {
@@ -106,7 +107,11 @@ static void send_answer(struct front *f, const struct request *r,
 		front_answer_free(f);
 	conn_send_copied(f->conn, out.p, out.n);
 	buf_free(&out);
-	front_answer_more(f);
+	/* A file has a share of its own, not that of the request's read. */
+	if (f->file_left > 0)
+		loop_defer_next(f->worker->loop, &f->more, go_on);
+	else
+		front_answer_more(f);
 }
 
 static void log_page(const struct front *f, const struct request *r, int status)

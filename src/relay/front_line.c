@@ -1,8 +1,8 @@
 /*
- * Requests whose token costs a verification stand in a line: one is verified
- * in a turn of the loop, a millisecond of ES256, after everything else that is
- * there; so a flood of tokens takes its time from those who sent them, not
- * from messages that are relayed.
+ * Requests whose token costs a verification, a millisecond of ES256, wait in a
+ * line: of them as many are verified in a turn as its share allows, each with
+ * one key, after everything else that is there; so a flood of tokens takes its
+ * time from those who sent them, not from messages that are relayed.
  *
  *   request -> gate: has this turn verified one? -- no --> verified at once
  *                         yes -> line -> the end of a later turn -> gate again
@@ -16,9 +16,6 @@
 #include "relay/front_private.h"
 #include "relay/worker.h"
 
-/* Those that need no verification any more: each takes some time, too. */
-#define CHEAP_ONES 16
-
 static struct front *first(const struct worker *w)
 {
 	struct front *f = TAILQ_FIRST(&w->line);
@@ -29,19 +26,17 @@ static struct front *first(const struct worker *w)
 static void next_turn(struct deferred *d)
 {
 	struct worker *w = CONTAINER_OF(d, struct worker, line_turn);
+	struct front *f;
 
-	for (int i = 0; i < CHEAP_ONES; i++) {
-		struct front *f = first(w);
-
+	loop_share_begin(w->loop);
+	while ((f = first(w)) && loop_share_left_now(w->loop)) {
 		w->verified = false;
-		if (!f)
-			return;
 		front_line_leave(f);
 		front_resume(f);
-		if (w->verified)
-			return;
 	}
-	front_line_verified(w); /* nobody overtakes those who wait */
+	w->verified = false;
+	if (first(w)) /* what comes now does not overtake those that wait */
+		front_line_verified(w);
 }
 
 void front_line_verified(struct worker *w)

@@ -1,5 +1,5 @@
 /*
- * The home side of a hub: its directory entry, its trunk, its seats.
+ * The home side of a hub: its trunk, its life (hub_directory.c: how it is found).
  *
  *   JOIN mail -> seat -> trunk open? -> JOINED mail (with replay)
  *   trunk input -> message, framed once -> batch -> end of turn: fan out
@@ -13,7 +13,6 @@
 #include "relay/hub.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,40 +30,6 @@
 #include "relay/request.h"
 #include "relay/worker.h"
 
-struct hubs {
-	pthread_mutex_t lock;
-	TAILQ_HEAD(, hub) list;
-};
-
-/* --- the directory -------------------------------------------------------------------*/
-
-struct hubs *hubs_new(void)
-{
-	struct hubs *h = calloc(1, sizeof(*h));
-
-	if (!h)
-		return NULL;
-	pthread_mutex_init(&h->lock, NULL);
-	TAILQ_INIT(&h->list);
-	return h;
-}
-
-void hubs_free(struct hubs *h)
-{
-	struct hub *hub;
-
-	if (!h)
-		return;
-	/* Those that nobody's mail reached in time. */
-	while ((hub = TAILQ_FIRST(&h->list))) {
-		TAILQ_REMOVE(&h->list, hub, listed_next);
-		hub->listed = false;
-		hub_unref(hub);
-	}
-	pthread_mutex_destroy(&h->lock);
-	free(h);
-}
-
 static void remote_init(struct remote *r, struct budget *budget)
 {
 	backlog_init_shared(&r->held, budget);
@@ -72,7 +37,25 @@ static void remote_init(struct remote *r, struct budget *budget)
 	r->ready.lent = r->resume.lent = r->end.lent = true;
 }
 
-static struct hub *hub_new(struct worker *home, struct conf *conf,
+void hub_tell_home_to_give_way(struct hub *h)
+{
+	struct mail *m = &h->give_way;
+
+	/* Once: it is in no directory any more. */
+	mail_reset(m, MAIL_HUB_GIVE_WAY);
+	m->hub = hub_ref(h);
+	worker_post(h->home, m);
+}
+
+void hub_read_give_way(struct hub *h)
+{
+	if (h->seats_n == 0)
+		hub_end(h, &(struct ending){ .reason = REASON_LINGER,
+				   .detail = "it gave way to another: "
+					     "max_hubs is reached" });
+}
+
+struct hub *hub_new(struct worker *home, struct conf *conf,
 	const struct conf_route *route, struct str path)
 {
 	size_t workers = home->shared->workers_n;
@@ -104,6 +87,7 @@ static struct hub *hub_new(struct worker *home, struct conf *conf,
 	h->conf = conf_ref(conf);
 	h->route = route;
 	h->home = home;
+	h->give_way.lent = true;
 	TAILQ_INIT(&h->seats);
 	TAILQ_INIT(&h->tagged.waiting);
 	STAILQ_INIT(&h->hold.waiting);
@@ -147,78 +131,11 @@ void hub_unref(struct hub *h)
 	free(h);
 }
 
-/* Under the lock: the hub of this path, and how many the route has. */
-static struct hub *find(const struct hubs *d, const struct conf_route *route,
-	struct str path, int64_t *n)
-{
-	struct hub *h;
-
-	*n = 0;
-	TAILQ_FOREACH (h, &d->list, listed_next) {
-		if (h->route->index != route->index)
-			continue;
-		++*n;
-		if (str_eq(str_of(h->path), path))
-			break;
-	}
-	return h;
-}
-
-/* Under the lock. */
-static struct hub *list_new(struct hubs *d, struct worker *home,
-	struct conf *conf, const struct conf_route *route, struct str path)
-{
-	struct hub *h = hub_new(home, conf, route, path);
-
-	if (h) {
-		TAILQ_INSERT_TAIL(&d->list, h, listed_next);
-		h->listed = true;
-	}
-	return h;
-}
-
-struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
-	enum reason *reason)
-{
-	struct hubs *d = w->shared->hubs;
-	struct worker *home = c->route->trunk == CONF_TRUNK_ALWAYS
-				      ? hub_keeper_home(w->shared, c->route)
-				      : w;
-	struct hub *h;
-	int64_t n;
-
-	pthread_mutex_lock(&d->lock);
-	h = find(d, c->route, path, &n);
-	if (!h && n >= c->route->max_hubs) {
-		*reason = REASON_LIMIT_HUBS;
-	} else if (!h) {
-		*reason = REASON_INTERNAL;
-		h = list_new(d, home, c->conf, c->route, path);
-	}
-	if (h) {
-		h->joins++;
-		hub_ref(h);
-	}
-	pthread_mutex_unlock(&d->lock);
-	return h;
-}
-
 int hubs_open_kept(struct worker *w, size_t index)
 {
-	const struct conf_route *route = &w->conf->routes[index];
-	struct str path = str_of(route->path); /* it has no captures */
-	struct hubs *d = w->shared->hubs;
-	struct hub *h;
+	struct hub *h = hubs_get_kept(w, &w->conf->routes[index]);
 	int result = -1;
-	int64_t n;
 
-	pthread_mutex_lock(&d->lock);
-	h = find(d, route, path, &n);
-	if (!h)
-		h = list_new(d, w, w->conf, route, path);
-	if (h)
-		hub_ref(h);
-	pthread_mutex_unlock(&d->lock);
 	if (!h)
 		return -1;
 	if (h->at_home || hub_settle(h) == 0) {
@@ -228,35 +145,6 @@ int hubs_open_kept(struct worker *w, size_t index)
 	}
 	hub_unref(h);
 	return result;
-}
-
-void hub_join_seen(struct hub *h)
-{
-	struct hubs *d = h->shared->hubs;
-
-	pthread_mutex_lock(&d->lock);
-	h->joins--;
-	pthread_mutex_unlock(&d->lock);
-}
-
-/*
- * Out of the directory. Unless force is said, not while somebody is on the way
- * in. Returns whether it is out.
- */
-bool hub_unlist(struct hub *h, bool force)
-{
-	struct hubs *d = h->shared->hubs;
-	bool out = true;
-
-	pthread_mutex_lock(&d->lock);
-	if (h->listed && h->joins > 0 && !force) {
-		out = false;
-	} else if (h->listed) {
-		TAILQ_REMOVE(&d->list, h, listed_next);
-		h->listed = false;
-	}
-	pthread_mutex_unlock(&d->lock);
-	return out;
 }
 
 struct remote *hub_remote(struct hub *h, const struct worker *w)

@@ -32,6 +32,7 @@
 struct admission;
 struct captures;
 struct client;
+struct conf;
 struct conf_route;
 struct end;
 struct ending;
@@ -46,14 +47,14 @@ struct worker;
 /* Messages that a shard is given at one time, at most. */
 #define HUB_BATCH_MAX 1024
 
-/* The directory of all hubs: any thread, a short lock. */
-MUST_CHECK struct hubs *hubs_new(void);
+/* The directory of all hubs: any thread, a short lock for each route. */
+MUST_CHECK struct hubs *hubs_new(const struct conf *conf);
 void hubs_free(struct hubs *h);
 
 /*
  * any: the hub of this route and path; made here when there is none, then
- * this worker is its home. Counts a join that the home has not yet seen. NULL:
- * *reason is LIMIT_HUBS or INTERNAL. The reference is the caller's.
+ * this worker is its home, and where max_hubs is reached an empty one of the
+ * route gives way. Counts a join that the home has not yet seen. NULL: *reason is LIMIT_HUBS or INTERNAL. The reference is the caller's.
  */
 MUST_CHECK struct hub *hubs_join(struct worker *w, const struct client *c,
 	struct str path, enum reason *reason);
@@ -128,6 +129,7 @@ void hubs_stop(struct worker *w);
 /* home, from its mail (worker.c). */
 struct mail;
 void hub_read_join(struct hub *h, struct mail *m); /* takes it */
+void hub_read_give_way(struct hub *h);
 void hub_read_leave(struct hub *h, const struct mail *m);
 void hub_read_input(struct hub *h, const struct mail *m);
 /* home: that worker's mail has room for what was held back. */

@@ -215,14 +215,12 @@ static int64_t try_later(struct hub *h)
 	return ms;
 }
 
-static void log_held(const struct hub *h, const char *event,
-	const struct ending *why, int64_t retry_ms)
+static void log_held(const struct hub *h, enum log_level level,
+	const char *event, const struct ending *why, int64_t retry_ms)
 {
-	bool loud = backoff_is_loud(&h->hold.backoff);
 	char id[CLIENT_ID_TEXT];
 
-	LOG(loud ? LOG_WARN : LOG_DEBUG, event,
-		F_STR("id", client_id(&h->trunk_client, id)),
+	LOG(level, event, F_STR("id", client_id(&h->trunk_client, id)),
 		F_STR("route", h->route->section.name), F_STR("path", h->path),
 		F_STR("reason", reason_get(why->reason)->word),
 		F_STR("detail", why->detail), F_INT("members", h->seats_n),
@@ -255,7 +253,7 @@ bool hub_hold_lost(struct hub *h, const struct ending *why)
 	h->hold.dropped += h->hold.partial;
 	h->hold.partial = false;
 	end_forget(&h->whole, &h->shared->budget);
-	log_held(h, "hub-lost", why, try_later(h));
+	log_held(h, LOG_WARN, "hub-lost", why, try_later(h));
 	worker_count_reason(h->home, why->reason);
 	wait_for_trunk(h);
 	return true;
@@ -264,6 +262,7 @@ bool hub_hold_lost(struct hub *h, const struct ending *why)
 bool hub_hold_failed(struct hub *h, const struct ending *why)
 {
 	struct seat *s;
+	int64_t retry_ms;
 
 	if (!hub_holds(h) || h->home->draining)
 		return false;
@@ -273,7 +272,9 @@ bool hub_hold_failed(struct hub *h, const struct ending *why)
 	}
 	if (h->state != HUB_HELD)
 		return false;
-	log_held(h, "hub-retry", why, try_later(h));
+	retry_ms = try_later(h);
+	log_held(h, backoff_is_loud(&h->hold.backoff) ? LOG_WARN : LOG_DEBUG,
+		"hub-retry", why, retry_ms);
 	TAILQ_FOREACH (s, &h->seats, next)
 		if (!s->told && hub_lets_in(h))
 			hub_tell_joined(h, s);

@@ -1,6 +1,6 @@
 /*
- * hub_private.h: a hub's own structure, for its files: hub.c (directory, trunk,
- * life), hub_seats.c (who is in, who drives), hub_fan.c (from the trunk to
+ * hub_private.h: a hub's own structure, for its files: hub_directory.c (how it
+ * is found), hub.c (trunk, life), hub_seats.c (who is in, who drives), hub_fan.c (from the trunk to
  * everybody), hub_input.c (from members to the trunk), hub_tagged.c (what a
  * backend that knows its clients is told of them, and what it says).
  */
@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/idmap.h"
 #include "base/reason.h"
+#include "base/table.h"
 #include "codec/tagged.h"
 #include "net/loop.h"
 #include "relay/backlog.h"
@@ -95,8 +96,12 @@ struct remote { /* a worker that has members */
 };
 
 struct hub {
-	TAILQ_ENTRY(hub) listed_next; /* in the directory: under its lock */
+	/* In the directory, under its lock. */
+	struct table_entry by_path;
 	bool listed;
+	struct addr maker;             /* the address that it was made for */
+	struct hub_maker *lingers_for; /* it is empty and may give way */
+	TAILQ_ENTRY(hub) lingering_next;
 	unsigned joins; /* seats asked for that the home has not seen */
 
 	atomic_uint references;
@@ -131,13 +136,33 @@ struct hub {
 	struct buf whole; /* a trunk message in the making */
 	int64_t opened_ms;
 	uint64_t messages_in, messages_out;
+	struct mail give_way;   /* see hub_tell_home_to_give_way */
 	bool at_home;           /* in home->hubs */
 	bool trunk_paused;      /* until the batch is delivered */
 	struct remote *remotes; /* by worker index */
 	struct shard *shards[]; /* by worker index, each its worker's own */
 };
 
+/* hub_directory.c */
+/* The hub of a route with trunk = always, made when there is none; a reference. */
+MUST_CHECK struct hub *hubs_get_kept(
+	struct worker *w, const struct conf_route *route);
+/* It is empty: it may give way to another hub of its route. */
+void hub_lingers(struct hub *h);
+/*
+ * Out of the directory. Unless force is said, not while a client is on the way
+ * in. Returns whether it is out.
+ */
+bool hub_unlist(struct hub *h, bool force);
+/* A client that hubs_join counted has come in. */
+void hub_join_seen(struct hub *h);
+
 /* hub.c */
+/* The one reference is the directory's. NULL without memory. */
+MUST_CHECK struct hub *hub_new(struct worker *home, struct conf *conf,
+	const struct conf_route *route, struct str path);
+/* any: one that only lingers is out of the directory: it is to end. */
+void hub_tell_home_to_give_way(struct hub *h);
 struct remote *hub_remote(struct hub *h, const struct worker *w);
 /* Mail that keeps the hub; NULL without memory. */
 struct mail *hub_mail(struct hub *h, enum mail_kind kind, size_t n);
@@ -150,13 +175,6 @@ struct mail *hub_mail_spare(
 /* To every worker that has members; why may be NULL. */
 void hub_tell_workers(
 	struct hub *h, enum mail_kind kind, const struct ending *why);
-/*
- * Out of the directory. Unless force is said, not while somebody is on the way
- * in. Returns whether it is out.
- */
-bool hub_unlist(struct hub *h, bool force);
-/* Somebody whom hubs_join counted has come in. */
-void hub_join_seen(struct hub *h);
 void hub_open_trunk(struct hub *h);
 /* Whether who comes becomes a member at once. */
 bool hub_lets_in(const struct hub *h);

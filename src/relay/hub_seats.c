@@ -230,9 +230,11 @@ void hub_read_leave(struct hub *h, const struct mail *m)
 	hub_hold_empty(h);
 	if (h->home->draining)
 		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
-	else if (!hub_is_kept(h))
+	else if (!hub_is_kept(h)) {
 		timer_set(h->home->loop, &h->linger,
 			loop_now(h->home->loop) + h->route->linger);
+		hub_lingers(h);
+	}
 }
 
 static void linger_over(struct timer *t)

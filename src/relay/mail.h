@@ -29,10 +29,11 @@ enum mail_kind {
 	MAIL_CONF,     /* conf */
 	MAIL_DRAIN,
 	/* to a hub's home: hub, from */
-	MAIL_HUB_JOIN,  /* id, perm, peer, text: identity (owned) */
-	MAIL_HUB_LEAVE, /* id, seat (NULL: none was given yet), reason */
-	MAIL_HUB_INPUT, /* id, seat, opcode, bytes (owned), n */
-	MAIL_HUB_READY, /* the worker has read its messages */
+	MAIL_HUB_JOIN,     /* id, perm, peer, text: identity (owned) */
+	MAIL_HUB_LEAVE,    /* id, seat (NULL: none was given yet), reason */
+	MAIL_HUB_INPUT,    /* id, seat, opcode, bytes (owned), n */
+	MAIL_HUB_READY,    /* the worker has read its messages */
+	MAIL_HUB_GIVE_WAY, /* it is empty, and its place is another's now */
 	/* from a hub's home: hub */
 	MAIL_HUB_JOINED,   /* id, seat, text: protocol (owned); replay: list, n
 			      (owned, a reference each); serial */

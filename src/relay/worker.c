@@ -329,6 +329,9 @@ static bool read_one(struct worker *w, struct mail *m)
 	case MAIL_HUB_READY:
 		hub_flush_held(m->hub, m->from);
 		break;
+	case MAIL_HUB_GIVE_WAY:
+		hub_read_give_way(m->hub);
+		break;
 	case MAIL_HUB_JOINED:
 		backend_hub_joined(w, m);
 		hub_messages_read(m->hub, w, m);

@@ -229,8 +229,8 @@ def test_all_leave_while_the_trunk_opens(relay, workers):
                   server=f"workers = {workers}")
         waiting = [Client(r, "/h/1", wait=False) for _ in range(3)]
         b = s.accept_ws()
-        for c in waiting:
-            c.close()
+        for c in waiting:  # one that only ends its side waits for its 101
+            c.reset()
         r.wait_log("hub-close", reason="linger")
         assert b.rest() == b""
         again = Client(r, "/h/1", wait=False)
@@ -660,15 +660,42 @@ def test_what_the_framing_cannot_carry_closes_that_member(relay, workers):
 
 def test_max_hubs(relay, workers):
     r = relay(hub("room:", "max_hubs = 2"), server=f"workers = {workers}")
-    a = Client(r, "/h/1")
-    Client(r, "/h/2")
+    a, b = Client(r, "/h/1"), Client(r, "/h/2")
     c = Client(r, "/h/3", wait=False)
     assert c.answer() == 503
     r.wait_log("refuse", reason="limit-hubs")
     Client(r, "/h/1")  # is there
     a2 = Client(r, "/h/2")
-    assert a2.synced() == []
+    assert a2.synced() == b.synced() == []
     a.close()
+
+
+def test_empty_hubs_give_way(relay, workers):
+    """Those of the address that has most of them; who is in one stays."""
+    r = relay(hub("room:", "max_hubs = 5").replace("50ms", "1h"),
+              server=f"workers = {workers}")
+
+    def left(path, source):
+        c = Client(r, path, source=source)
+        c.close()
+        r.wait_log("close", id=c.id)
+
+    for n in range(3):
+        left(f"/h/a{n}", "127.0.0.2")
+    left("/h/b0", "127.0.0.3")
+    stays = Client(r, "/h/c", source="127.0.0.2")
+    for n in range(3):  # each takes the place of one that they left
+        left(f"/h/d{n}", "127.0.0.2")
+    gone = r.wait_log("hub-close", count=3)
+    assert gone["reason"] == "linger" and "max_hubs" in gone["detail"]
+    assert [x["path"] for x in r.log("hub-close")] == \
+        ["/h/a0", "/h/a1", "/h/a2"]
+    assert stays.synced() == []
+    # A hub that is full of members gives no place.
+    full = [Client(r, f"/h/e{n}") for n in range(4)]
+    assert Client(r, "/h/f", wait=False).answer() == 503
+    assert all(c.synced() == [] for c in full)
+    r.wait_log("hub-close", path="/h/b0")
 
 
 def test_max_connections(relay, workers):
