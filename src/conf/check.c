@@ -123,7 +123,8 @@ static void resolve_page_key(
 
 	p->key = p->token_key ? conf_find_key(b->conf, str_of(p->token_key))
 			      : only_signer(b->conf);
-	if (p->key)
+	/* Only where it may have to say whose invitation opened the page. */
+	if (p->key && p->template && p->auth == CONF_AUTH_TOKEN)
 		b->conf->keys[p->key - b->conf->keys].mints = true;
 	if (!p->token_key)
 		return;

@@ -153,7 +153,7 @@ struct conf_key {
 	bool require_path;
 	/* made of the above: the secret or the public keys are loaded */
 	struct jwt_key jwt;
-	bool mints; /* it is some page's: its tokens may say sub_key */
+	bool mints; /* for pages with invitations: its tokens may say sub_key */
 };
 
 struct conf_keys { /* references into conf->keys */

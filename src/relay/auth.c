@@ -143,7 +143,7 @@ static enum reason reason_of(enum jwt_result r)
 
 /*
  * The subject is the signing key's, or that of the key whose invitation opened
- * the page that minted the token: only a page's own key may say so.
+ * the page that minted the token: only the key of such a page may say so.
  */
 static enum reason take_identity(const struct jwt *t,
 	const struct conf_key *key, struct client *c, struct detail *detail)

@@ -156,8 +156,16 @@ static void test_whose_invitations(void **state)
 			"at, because auth is none\n" },
 	};
 
+	struct conf *c = load_good(TWO "template = yes\nkeys = k\n");
+
 	(void)state;
 	expect_warnings(cases, ARRAY_SIZE(cases));
+	/* Only where it may have to name the other in sub_key. */
+	assert_true(c->keys[1].mints && !c->keys[0].mints);
+	conf_unref(c);
+	c = load_good(TWO "keys = k\n");
+	assert_false(c->keys[0].mints || c->keys[1].mints);
+	conf_unref(c);
 }
 
 int main(void)
