@@ -628,6 +628,24 @@ def test_trunk_ends(relay, workers, how):
     assert c.recv().text == "new"
 
 
+@pytest.mark.parametrize("code, data", [
+    (1007, b"\x81\x01\xff"), (1009, b"\x82\x7e\x03\xe9"),
+    (1002, b"\x83\x00")], ids=["utf8", "long", "opcode"])
+def test_ws_trunk_is_told_what_it_did_wrong(relay, workers, code, data):
+    with Server() as s:
+        r = relay(hub(f"ws://127.0.0.1:{s.port}",
+                      "max_backend_message = 1000"),
+                  server=f"workers = {workers}")
+        c = Client(r, "/h/1", wait=False)
+        b = s.accept_ws().accept()
+        c.upgraded()
+        b.write(data)
+        c.closed(1011, "backend-protocol")
+        assert b.frame().code == code
+        b.shut()
+        b.ended()
+
+
 def test_ws_trunk_passes_its_close(relay, workers):
     with Server() as s:
         r = relay(hub(f"ws://127.0.0.1:{s.port}"),
