@@ -433,8 +433,10 @@ static int start(struct daemon *d)
 	d->shared.hubs = hubs_new(d->conf);
 	d->shared.distrust_told = calloc(
 		d->conf->listens_n, sizeof(*d->shared.distrust_told));
+	d->shared.unselected_told = calloc(
+		d->conf->routes_n + 1, sizeof(*d->shared.unselected_told));
 	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs ||
-		!d->shared.distrust_told)
+		!d->shared.distrust_told || !d->shared.unselected_told)
 		return -1;
 	budget_init(&d->shared.budget, (size_t)d->conf->server.max_memory);
 	d->loop = loop_new(&d->shared.budget);
@@ -474,6 +476,7 @@ static void daemon_free(struct daemon *d)
 	admission_free(d->shared.admission);
 	verified_free(d->shared.verified);
 	free(d->shared.distrust_told);
+	free(d->shared.unselected_told);
 	if (d->conf)
 		tickets_free(d->shared.tickets, d->conf->listens_n);
 	conf_unref(d->conf);

@@ -102,15 +102,12 @@ fail:
 static void warn_unselected(const struct front *f)
 {
 	const struct conf_route *r = f->client.route;
-	struct worker *w = f->worker;
+	atomic_bool *told = &f->worker->shared->unselected_told[r->index];
 	bool by_backend = r->to.kind == BACKEND_WS &&
 			  (r->mode == CONF_MODE_PAIR || r->subprotocols.n > 0);
 
-	if (!w->unselected)
-		w->unselected = calloc(f->client.conf->routes_n, sizeof(bool));
-	if (!w->unselected || w->unselected[r->index])
+	if (atomic_exchange(told, true))
 		return;
-	w->unselected[r->index] = true;
 	LOG(LOG_WARN, "subprotocol-unselected", F_STR("route", r->section.name),
 		F_STR("offered", f->upgrade.offers),
 		F_STR("detail",

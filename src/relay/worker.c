@@ -514,6 +514,5 @@ void worker_free(struct worker *w)
 	pthread_mutex_destroy(&w->mail_lock);
 	credentials_free(w->credentials);
 	conf_unref(w->conf);
-	free(w->unselected);
 	free(w);
 }

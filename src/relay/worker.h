@@ -61,6 +61,8 @@ struct shared {
 	struct tls_tickets **tickets; /* by place in conf->listens */
 	/* Likewise: that a proxy is not trusted was said. */
 	atomic_bool *distrust_told;
+	/* By place in conf->routes: that no subprotocol was selected was said. */
+	atomic_bool *unselected_told;
 	struct worker **workers; /* fixed once they run */
 	size_t workers_n;
 	struct budget budget;      /* of all that waits: max_memory */
@@ -93,8 +95,6 @@ struct worker {
 	struct fronts line, late_line;    /* of tokens, see front_line.c */
 	struct deferred line_turn;
 	bool verified; /* a token, in this turn of the loop */
-	/* By place in conf->routes: see front_upgrade.c; NULL: none yet. */
-	bool *unselected;
 	TAILQ_HEAD(, pair) pairs;
 	TAILQ_HEAD(, hub) hubs;          /* those at home here */
 	TAILQ_HEAD(, keeper) keepers;    /* of hubs that are always there */

@@ -43,6 +43,7 @@ struct ws_end {
 	bool reading;
 	bool close_came;    /* the peer's close frame */
 	bool ended;         /* the peer's stream is over */
+	bool gone;          /* and what is sent does not reach it, either */
 	bool skipping;      /* behind a violation */
 	uint8_t state;      /* enum ws_state */
 	uint64_t closing_n; /* bytes that came while CLOSING */
@@ -136,6 +137,10 @@ static void ws_end_close(struct end *end, uint16_t code, struct str text)
 
 	if (e->state != WS_OPEN)
 		return;
+	if (e->ended && !e->gone) {
+		finish(e); /* it may still read what waits for it */
+		return;
+	}
 	if (e->ended || (code == 0 && !e->close_came)) {
 		set_state(e, WS_FINISHED);
 		timer_clear(e->worker->loop, &e->timer);
@@ -166,8 +171,11 @@ static void ws_end_ended(struct conn *c, int error)
 		.detail = tls_cause_text(c) };
 
 	e->ended = true;
+	e->gone = error != 0;
 	if (e->state == WS_OPEN)
 		relay_ended(&e->end, &why);
+	else if (e->state == WS_CLOSING && !e->gone)
+		finish(e);
 	else
 		conn_close(c);
 }
@@ -382,7 +390,7 @@ static void ping_failed(struct ws_end *e, bool vanished)
 
 	if (e->end.side == END_BACKEND)
 		why.code = WS_CODE_INTERNAL_ERROR; /* for the browser */
-	e->ended = vanished; /* a close frame would reach nobody */
+	e->ended = e->gone = vanished; /* a close frame would reach nobody */
 	relay_ended(&e->end, &why);
 }
 

@@ -415,7 +415,7 @@ def test_no_subprotocol_selected(relay):
                         path="/listed") +
                   route(f"ws://127.0.0.1:{s.port}", name="ws", path="/ws") +
                   KEY + route("echo:", name="token", path="/token").replace(
-                      "auth = none", ""), server="workers = 1")
+                      "auth = none", ""), server="workers = 2")
         long = "x" * 41
         for _ in range(3):
             c = Client(r, "/r", protocols=f"one, two, {long}")

@@ -500,6 +500,36 @@ def test_what_comes_instead_of_a_close_is_bounded(relay):
     p.line("protocol")
 
 
+@pytest.mark.parametrize("kind", ["echo", "closing"])
+def test_a_half_closed_client_gets_what_waits_for_it(relay, kind):
+    """Megabytes wait for it in the relay when its end is seen: in an open
+    pair, and in one that is being closed."""
+    data = [b"%9d" % i + b"x" * 50000 for i in range(60)]
+    if kind == "echo":
+        r = relay(route("echo:", "queue_limit = 16M"), server="workers = 1")
+        c = Client(r, "/r", rcvbuf=4096)
+        for m in data:
+            c.send(BINARY, m)
+    else:
+        p = Pair(relay, "queue_limit = 16M", server="workers = 1")
+        r = p.r
+        c, b = p.open(rcvbuf=4096)
+        for m in data:
+            b.write(m + b"\n")
+        wait_for(lambda: not unread(b.sock), "the relay to have read all")
+        b.close()
+    c.shut()
+    # The relay has seen the end when its loop has turned once more.
+    Client(r, "/r")
+    for m in data:
+        assert c.message()[1] == m
+    if kind == "closing":
+        assert c.recv().code == 1000
+    c.ended()
+    assert r.wait_log("close", id=c.id)["reason"] == (
+        "client-gone" if kind == "echo" else "backend-close")
+
+
 # --- backends that die -----------------------------------------------------
 
 @pytest.mark.parametrize("kind", KINDS)
