@@ -288,6 +288,9 @@ static void conn_deferred(struct deferred *d)
 			c->cb->drained(c);
 	} else if (c->state == CONN_OPEN && !c->ended_called) {
 		call_ended(c, c->error);
+	} else if (c->state == CONN_OPEN && c->end_again) {
+		c->end_again = false; /* its new owner does not know yet */
+		c->cb->ended(c, c->error);
 	} else { /* nothing goes either way any more */
 		conn_close(c);
 	}

@@ -162,13 +162,15 @@ static void front_ready(struct conn *c)
 
 /*
  * A client that has ended its side may still read: in these states it gets its
- * answer, and what its end means is decided behind that (front_again,
- * front_upgrade).
+ * answer, and what its end means is decided behind that (front_again, and the
+ * pair's end). But most who end their side have left, and in a hub that must
+ * not keep a seat, or a backend that opens for them alone.
  */
 static bool gets_answer_half_closed(const struct front *f)
 {
-	return f->state == FRONT_ANSWER || f->state == FRONT_OPENING ||
-	       f->state == FRONT_LINE;
+	return f->state == FRONT_ANSWER || f->state == FRONT_LINE ||
+	       (f->state == FRONT_OPENING &&
+		       f->client.route->mode == CONF_MODE_PAIR);
 }
 
 static void front_ended(struct conn *c, int error)
@@ -184,7 +186,8 @@ static void front_ended(struct conn *c, int error)
 	if (f->state == FRONT_OPENING) {
 		backend_cancel(f->attempt);
 		f->attempt = NULL;
-		front_log_refusal(f, REASON_CLIENT_RESET,
+		front_log_refusal(f,
+			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
 			"while the backend was being opened");
 	} else if (f->state == FRONT_LINE) {
 		front_log_refusal(f, REASON_CLIENT_RESET,

@@ -295,6 +295,12 @@ static void backend_done(void *owner, const struct backend_result *b)
 void front_open_backend(struct front *f, const struct request *r,
 	const struct captures *captures)
 {
+	if (f->conn->ended_called && f->client.route->mode == CONF_MODE_HUB) {
+		front_log_refusal(f, REASON_CLIENT_GONE,
+			"before a seat in its hub was asked for");
+		conn_close(f->conn);
+		return;
+	}
 	front_set_state(f, FRONT_OPENING);
 	f->opening_ms = loop_now(f->worker->loop);
 	f->attempt = backend_open(&(struct backend_params){ .worker = f->worker,

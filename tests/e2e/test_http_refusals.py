@@ -390,6 +390,35 @@ def test_half_closed_client_gets_its_refusal(opening):
     assert (c.answer(), c.body) == (403, b"no")
 
 
+@pytest.mark.parametrize("rate", [0, 1])
+@pytest.mark.parametrize("messages", [0, 1, 200])
+def test_client_that_leaves_while_its_backend_opens(relay, messages, rate):
+    """Its end looks like that of a half-closed one, until something is sent
+    to it; with a rate it is not read at that time."""
+    with Server() as s:
+        r = relay(f"""
+[route r]
+path = /r
+backend = ws://127.0.0.1:{s.port}
+auth = none
+message_rate = {rate}
+""", server="workers = 1")
+        message = b"\x82\x7e\x10\0" + bytes(4096)
+        for _ in range(5):
+            c = Client(r, "/r", wait=False)
+            c.write(frame(b"question") * 5)
+            b = s.accept_ws()
+            c.close()
+            assert ask(r, head("/healthz")).status == 200
+            b.accept(extra=message * messages)
+            assert b.frame().payload == b"question"
+            b.write(message * messages)
+            with contextlib.suppress(OSError):
+                b.rest()
+            b.close()
+        r.wait_log("close", count=5)
+
+
 def test_half_closed_client_gets_its_echo(shared):
     with Peer(shared) as p:
         p.send(upgrade("/echo") + frame(b"one") + frame(b"two"))
@@ -406,6 +435,23 @@ def test_half_closed_client_gets_its_echo(shared):
         assert p.answer().status == 101
         assert p.message() == (1, b"one")
         assert p.at_end()
+
+
+def test_half_closed_client_of_a_hub_has_left(relay):
+    r = relay("""
+[route h]
+path = /h
+backend = room:
+mode = hub
+auth = none
+""", server="workers = 1")
+    with Peer(r) as p:
+        p.send(head("/healthz") + upgrade("/h"))
+        p.socket.shutdown(socket.SHUT_WR)
+        assert p.answer().status == 200
+        assert p.at_end()
+    r.wait_log("refuse", reason="client-gone")
+    assert ask(r, head("/healthz")).status == 200
 
 
 def test_times(relay):
