@@ -489,6 +489,12 @@ def alive(pid):
     return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
 
 
+def asleep(pid):
+    """Whether none of its threads has, or waits for, a processor."""
+    return all(x.read_text().rsplit(")", 1)[1].split()[0] == "S"
+               for x in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"))
+
+
 def cpu_seconds(pid):
     stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
     fields = stat.rsplit(")", 1)[1].split()

@@ -153,7 +153,7 @@ def test_handshake_rate_says_when(relay):
     assert (answer.status, answer.word) == (429, "limit-rate")
     wait = int(answer["Retry-After"])
     assert wait in (1, 2, 3)
-    time.sleep(wait)
+    time.sleep(wait)    # what it was told, and no more
     assert ask(r, upgrade("/echo")).status == 101
 
 

@@ -32,7 +32,7 @@ def open_demo(driver, url):
     wait_for(driver, "return state && state.drawn", PATIENCE)
 
 
-def gatekeeper(driver, choice, patience=10):
+def gatekeeper(driver, choice, patience=PATIENCE):
     """Knocks; returns the verdict's words and the line below them."""
     driver.execute_script("document.getElementById('gate').open = true")
     wait_for(driver, "return gate.wsuri")

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from pace import unhurried
 from peers import (BINARY, CLOSE, PING, PONG, TEXT, Background, Client,
                    Server, alive, children, frame, program, ws_pair)
 from relay import KEY, PATIENCE, ROOT, mint, wait_for
@@ -586,8 +587,14 @@ def test_kill_9_of_an_exec_backend(relay, tmp_path):
 
 # --- pings -----------------------------------------------------------------
 
-def test_client_that_answers_pings_lives(relay):
-    p = Pair(relay, FAST_PINGS)
+def paced_pings(pace):
+    return f"ping_interval = {200 * pace}ms\nping_timeout = {300 * pace}ms"
+
+
+@unhurried
+def test_client_that_answers_pings_lives(relay, pace):
+    """It is pinged again: so its answer was one."""
+    p = Pair(relay, paced_pings(pace))
     for _ in range(5):
         f = p.c.frame()
         assert f.opcode == PING
@@ -597,34 +604,38 @@ def test_client_that_answers_pings_lives(relay):
 
 @pytest.mark.parametrize("life", [frame(PONG), frame(TEXT, "x"),
                                   frame(PING)])
-def test_any_byte_is_life(relay, life):
-    """It never answers a ping, but says something now and then."""
-    p = Pair(relay, FAST_PINGS)
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
+@unhurried
+def test_any_byte_is_life(relay, life, pace):
+    """It says something in place of a pong, and is pinged again: so that was
+    an answer as good as any."""
+    p = Pair(relay, paced_pings(pace))
+    for _ in range(5):
+        while p.c.frame().opcode != PING:
+            pass
         p.c.write(life)
-        time.sleep(0.1)
     p.c.send_close(1000)
     while (f := p.c.frame()).opcode != CLOSE:
         pass
     assert f.code == 1000
 
 
-def read_slowly(c, seconds, chunk=16384):
-    """Takes bytes off the socket now and then, says nothing."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        c.more(chunk)
-        time.sleep(0.1)
+def read_slowly(c, pace, talks=False):
+    """Takes bytes off the socket now and then; this is how slow it is."""
+    for _ in range(22):
+        c.more(16384)
+        if talks:
+            c.send(TEXT, "still there")
+        time.sleep(0.1 * pace)
 
 
 @pytest.mark.parametrize("load", ["stream", "burst"])
 @pytest.mark.parametrize("reads", [True, False])
-def test_client_on_a_slow_line_lives(relay, load, reads):
+@unhurried
+def test_client_on_a_slow_line_lives(relay, load, reads, pace):
     """A ping is behind megabytes that the client needs seconds for; in a
     burst all of them are in the kernel's buffers already. Its pong cannot
     come sooner."""
-    p = Pair(relay, FAST_PINGS, "queue_limit = 64K", rcvbuf=None)
+    p = Pair(relay, paced_pings(pace), "queue_limit = 64K", rcvbuf=None)
     c, b = p.open(rcvbuf=32768)
     n = 400 if load == "stream" else 20
     job = Background(lambda: [b.write(b"%9d" % i + b"x" * 50000 + b"\n")
@@ -632,9 +643,9 @@ def test_client_on_a_slow_line_lives(relay, load, reads):
     if load == "burst":
         job.done()
     if reads:
-        read_slowly(c, 2.5)
+        read_slowly(c, pace)
     else:
-        time.sleep(2.5)  # the slowness itself
+        time.sleep(2.2 * pace)  # the slowness itself
     for i in range(n):
         assert int(c.recv().payload[:9]) == i
     job.done()
@@ -643,10 +654,11 @@ def test_client_on_a_slow_line_lives(relay, load, reads):
 
 
 @pytest.mark.parametrize("talks", [True, False])
-def test_last_messages_reach_a_slow_line(relay, talks):
+@unhurried
+def test_last_messages_reach_a_slow_line(relay, talks, pace):
     """The backend has ended, its last megabyte is in the kernel's buffers,
     and the client needs many times close_timeout for it."""
-    p = Pair(relay, "close_timeout = 300ms")
+    p = Pair(relay, f"close_timeout = {300 * pace}ms")
     c, b = p.open(rcvbuf=32768)
     for i in range(20):
         b.write(b"%9d" % i + b"x" * 50000 + b"\n")
@@ -654,24 +666,20 @@ def test_last_messages_reach_a_slow_line(relay, talks):
     # not destroy what this side's kernel still has to send.
     wait_for(lambda: not unread(b.sock), "the relay to have read all")
     b.close()
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
-        c.more(16384)
-        if talks:
-            c.send(TEXT, "still there")
-        time.sleep(0.1)
+    read_slowly(c, pace, talks)
     for i in range(20):
         assert int(c.recv().payload[:9]) == i
     c.closed(1000)
 
 
-def test_client_that_is_not_read_lives(relay):
+@unhurried
+def test_client_that_is_not_read_lives(relay, pace):
     """Its pongs are stuck behind what the backend does not take."""
-    p = Pair(relay, FAST_PINGS, "queue_limit = 64K", rcvbuf=4096)
+    p = Pair(relay, paced_pings(pace), "queue_limit = 64K", rcvbuf=4096)
     total = 400
     job = Background(lambda: [p.c.send(TEXT, b"%9d" % i + b"x" * 50000)
                               for i in range(total)])
-    time.sleep(2)  # many ping_timeouts
+    time.sleep(1.5 * pace)  # some ping_timeouts
     for i in range(total):
         assert int(p.b.until()[:9]) == i
     job.done()
@@ -713,12 +721,13 @@ def test_ws_backends_are_pinged(relay):
 
 # --- times -----------------------------------------------------------------
 
-def test_idle_timeout_is_about_messages(relay):
+@unhurried
+def test_idle_timeout_is_about_messages(relay, pace):
     """Pings and the backend's messages do not count."""
-    p = Pair(relay, "idle_timeout = 600ms")
+    p = Pair(relay, f"idle_timeout = {600 * pace}ms")
     start = time.monotonic()
     for _ in range(4):
-        time.sleep(0.2)
+        time.sleep(0.2 * pace)  # in time, and longer than it in all
         p.c.send(TEXT, "x")
         p.b.until()
     last = time.monotonic()
@@ -733,8 +742,8 @@ def test_idle_timeout_is_about_messages(relay):
     while (f := p.c.recv()).opcode != CLOSE:
         pass
     assert f.code == 1001 and f.reason.startswith("idle:")
-    assert time.monotonic() - last >= 0.55
-    assert last - start > 0.6
+    assert time.monotonic() - last >= 0.55 * pace
+    assert last - start > 0.6 * pace
     stop.set()
     job.done()
     p.c.close()
@@ -742,16 +751,17 @@ def test_idle_timeout_is_about_messages(relay):
     p.line("idle")
 
 
-def test_backend_idle_timeout_is_about_messages(relay):
-    p = Pair(relay, "backend_idle_timeout = 2s")
-    for _ in range(5):
-        time.sleep(0.5)
+@unhurried
+def test_backend_idle_timeout_is_about_messages(relay, pace):
+    p = Pair(relay, f"backend_idle_timeout = {600 * pace}ms")
+    for _ in range(4):
+        time.sleep(0.2 * pace)  # in time, and longer than it in all
         p.b.write(b"x\n")
         assert p.c.recv().text == "x"
     last = time.monotonic()
     p.c.send(TEXT, "client")
     p.c.closed(1001, "backend-idle:")
-    assert time.monotonic() - last >= 1.9
+    assert time.monotonic() - last >= 0.55 * pace
     p.b.close()
     p.line("backend-idle", side="backend")
 
@@ -768,10 +778,9 @@ def test_max_session_ends_a_busy_pair(relay, kind):
         if f.opcode == CLOSE:
             break
         n += 1
-        time.sleep(0.02)
     assert f.code == 3000 and f.reason.startswith("session-end:")
-    assert time.monotonic() - start < 3
-    assert n > 10
+    assert 0.95 < time.monotonic() - start < PATIENCE
+    assert n > 0
     if kind == "ws":
         while (f := p.b.recv()).opcode != CLOSE:
             pass
@@ -788,7 +797,7 @@ def test_close_timeout_ends_a_client_that_does_not_answer(relay):
     assert p.c.recv().code == 1000
     with contextlib.suppress(ConnectionResetError):
         assert p.c.rest() == b""
-    assert 0.25 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 0.25
     p.line("backend-close")
 
 
@@ -800,7 +809,7 @@ def test_close_timeout_ends_a_backend_that_does_not_end(relay):
     p.c.ended()
     assert p.b.rest() == b""
     p.line("client-close")
-    assert 0.25 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 0.25
 
 
 # --- the daemon's end ------------------------------------------------------
@@ -898,7 +907,7 @@ def test_drain_timeout_is_kept(relay):
     p.c.closed(1001, "shutdown:")
     p.b.close()
     p.r.stop(0)  # no second signal: it waits and checks the exit status
-    assert 0.95 < time.monotonic() - start < 10
+    assert 0.95 < time.monotonic() - start < PATIENCE
     assert len(p.r.log("close", reason="shutdown")) == 2
     stuck[0].close()
 
@@ -912,7 +921,7 @@ def test_second_sigterm_ends_at_once(relay):
     p.b.close()
     start = time.monotonic()
     p.r.stop(signal.SIGTERM)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < PATIENCE
     assert p.r.log("stop-now")
     stuck[0].close()
 
@@ -930,10 +939,8 @@ def test_any_number_of_signals_is_an_orderly_end(relay):
 
 
 def test_sigterm_with_nobody_there_ends_at_once(relay):
-    r = relay(route("echo:"))
-    start = time.monotonic()
+    r = relay(route("echo:"), server="drain_timeout = 60s")
     r.stop(signal.SIGINT)
-    assert time.monotonic() - start < 10
     assert r.log("stop")
 
 
@@ -953,7 +960,7 @@ def test_no_process_outlives_the_daemon(relay, tmp_path):
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(os.getpid(), flush=True)
 while True:
-    time.sleep(1000)
+    signal.pause()
 """)
     r = relay(route(f"exec:{command}", "close_timeout = 60s"),
               server="drain_timeout = 300ms")

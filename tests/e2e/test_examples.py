@@ -19,7 +19,7 @@ import time
 import pytest
 import websockets
 
-from relay import free_port
+from relay import PATIENCE, free_port, wait_for
 
 pytestmark = pytest.mark.plain(
     "about files and what they say; proxies bring their own TLS")
@@ -106,9 +106,9 @@ def test_simulation_opens_to_minted_tokens(simulation, tmp_path):
                                  % port)))
 
     async def echo(uri):
-        async with websockets.connect(uri, open_timeout=20) as ws:
+        async with websockets.connect(uri, open_timeout=PATIENCE) as ws:
             await ws.send("steer")
-            return await asyncio.wait_for(ws.recv(), 20)
+            return await asyncio.wait_for(ws.recv(), PATIENCE)
 
     with running([BUILD / "wsrelayd", "-c", simulation], tmp_path, port):
         for command in (["/usr/bin/python3", "mint.py"], ["node", "mint.js"],
@@ -203,9 +203,9 @@ def test_tls_opens_from_its_page(tls, tmp_path):
     async def echo(uri):
         async with websockets.connect(
                 uri, ssl=trust, server_hostname="relay.example.org",
-                host="127.0.0.1", port=port, open_timeout=20) as ws:
+                host="127.0.0.1", port=port, open_timeout=PATIENCE) as ws:
             await ws.send("steer")
-            return await asyncio.wait_for(ws.recv(), 20)
+            return await asyncio.wait_for(ws.recv(), PATIENCE)
 
     with running([BUILD / "wsrelayd", "-c", tls], tmp_path, port):
         page = subprocess.run(
@@ -361,36 +361,34 @@ def running(command, folder, port, host="127.0.0.1"):
     with open(folder / "output", "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        for _ in range(200):
+        def answers():
             assert process.poll() is None, (folder / "output").read_text()
             with contextlib.suppress(OSError):
                 socket.create_connection((host, port)).close()
-                break
-            time.sleep(0.05)
+                return True
+        wait_for(answers, "its port")
         yield
     finally:
         process.terminate()
-        status = process.wait(20)
+        status = process.wait(PATIENCE)
     assert status in (0, -signal.SIGTERM, 128 + signal.SIGTERM), \
         (folder / "output").read_text()
 
 
 def wait_for_line(file, part):
     """A proxy logs a WebSocket when it is over."""
-    end = time.monotonic() + 10
-    while True:
+    def there():
         for line in file.read_text().splitlines(keepends=True):
             if part in line and line.endswith("\n"):
                 return line
-        assert time.monotonic() < end, file.read_text()
-        time.sleep(0.02)
+    return wait_for(there, part)
 
 
 def connect(port, source="127.0.0.1"):
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    peer = socket.create_connection(("127.0.0.1", port), timeout=20,
+    peer = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE,
                                     source_address=(source, 0))
     return context.wrap_socket(peer, server_hostname="relay.example.org")
 

@@ -1,6 +1,7 @@
 """Hubs: one backend, many clients; with one worker and with two."""
 import contextlib
 import os
+import select
 import signal
 import struct
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from peers import (BINARY, CLOSE, CONT, PING, PONG, TEXT, Background, Client,
                    Server, alive, frame, program)
-from relay import KEY, mint, wait_for
+from relay import KEY, PATIENCE, mint, wait_for
 from secure import HTTP
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
@@ -55,6 +56,15 @@ class Hub:
     def heard(self):
         n, opcode = struct.unpack(">IB", self.trunk.exactly(5))
         return self.trunk.exactly(n - 1).decode()
+
+
+def wait_stuck(jobs, senders):
+    """Until none of them can send any more: the relay reads no more, and the
+    kernels between are full. (Or it is done: then it was not held up.)"""
+    def writable(c):
+        return select.select([], [c.sock], [], 0)[1]
+    wait_for(lambda: not any(job.thread.is_alive() and writable(c)
+                             for job, c in zip(jobs, senders)), "the pause")
 
 
 def texts(c, n):
@@ -342,7 +352,7 @@ def test_driver(relay, workers):
 
     def drives(c, text):
         """Its words come through as soon as the home knows of the change."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         h.trunk.sock.settimeout(0.1)
         while time.monotonic() < end:
             c.send(TEXT, text)
@@ -351,7 +361,7 @@ def test_driver(relay, workers):
                 break
         else:
             raise AssertionError(f"{text} never drives")
-        h.trunk.sock.settimeout(20)
+        h.trunk.sock.settimeout(PATIENCE)
         c.synced()
     drives(two, "2")
     again = joined(h, "two")  # her Wi-Fi broke
@@ -553,8 +563,7 @@ def test_trunk_that_does_not_read_pauses_members(relay, workers):
         for i in range(total):
             c.send(TEXT, f"{n} {i} ".ljust(20000))
     jobs = [Background(push, n, c) for n, c in enumerate(members)]
-    # Stuck: 16 MB are more than the kernels between hold.
-    time.sleep(0.3)
+    wait_stuck(jobs, members)
     before = h.r.memory()
     h.say("still")  # the other way is open
     for c in members:
@@ -825,7 +834,7 @@ def test_second_term_cuts(relay, workers):
     live.closed(1001)
     started = time.monotonic()
     h.r.stop(signal.SIGTERM)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < PATIENCE
 
 
 # --- many ---------------------------------------------------------------------------

@@ -35,6 +35,7 @@ class SlowLine:
             part = min(16384, n - len(data))
             self.budget_at = max(self.budget_at, time.monotonic() - 0.05) \
                 + part / LINE
+            # As fast as the line, after a pause no faster.
             time.sleep(max(0, self.budget_at - time.monotonic()))
             data += c.exactly(part) if len(c.buffer) >= part else \
                 c.sock.recv(part)

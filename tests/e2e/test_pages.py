@@ -581,7 +581,7 @@ def test_large_files(relay):
                 p.socket.setsockopt(6, 10, 4096)  # TCP_WINDOW_CLAMP
             p.send(head("/big.bin") + head("/healthz"))
             if pause:
-                time.sleep(pause)
+                time.sleep(pause)   # some read late
             assert p.answer().body == content
             assert p.answer().body == b"ok\n"
             done.append(pause)

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from pace import unhurried
 from peers import (BINARY, CLOSE, PING, PONG, TEXT, Background, Client,
                    Server, cpu_seconds, frame, ws_pair)
-from relay import BUILD, RUNNER, SANITIZERS, wait_for
+from relay import BUILD, PATIENCE, RUNNER, SANITIZERS, wait_for
 
 MB = 1 << 20
 # Freed memory must be seen as free: the sanitizer keeps little of it back.
@@ -73,13 +74,14 @@ def numbered(n):
 def not_disturbed(r, rounds=200):
     """Somebody else's echo, while it lasts."""
     with Client(r, "/echo") as c:
-        worst = 0
+        took = []
         for i in range(rounds):
             begin = time.monotonic()
             c.send(TEXT, str(i))
             assert c.recv().text == str(i)
-            worst = max(worst, time.monotonic() - begin)
-    assert worst < 1, worst
+            took.append(time.monotonic() - begin)
+    # Most of them: any one may meet a machine that is busy.
+    assert sorted(took)[rounds * 3 // 4] < 1, took
 
 
 @pytest.mark.parametrize("kind", ["line", "ws"])
@@ -155,9 +157,10 @@ def test_many_who_do_not_read(relay):
 
 # --- rates -----------------------------------------------------------------
 
-def test_message_rate_pauses_and_loses_nothing(relay):
+@unhurried
+def test_message_rate_pauses_and_loses_nothing(relay, pace):
     with Server() as s:
-        r = start(relay, s, "line", "message_rate = 100")
+        r = start(relay, s, "line", f"message_rate = {100 // pace}")
         c, b = open_pair(r, s, "line")
         begin = time.monotonic()
         # What comes in one read passes at once, and is paid for afterwards.
@@ -166,34 +169,34 @@ def test_message_rate_pauses_and_loses_nothing(relay):
             assert b.until() == b"%d\n" % i
         c.send(TEXT, "last")
         assert b.until() == b"last\n"
-        assert 1.9 < time.monotonic() - begin < 10
+        assert 1.9 * pace < time.monotonic() - begin < PATIENCE * pace
         # and it may burst again after a pause
-        time.sleep(1.1)
+        time.sleep(1.1 * pace)
         begin = time.monotonic()
-        for i in range(80):
+        for i in range(80 // pace):
             c.send(TEXT, str(i))
             b.until()
-        assert time.monotonic() - begin < 0.9
+        assert time.monotonic() - begin < 0.9 * pace
 
 
 def test_byte_rate_pauses_and_loses_nothing(relay):
     with Server() as s:
-        r = start(relay, s, "line", "byte_rate = 500K")
+        r = start(relay, s, "line", "byte_rate = 50K")
         c, b = open_pair(r, s, "line")
         begin = time.monotonic()
-        job = Background(lambda: [c.send(TEXT, "x" * 9999)
+        job = Background(lambda: [c.send(TEXT, "x" * 999)
                                   for _ in range(150)])
         for _ in range(150):
-            assert len(b.until()) == 10000
+            assert len(b.until()) == 1000
         job.done()
         c.send(TEXT, "last")
         assert b.until() == b"last\n"
-        assert 1.8 < time.monotonic() - begin < 10
+        assert 1.8 < time.monotonic() - begin < PATIENCE
         # the backend's bytes are not the client's
         begin = time.monotonic()
         job = Background(b.write, b"y" * (3 * MB) + b"\n")
         assert len(c.message()[1]) == 3 * MB
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < PATIENCE  # and not a minute
         job.done()
 
 
@@ -346,7 +349,7 @@ def test_no_descriptors_pause_accepting(relay):
     while not r.log("accept-paused"):
         waiting.append(Client(r, "/echo", wait=False))
         assert len(waiting) < 2000
-        time.sleep(0.01)
+        time.sleep(0.01)    # until it says so
     for _ in range(10):
         waiting.append(Client(r, "/echo", wait=False))
     # It does not spin, and those who are there are served.
@@ -354,7 +357,7 @@ def test_no_descriptors_pause_accepting(relay):
     while time.monotonic() - begin < 1.5:
         alive.send(TEXT, "x")
         assert alive.recv().text == "x"
-        time.sleep(0.05)
+        time.sleep(0.05)    # what it uses, it uses for nothing
     assert cpu_seconds(r.pid) - cpu < 0.3
     assert len(r.log("accept-paused")) < 40
     # When some go the others come in.

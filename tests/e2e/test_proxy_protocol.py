@@ -320,7 +320,7 @@ def test_a_header_that_does_not_end(started, sent):
         with contextlib.suppress(ConnectionError):
             for i in range(len(sent)):
                 p.send(sent[i:i + 1])
-                time.sleep(0.9 / len(sent))
+                time.sleep(0.9 / len(sent))     # the trickle
         assert unanswered(p)
         assert 0.95 < time.monotonic() - start < PATIENCE
     line = r.wait_log("refuse", reason="proxy-header")
@@ -347,9 +347,11 @@ def test_half_a_header_costs_no_processor(started):
             return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
     with Peer(r) as p:
         p.send(v1()[:30])
-        time.sleep(0.2)
+        with Behind(r) as other:        # then it has read the half, too
+            other.send(head("/healthz"))
+            assert other.answer().status == 200
         before = used()
-        time.sleep(1)
+        time.sleep(1)                   # in which it does nothing
         assert used() - before < 30     # hundredths of a second
         p.send(v1()[30:] + upgrade("/echo"))
         assert p.answer().status == 101

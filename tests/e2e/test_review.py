@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from pace import unhurried
 from peers import BINARY, CLOSE, TEXT, Background, Client, Server, Wire
 from rawhttp import head
-from relay import wait_for
 
 
 def exec_route(program, more=""):
@@ -54,9 +54,9 @@ auth = none
 """, wrap=["/bin/bash", "-c", "trap '' CHLD; exec \"$@\"", "bash"])
     c = Client(r, "/exec", wait=False)
     c.answer()
-    r.wait_log("close", route="exec", patience=10)
+    r.wait_log("close", route="exec")
     before = cpu(r)
-    time.sleep(1)
+    time.sleep(1)       # in which it does nothing
     assert cpu(r) - before < 0.5
 
 
@@ -67,7 +67,7 @@ import os, sys, time
 sys.stdin.readline()
 os.close(0)
 print("closed", flush=True)
-time.sleep(60)
+time.sleep(60)          # it lives on
 """)
     r = relay(exec_route("").replace("{dir}", str(tmp_path)))
     c = Client(r, "/exec")
@@ -120,17 +120,18 @@ root = {tmp_path}
 """, listen="keepalive_timeout = 500ms")
     s = r.socket(rcvbuf=4096)
     s.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    r.wait_log("refuse", reason="client-gone", patience=10)
+    r.wait_log("refuse", reason="client-gone")
     s.close()
 
 
-def test_slow_answer_is_not_given_up(relay, tmp_path):
+@unhurried
+def test_slow_answer_is_not_given_up(relay, tmp_path, pace):
     (tmp_path / "big").write_bytes(bytes(12 << 20))
     r = relay(f"""
 [page files]
 path = /
 root = {tmp_path}
-""", listen="keepalive_timeout = 500ms")
+""", listen=f"keepalive_timeout = {500 * pace}ms")
     s = r.socket()
     s.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
     got, begin = 0, time.monotonic()
@@ -138,19 +139,21 @@ root = {tmp_path}
         data = s.recv(1 << 16)
         assert data, (got, r.lines)
         got += len(data)
-        time.sleep(0.02)
-    assert time.monotonic() - begin > 1
+        time.sleep(0.01 * pace)     # slow, but never for long
+    assert time.monotonic() - begin > pace
     s.close()
 
 
-def test_who_is_not_read_is_not_idle(relay):
+@unhurried
+def test_who_is_not_read_is_not_idle(relay, pace):
     with Server() as s:
-        r = relay(tcp_route(s.port, "idle_timeout = 700ms\nqueue_limit = 64K"))
+        r = relay(tcp_route(s.port, f"idle_timeout = {700 * pace}ms\n"
+                            "queue_limit = 64K"))
         c = Client(r, "/tcp")
         b = s.accept()
         total, part = 40 << 20, bytes(1 << 20)
         sender = Background(lambda: [c.send(BINARY, part) for _ in range(40)])
-        time.sleep(2.5)  # several times the timeout; nothing is read
+        time.sleep(1.6 * pace)  # twice the timeout; nothing is read
         for _ in range(total >> 20):
             b.exactly(1 << 20)
         sender.done()
@@ -176,7 +179,7 @@ def test_last_words_of_a_backend_that_hears_no_more(relay):
         b.close()
         for _ in range(3):  # the first gets the reset, the next finds it
             c.send(BINARY, b"still there?")
-            time.sleep(0.1)
+            time.sleep(0.1)     # not both at once
         got = 0
         while (f := c.frame()).opcode != CLOSE:
             got += len(f.payload)

@@ -11,8 +11,10 @@ import time
 
 import pytest
 
+from pace import unhurried
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import RUNNER, SANITIZERS, WSRELAYD, free_port, wait_for
+from relay import (PATIENCE, RUNNER, SANITIZERS, WSRELAYD, free_port,
+                   wait_for)
 
 ECHO = """
 [route echo]
@@ -76,18 +78,20 @@ def test_status_counts_connections(relay, manager):
         manager.wait("STATUS=3 ")
 
 
-def test_watchdog(relay, manager):
+@unhurried
+def test_watchdog(relay, manager, pace):
     """At least twice in its time, by the loop itself: not when it hangs."""
     r = relay(ECHO, env={"NOTIFY_SOCKET": str(manager.path),
-                         "WATCHDOG_USEC": "400000"})
-    wait_for(lambda: len(manager.all("WATCHDOG=1")) >= 6)
-    times = manager.all("WATCHDOG=1")
+                         "WATCHDOG_USEC": str(400000 * pace)})
+    before = len(manager.all("WATCHDOG=1"))
+    wait_for(lambda: len(manager.all("WATCHDOG=1")) >= before + 6)
+    times = manager.all("WATCHDOG=1")[before:]
     gaps = [b - a for a, b in zip(times, times[1:])]
-    assert sorted(gaps)[len(gaps) // 2] <= 0.25
+    assert sorted(gaps)[len(gaps) // 2] <= 0.25 * pace
     r.kill(signal.SIGSTOP)
-    time.sleep(0.3)
+    time.sleep(0.3 * pace)  # what it said before that is read
     n = len(manager.all("WATCHDOG=1"))
-    time.sleep(0.6)
+    time.sleep(0.6 * pace)  # longer than its time
     assert len(manager.all("WATCHDOG=1")) == n
     r.kill(signal.SIGCONT)
     wait_for(lambda: len(manager.all("WATCHDOG=1")) > n)
@@ -97,7 +101,7 @@ def test_watchdog_of_another_process(relay, manager):
     relay(ECHO, env={"NOTIFY_SOCKET": str(manager.path),
                      "WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"})
     manager.wait("READY=1")
-    time.sleep(0.4)
+    time.sleep(0.4)     # four times its time
     assert not manager.all("WATCHDOG=1")
 
 
@@ -151,7 +155,7 @@ def parse_stop(r):
 def test_drain_timeout_and_the_second_signal(relay):
     for second in (False, True):
         r = relay(ECHO, server="drain_timeout = %s" %
-                  ("30s" if second else "600ms"))
+                  ("60s" if second else "600ms"))
         with Peer(r) as p:      # a client that does not answer the close
             p.send(upgrade("/echo"))
             assert p.answer().status == 101
@@ -161,8 +165,9 @@ def test_drain_timeout_and_the_second_signal(relay):
             assert p.read_close()[0] == 1001
             if second:
                 r.kill(signal.SIGTERM)
-            r.process.wait(10)
-            assert (0 if second else 0.4) < time.monotonic() - begin < 5
+            r.process.wait(PATIENCE)
+            assert (0 if second else 0.4) < time.monotonic() - begin \
+                < PATIENCE
         assert bool(r.log("stop-now")) == second
         r.stop()
 

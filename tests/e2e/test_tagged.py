@@ -11,7 +11,7 @@ import time
 import pytest
 
 from peers import (BINARY, CONT, PING, PONG, TEXT, Background, Client, Server,
-                   cpu_seconds, program)
+                   asleep, cpu_seconds, program)
 from relay import KEY, ROOT, WSRELAYD, mint, wait_for
 from secure import SECURE
 
@@ -789,9 +789,13 @@ def test_backend_that_does_not_read(hub):
 
 
 def stuck(h):
-    """Whether the relay can't get rid of anything: its reading stands."""
+    """Whether the relay can't get rid of anything: its reading stands, and
+    all of its threads wait. (A thread that has no processor does not.)"""
     before = cpu_seconds(h.r.pid)
-    time.sleep(0.3)
+    for _ in range(10):
+        if not asleep(h.r.pid):
+            return False
+        time.sleep(0.02)
     return cpu_seconds(h.r.pid) - before < 0.02
 
 

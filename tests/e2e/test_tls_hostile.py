@@ -100,7 +100,7 @@ def test_silence_in_the_handshake(tls_relay, how):
             hello = client_hello()
             s.sendall(hello[:1] if how == "one-byte" else hello)
         drained(s)
-        assert 0.45 < time.monotonic() - start < 10
+        assert 0.45 < time.monotonic() - start < PATIENCE
     line = r.wait_log("refuse")
     assert line["reason"] == "tls-timeout"
     nothing_left(r, descriptors)
@@ -123,7 +123,7 @@ def test_one_byte_at_a_time(tls_relay):
                 pass
             except ConnectionError:
                 break
-        assert 0.9 < time.monotonic() - start < 10
+        assert 0.9 < time.monotonic() - start < PATIENCE
     assert r.wait_log("refuse")["reason"] == "tls-timeout"
     nothing_left(r, descriptors)
 
@@ -151,7 +151,7 @@ def test_silence_behind_the_handshake(tls_relay):
     start = time.monotonic()
     with Wire(r.socket(tls=True)) as w:
         assert w.rest() == b""
-        assert 0.4 < time.monotonic() - start < 10
+        assert 0.4 < time.monotonic() - start < PATIENCE
     with Wire(r.socket(tls=True)) as w:
         w.write(b"GET / HTTP/1.1\r\n")
         assert w.rest().startswith(b"HTTP/1.1 408")

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
+from pace import unhurried
 from rawhttp import KEY as WS_KEY
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import SECRET, Relay, b64, mint, wait_for
+from relay import PATIENCE, SECRET, Relay, b64, mint, wait_for
 from secure import HTTP
 
 OTHER = b"a second secret, of another key, long enough"
@@ -436,23 +437,26 @@ backend = exec:/bin/sed /end/q
         assert p.message() == (1, b"end")
 
 
-def test_expire_at(shared):
-    end = now() + 1.2
+@unhurried
+def test_expire_at(shared, pace):
+    end = now() + 1.2 * pace
     with opened(shared, mint("/sim/1", expire_at=end)) as p:
         p.send(frame(b"x"))
         assert p.message() == (1, b"x")
         code, text = p.read_close()
         assert code == 3000 and text.startswith("token-end")
-        assert -0.05 < now() - end < 2
+        assert -0.05 < now() - end < PATIENCE
         p.send(frame(b"\x0b\xb8", 8))
         assert p.at_end()
     shared.wait_log("close", reason="token-end", code=3000)
 
 
-def test_exp_does_not_end_what_is_open(shared):
-    with opened(shared, mint("/sim/1", exp=now() - 4.5)) as p:
-        time.sleep(0.7)
-        assert open_with(shared, mint("/sim/1", exp=now() - 5.2)).word == \
+@unhurried
+def test_exp_does_not_end_what_is_open(shared, pace):
+    exp = now() - 5 + 0.5 * pace        # leeway is 5s
+    with opened(shared, mint("/sim/1", exp=exp)) as p:
+        wait_for(lambda: now() > exp + 5.2, "its time to be over")
+        assert open_with(shared, mint("/sim/1", exp=exp)).word == \
             "token-expired"
         p.send(frame(b"x"))
         assert p.message() == (1, b"x")
@@ -553,7 +557,7 @@ def test_single_use_race(shared):
 def test_single_use_and_the_backend(relay):
     """Reserved while the backend is opened, given back when that fails."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
         r = relay(f"""
 [route once]
 path = /once
@@ -630,7 +634,7 @@ def test_a_token_appears_nowhere(relay, source, auth):
     none, the query and the Authorization field are the backend's."""
     backends_own = auth == "none" and source != "subprotocol"
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
         r = relay(f"""
 [route ws]
 path = /ws
@@ -752,7 +756,7 @@ template = yes
 def test_subprotocol_of_a_ws_backend(relay):
     """The backend chooses; wsuri is selected only when it does not."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(PATIENCE)
         r = relay(f"""
 [route ws]
 path = /ws

@@ -3,12 +3,12 @@ page does with each answer. The table is read from the daemon's own source.
 """
 import pathlib
 import re
-import time
 
 import pytest
 
 from browser import wait_for
-from relay import free_port
+from relay import PATIENCE, free_port
+from relay import wait_for as wait_until
 from stub_relay import StubRelay
 
 pytestmark = pytest.mark.plain("its relay is a stub without TLS")
@@ -44,7 +44,7 @@ def page(driver, relay):
     driver.get("about:blank")
 
 
-def told(driver, state, timeout=10):
+def told(driver, state, timeout=PATIENCE):
     """The first status of this state."""
     return wait_for(driver, "return told.find(t => t.state === '%s')" % state,
                     timeout)
@@ -55,11 +55,13 @@ def all_told(driver, state):
         "return told.filter(t => t.state === '%s')" % state)
 
 
-def wait_until(condition, timeout=10):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "timeout"
-        time.sleep(0.02)
+def stays_away(driver):
+    """It does not connect again: what it had set a timer for, by its longest
+    wait, comes before a timer that is set now."""
+    last = "return told.at(-1).state"
+    assert driver.execute_script(last) == "ended"
+    driver.execute_async_script("setTimeout(arguments[0], 170)")
+    assert driver.execute_script(last) == "ended"
 
 
 def test_is_small_and_needs_nothing():
@@ -82,7 +84,7 @@ def test_opens_talks_and_closes(driver, relay, page):
     wait_for(driver, "return events.join() === 'open,close 1000'")
     assert told(driver, "ended")["word"] == "client-close"
     assert driver.execute_script("return relay.send('x')") is False
-    time.sleep(0.5)             # three longest waits: it must not come back
+    stays_away(driver)
     assert len(relay.connects) == 1
 
 
@@ -129,7 +131,7 @@ def test_obeys_the_table(driver, relay, page, word, code, action, text):
     page()
     if action == "never":
         status = told(driver, "ended")
-        time.sleep(0.3)         # more than the longest first wait, 40 ms
+        stays_away(driver)
         assert len(relay.connects) == 1
     else:
         status = told(driver, "waiting")
@@ -318,7 +320,9 @@ def test_closed_while_it_waits_or_fetches(driver, relay, page):
     told(driver, "ended")
     driver.execute_script("told.length = 0; start('wsuri.json');"
                           "relay.close()")
-    time.sleep(0.3)
+    # What it had fetched has come, and leads nowhere.
+    wait_until(lambda: len(relay.invitations) == 2)
+    driver.execute_async_script("setTimeout(arguments[0], 100)")
     assert len(relay.connects) == 1
     assert [t["state"] for t in driver.execute_script("return told")] == \
         ["connecting", "ended"]
