@@ -484,6 +484,20 @@ def test_try_finds_numbers(driver, console, try_, line, found):
         line) == found
 
 
+def test_try_draws_any_numbers(driver, console, try_):
+    """Also those whose differences are lost, or are no numbers any more."""
+    driver.get(try_("cat").url)
+    for pair in ("1e17 100000000000000016", "1.7e308 -1.7e308", "5e-324 0"):
+        low, high = pair.split()
+        assert driver.execute_script("""
+            series.clear();
+            for (const v of arguments)
+                plotNumbers(`{"a": ${v}}`);
+            drawPlot();
+            return range([...series.values()], 0).every(Number.isFinite)""",
+                                     low, high)
+
+
 def test_try_keeps_gaps_and_its_bound(driver, console, try_):
     """Of very many points every other one is forgotten, but no gap is."""
     driver.get(try_("cat").url)
