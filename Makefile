@@ -102,7 +102,7 @@ run: all | deps-run
 # --- check -----------------------------------------------------------------
 
 .PHONY: check check-unit check-e2e check-tls check-tsan check-valgrind \
-	check-trixie
+	check-trixie chaos check-oom
 check: all | deps-test
 	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan unit-tests binaries
 	@scripts/check-unit build/asan/unit
@@ -132,6 +132,28 @@ check-valgrind: | deps-valgrind
 		scripts/check-unit build/plain/unit
 	WSRELAY_RUNNER="valgrind -q --error-exitcode=99 --leak-check=full" \
 		scripts/check-e2e build/plain $(E2E)
+
+# Random trials against a model: tests/chaos/README.md.
+CHAOS_SECONDS ?= 60
+CHAOS_SEED ?=
+chaos: | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan binaries
+	tests/chaos/run --build build/asan --seconds $(CHAOS_SECONDS) \
+		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(CHAOS)
+
+# Allocations fail, one after the other: tests/oom/README.md.
+OOM_SECONDS ?= 60
+check-oom: | deps-test
+	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan build/asan/oom/wsrelayd
+	tests/oom/run --build build/asan/oom --seconds $(OOM_SECONDS) $(OOM)
+
+# ASan's own malloc, and one in front of it that fails.
+$(OUT)/oom/wsrelayd: $(OUT)/main.o $(OUT)/oom/fail.o $(LIB)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUT)/oom/fail.o: tests/oom/fail.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fno-builtin -c -o $@ $<
 
 # Build and tests in Debian 13, with its mbedTLS 3.6.
 check-trixie:
@@ -243,6 +265,10 @@ help:
 	@echo 'make check-tls        the end-to-end tests once more, over TLS'
 	@echo 'make check-tsan       the tests under ThreadSanitizer'
 	@echo 'make check-valgrind   the tests under valgrind'
+	@echo 'make chaos            random trials against a model for CHAOS_SECONDS=60,'
+	@echo '                      from CHAOS_SEED (random); CHAOS="--help" says more'
+	@echo 'make check-oom        allocations fail one by one, for OOM_SECONDS=60;'
+	@echo '                      OOM="--help" says more'
 	@echo 'make check-trixie     build and tests in Debian 13 (mbedTLS 3.6); needs root'
 	@echo 'make fuzz             each fuzzer for FUZZ_SECONDS=60; FUZZ=name chooses'
 	@echo 'make lint             static checks; each skips where its tool is absent'

@@ -1,0 +1,307 @@
+"""What the daemon does while its allocations fail, and the peers for that.
+
+Each scenario is a function of a House; it returns when all went well and
+raises Refused, OSError or EOFError when the relay said or did otherwise. What
+it waits for comes soon or never: the daemon's own timeouts are a second.
+"""
+import contextlib
+import itertools
+import select
+import signal
+import socket
+import ssl
+import threading
+import time
+
+from peers import BINARY, CLOSE, TEXT, Client, Server, WsPeer
+from relay import mint
+from signers import Signer, jwks
+
+TIMES = """connect_timeout = 1s
+close_timeout = 1s
+hold_timeout = 1s
+"""
+HUB = "mode = hub\nlinger = 0\n"
+SIGNER = Signer("RS256")
+LONG = b"x" * 300000
+
+
+class Refused(Exception):
+    """By an HTTP status or a close frame: in words."""
+
+
+class House:
+    """A daemon with all routes, and their backends."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        self.names = itertools.count()
+        self.servers = {"tcp": Server(tls=False), "ws": Server(tls=False),
+                        "tagged": Server(tls=False),
+                        "hold": Server(path=directory / "hold.sock")}
+        for kind, server in self.servers.items():
+            threading.Thread(target=self.serve, daemon=True,
+                             args=(kind, server)).start()
+        (directory / "www").mkdir()
+        (directory / "www/index.html").write_text(
+            "<p>{{wsuri /echo/1}}</p>" + "x" * 100000)
+        (directory / "keys.json").write_text(jwks(SIGNER.jwk("one")))
+
+    def ini(self):
+        port = {k: s.port for k, s in self.servers.items() if not s.path}
+        routes = {
+            "echo": "backend = echo:",
+            "tcp": f"backend = tcp://localhost:{port['tcp']}\n"
+                   "framing = line",
+            "ws": f"backend = ws://127.0.0.1:{port['ws']}/",
+            "exec": "backend = exec:/bin/cat",
+            "room": f"backend = room:\nreplay = 3\n{HUB}",
+            "tagged": f"backend = tcp://127.0.0.1:{port['tagged']}\n"
+                      f"framing = line\naddressing = tagged\n{HUB}",
+            "hold": f"backend = unix:{self.dir}/hold.sock\n"
+                    f"framing = line\non_backend_loss = hold\n{HUB}",
+            "keyed": "backend = echo:\nkeys = idp"}
+        lines = [f"[route {name}]\npath = /{name}/{{id}}\n{text}\n" +
+                 ("" if "keys" in text else "keys = lab\n") + TIMES
+                 for name, text in routes.items()]
+        lines.append("[key idp]\nalgorithm = RS256\n"
+                     "jwks_file = {dir}/keys.json")
+        lines.append("[page www]\npath = /www\nroot = {dir}/www\n"
+                     "template = yes\ntoken_key = lab\ntoken_perm = rw")
+        return "\n".join(lines)
+
+    # --- backends --------------------------------------------------------
+
+    def serve(self, kind, server):
+        server.sock.settimeout(None)
+        while True:
+            try:
+                sock = server.accept_socket()
+            except OSError:
+                return
+            threading.Thread(target=self.backend, daemon=True,
+                             args=(kind, server, sock)).start()
+
+    def backend(self, kind, server, sock):
+        with contextlib.suppress(OSError, EOFError, AssertionError):
+            with sock:
+                getattr(self, kind + "_backend")(sock)
+
+    def tcp_backend(self, sock):
+        while data := sock.recv(1 << 20):
+            sock.sendall(data)
+
+    def ws_backend(self, sock):
+        b = WsPeer(sock).accept()
+        while True:
+            f = b.recv()
+            b.send(f.opcode, f.payload, fin=f.fin)
+            if f.opcode == CLOSE:
+                return
+
+    def tagged_backend(self, sock):
+        for line in sock.makefile("rb"):
+            verb, _, rest = line.partition(b" ")
+            if verb == b">":
+                client, _, payload = rest.partition(b" ")
+                sock.sendall(b"> * all " + payload +
+                             b"> " + client + b" one " + payload)
+
+    def hold_backend(self, sock):
+        """Is lost at the word of a client."""
+        for line in sock.makefile("rb"):
+            if line == b"die\n":
+                return
+            sock.sendall(line)
+
+    # --- clients -----------------------------------------------------------
+
+    def path(self, route):
+        """A new one each time: hubs are made anew, too."""
+        return f"/{route}/{next(self.names)}"
+
+    def open(self, path, token=None, **options):
+        c = Client(self.relay, path, wait=False, tls=self.relay.secure,
+                   token=token or mint(path), **options)
+        c.sock.settimeout(PATIENCE)
+        try:
+            if c.answer() != 101:
+                raise Refused(c.status)
+        except BaseException:
+            c.close()
+            raise
+        return c
+
+    def get(self, c):
+        """The next whole message."""
+        data = b""
+        while True:
+            f = c.recv()
+            if f.opcode == CLOSE:
+                with contextlib.suppress(OSError):
+                    c.send(CLOSE, f.payload)
+                raise Refused(f.code)
+            data += f.payload
+            if f.fin:
+                return data
+
+    def arrives(self, c, seconds):
+        return bool(c.buffer or getattr(c.sock, "_plain", b"") or
+                    select.select([c.sock], [], [], seconds)[0])
+
+    def expect(self, c, want, *senders):
+        """senders: without them nothing comes."""
+        end = time.monotonic() + PATIENCE
+        while senders and not self.arrives(c, 0.1):
+            if any(self.has_ended(x) for x in senders):
+                raise EOFError
+            if time.monotonic() > end:
+                raise TimeoutError
+        got = self.get(c)
+        assert got == want, f"{got[:50]}, not {want[:50]}"
+
+    @staticmethod
+    def has_ended(c):
+        """The next that it gets is a close frame, or the end."""
+        if not c.buffer and not select.select([c.sock], [], [], 0)[0]:
+            return False
+        first = c.buffer or c.sock.recv(1, socket.MSG_PEEK)
+        return first[:1] in (b"", b"\x88")
+
+    def leave(self, c):
+        c.send_close(1000)
+        while True:
+            f = c.recv()
+            if f.opcode == CLOSE:
+                break
+        c.ended()
+
+
+# Longer than any timeout of the daemon: what takes so long hangs.
+PATIENCE = 20
+
+
+def _pair(route):
+    def scenario(house):
+        with house.open(house.path(route)) as c:
+            c.send(TEXT, b"hello")
+            house.expect(c, b"hello")
+            c.send(TEXT, LONG[:1000], fin=False)
+            c.send(0, LONG)
+            house.expect(c, LONG[:1000] + LONG)
+            house.leave(c)
+    scenario.__name__ = route
+    return scenario
+
+
+def room(house):
+    path = house.path("room")
+    with house.open(path) as a, house.open(path) as b:
+        for text in (b"one", LONG, b"two"):
+            a.send(BINARY, text)
+        for text in (b"one", LONG, b"two"):
+            house.expect(b, text, a)
+        with house.open(path) as c:
+            for text in (b"one", LONG, b"two"):
+                house.expect(c, text)
+            b.send(TEXT, b"three")
+            house.expect(a, b"three", b)
+            house.expect(c, b"three", b)
+            for x in (a, b, c):
+                house.leave(x)
+
+
+def tagged(house):
+    path = house.path("tagged")
+    with house.open(path) as a, house.open(path) as b:
+        a.send(TEXT, b"hi")
+        house.expect(a, b"all hi")
+        house.expect(a, b"one hi")
+        house.expect(b, b"all hi", a)
+        house.leave(a)
+        house.leave(b)
+
+
+def hold(house):
+    path = house.path("hold")
+    with house.open(path) as a, house.open(path) as b:
+        a.send(TEXT, b"one")
+        house.expect(a, b"one")
+        house.expect(b, b"one", a)
+        b.send(TEXT, b"die")
+        # The hub is lost at some time from now on: messages before that are.
+        end = time.monotonic() + PATIENCE
+        for n in itertools.count():
+            a.send(TEXT, str(n))
+            if house.arrives(a, 0.1):
+                house.get(a)
+                break
+            if time.monotonic() > end:
+                raise TimeoutError("the backend does not come back")
+        house.leave(a)
+        house.leave(b)
+
+
+def keyed(house):
+    path = house.path("keyed")
+    with house.open(path, token=SIGNER.token(path, kid="one")) as c:
+        c.send(TEXT, b"hello")
+        house.expect(c, b"hello")
+        house.leave(c)
+
+
+def page(house):
+    with house.relay.socket(tls=house.relay.secure) as s:
+        s.settimeout(PATIENCE)
+        for path, status in (("/www/", 200), ("/www/none", 404)):
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:"
+                      f"{house.relay.port}\r\n\r\n".encode())
+            head, body = b"", b""
+            with s.makefile("rb") as f:
+                while not head.endswith(b"\r\n\r\n"):
+                    line = f.readline()
+                    if not line:
+                        raise EOFError
+                    head += line
+                n = int(head.lower().split(b"content-length:")[1].split()[0])
+                body = f.read(n)
+            if len(body) < n:
+                raise EOFError
+            if int(head.split()[1]) != status:
+                raise Refused(head.split()[1])
+            assert status != 200 or b"token=" in body, body[:100]
+
+
+def reload(house):
+    def lines():
+        return len(r.log("reload")), len(r.log("reload-failed"))
+    r = house.relay
+    before = lines()
+    r.kill(signal.SIGHUP)
+    end = time.monotonic() + PATIENCE
+    while lines() == before:
+        if time.monotonic() > end:
+            raise TimeoutError("no word of the reload")
+        time.sleep(0.005)
+    if lines()[0] == before[0]:
+        raise Refused("reload-failed")
+
+
+def _tls(name, resume):
+    def scenario(house):
+        path = house.path("echo")
+        try:
+            with house.open(path, resume=resume) as c:
+                c.send(TEXT, b"hello")
+                house.expect(c, b"hello")
+                house.leave(c)
+        except ssl.SSLError as e:   # the handshake ended by an alert
+            raise EOFError from e
+    scenario.__name__ = name
+    return scenario
+
+
+SCENARIOS = {f.__name__: f for f in (
+    _pair("echo"), _pair("tcp"), _pair("ws"), _pair("exec"), room, tagged,
+    hold, keyed, page, reload,
+    _tls("tls", False), _tls("tls-resumed", True))}
