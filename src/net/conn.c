@@ -35,7 +35,8 @@ struct chunk {
 	struct message *message; /* NULL: the bytes are in data */
 	const uint8_t *p;
 	size_t from, to, capacity;
-	bool begun; /* its first bytes end a frame whose beginning has left */
+	bool begun;  /* its first bytes end a frame whose beginning has left */
+	bool urgent; /* see conn_send_urgent */
 	uint8_t data[];
 };
 
@@ -51,8 +52,6 @@ static void chunk_free(struct conn *c, struct chunk *k)
 	budget_sub(c->loop->budget, chunk_cost(k));
 	if (k->message)
 		message_unref(k->message);
-	if (c->urgent == k)
-		c->urgent = NULL;
 	free(k);
 }
 
@@ -146,22 +145,16 @@ static void queue_free(struct conn *c)
 	}
 }
 
-static void count_rest(struct conn *c)
-{
-	budget_recount(c->loop->budget, &c->rest_counted, c->rest.capacity);
-}
-
-static void rest_free(struct conn *c)
+static void drop_rest(struct conn *c)
 {
 	c->rest_waits = false;
-	buf_free(&c->rest);
-	count_rest(c);
+	rest_drop(&c->rest, c->loop->budget, SIZE_MAX);
 }
 
 static void conn_free(struct conn *c)
 {
 	queue_free(c);
-	rest_free(c);
+	drop_rest(c);
 	if (c->loop->cork.to == c) {
 		c->loop->cork.to = NULL;
 		c->loop->cork.parts = 0;
@@ -190,7 +183,7 @@ void conn_close(struct conn *c)
 		return;
 	say_goodbye(c);
 	c->state = CONN_CLOSED;
-	c->dropped += c->rest.n;
+	c->dropped += rest_length(c->rest);
 	timer_clear(c->loop, &c->timer);
 	event_del(event_of(c));
 	if (c->two_fds)
@@ -288,9 +281,6 @@ static void conn_deferred(struct deferred *d)
 			c->cb->drained(c);
 	} else if (c->state == CONN_OPEN && !c->ended_called) {
 		call_ended(c, c->error);
-	} else if (c->state == CONN_OPEN && c->end_again) {
-		c->end_again = false; /* its new owner does not know yet */
-		c->cb->ended(c, c->error);
 	} else { /* nothing goes either way any more */
 		conn_close(c);
 	}
@@ -409,7 +399,7 @@ static struct chunk *chunk_for(struct conn *c, size_t n)
 	size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
 	size_t capacity = n > least ? n : least;
 
-	if (k && k != c->urgent && k->to + n <= k->capacity)
+	if (k && !k->urgent && k->to + n <= k->capacity)
 		return k;
 	k = chunk_new(c, capacity);
 	if (k)
@@ -646,7 +636,7 @@ void conn_send_copied(struct conn *c, const void *p, size_t n)
 
 size_t conn_cost(const struct conn *c)
 {
-	return c->queued + c->rest_counted;
+	return c->queued + rest_cost(c->rest);
 }
 
 bool conn_is_shut(const struct conn *c)
@@ -672,12 +662,17 @@ static void queue_message(struct conn *c, struct message *m, size_t from)
 	conn_update(c);
 }
 
-/* One that waits is replaced, if nothing of it has left. */
+/*
+ * It is the first of the queue, or behind the first when that has begun to
+ * leave. One that waits there is replaced, if nothing of it has left.
+ */
 static struct chunk *urgent_chunk(struct conn *c)
 {
-	struct chunk *k = c->urgent, *first = STAILQ_FIRST(&c->queue);
+	struct chunk *first = STAILQ_FIRST(&c->queue), *k = first;
 
-	if (k) {
+	if (first && (first->begun || first->from > 0))
+		k = STAILQ_NEXT(first, next);
+	if (k && k->urgent) {
 		c->queued -= k->to;
 		k->to = 0;
 		return k;
@@ -685,11 +680,11 @@ static struct chunk *urgent_chunk(struct conn *c)
 	k = chunk_new(c, CONN_URGENT_MAX);
 	if (!k)
 		return NULL;
+	k->urgent = true;
 	if (first && (first->begun || first->from > 0))
 		STAILQ_INSERT_AFTER(&c->queue, first, k, next);
 	else
 		STAILQ_INSERT_HEAD(&c->queue, k, next);
-	c->urgent = k;
 	return k;
 }
 
@@ -768,8 +763,6 @@ static void queue_sent(struct conn *c, size_t n)
 		n -= part;
 		k->from += part;
 		c->queued -= part;
-		if (c->urgent == k)
-			c->urgent = NULL;
 		if (k->from < k->to)
 			return;
 		STAILQ_REMOVE_HEAD(&c->queue, next);
@@ -846,7 +839,7 @@ static void conn_read_end(struct conn *c, int error)
 /* What the owner has not used of p comes again: -1 without memory. */
 static int keep_rest(struct conn *c, const uint8_t *p, size_t n, size_t used)
 {
-	bool is_rest = p == c->rest.p;
+	bool is_rest = c->rest && p == c->rest->bytes.p;
 
 	if (c->state != CONN_OPEN) { /* by now: the rest is not wanted */
 		if (!is_rest)
@@ -856,13 +849,10 @@ static int keep_rest(struct conn *c, const uint8_t *p, size_t n, size_t used)
 	if (used == n && !is_rest)
 		return 0;
 	if (is_rest)
-		buf_drop(&c->rest, used);
-	else if (buf_add(&c->rest, p + used, n - used, SIZE_MAX) < 0)
+		rest_drop(&c->rest, c->loop->budget, used);
+	else if (rest_add(&c->rest, c->loop->budget, p + used, n - used) < 0)
 		return -1;
-	if (c->rest.n == 0)
-		buf_free(&c->rest);
-	count_rest(c);
-	c->rest_waits = c->rest.n > 0 &&
+	c->rest_waits = c->rest &&
 			(!wants_input(c) || loop_share_is_used(c->loop));
 	if (c->rest_waits && wants_input(c))
 		loop_defer_next(c->loop, &c->deferred, conn_deferred);
@@ -890,15 +880,14 @@ static void offer(struct conn *c, uint8_t *p, size_t n)
 static void use_rest(struct conn *c)
 {
 	c->rest_waits = false;
-	offer(c, c->rest.p, c->rest.n);
+	offer(c, c->rest->bytes.p, c->rest->bytes.n);
 	conn_update(c);
 }
 
 int conn_unread(struct conn *c, const void *p, size_t n)
 {
-	if (buf_add(&c->rest, p, n, SIZE_MAX) < 0)
+	if (rest_add(&c->rest, c->loop->budget, p, n) < 0)
 		return -1;
-	count_rest(c);
 	c->rest_waits = n > 0;
 	c->end_again = c->ended_called;
 	c->ended_called = false;
@@ -927,14 +916,12 @@ static void read_once(struct conn *c)
 			conn_close(c);
 		return;
 	}
-	if (c->rest.n == 0) {
+	if (!c->rest)
 		offer(c, l->scratch, (size_t)n);
-	} else if (buf_add(&c->rest, l->scratch, (size_t)n, SIZE_MAX) < 0) {
+	else if (rest_add(&c->rest, l->budget, l->scratch, (size_t)n) < 0)
 		conn_read_end(c, ENOMEM);
-	} else {
-		count_rest(c);
-		offer(c, c->rest.p, c->rest.n);
-	}
+	else
+		offer(c, c->rest->bytes.p, c->rest->bytes.n);
 }
 
 void conn_read(struct conn *c)
@@ -981,8 +968,8 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 	conn_flush(c);
 	conn_send_gathered(c);
 	c->state = CONN_FINISHING;
-	c->dropped += c->rest.n;
-	rest_free(c);
+	c->dropped += rest_length(c->rest);
+	drop_rest(c);
 	c->linger_ms = linger_ms;
 	if (c->error) {
 		conn_close(c);

@@ -21,9 +21,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/buf.h"
 #include "base/compiler.h"
 #include "net/loop.h"
+#include "net/rest.h"
 
 struct conn;
 
@@ -79,10 +79,10 @@ struct conn {
 	/* The bytes that wait for the peer. */
 	STAILQ_HEAD(, chunk) queue;
 	size_t queued;
-	struct buf rest;  /* read, and not used yet */
-	int64_t read_ms;  /* when bytes last came */
-	int64_t sent_ms;  /* when the peer last made room for queued bytes */
-	uint64_t dropped; /* bytes read and dropped after finish */
+	struct rest *rest; /* read, and not used yet; NULL: nothing */
+	int64_t read_ms;   /* when bytes last came */
+	int64_t sent_ms;   /* when the peer last made room for queued bytes */
+	uint64_t dropped;  /* bytes read and dropped after finish */
 	/* Private to conn.c. */
 	int fd, wfd;
 	int error;  /* of a failed write, until ended has been called */
@@ -108,10 +108,8 @@ struct conn {
 	bool more;    /* recv has more to say, whatever the socket does */
 	bool spoilt;  /* what comes means nothing, but the socket is good */
 	uint32_t linger_ms;
-	uint32_t resume_at;  /* drained is called with so much queued or less */
-	size_t rest_counted; /* in the budget */
-	struct chunk *urgent; /* in the queue, nothing of it has left */
-	struct timer timer;   /* of FINISHING and LINGERING */
+	uint32_t resume_at; /* drained is called with so much queued or less */
+	struct timer timer; /* of FINISHING and LINGERING */
 	struct deferred deferred;
 };
 

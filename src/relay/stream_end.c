@@ -198,7 +198,7 @@ static void report(struct stream_end *e)
 		why.reason = REASON_BACKEND_EXIT;
 		why.text = str_of(text);
 		why.detail = text;
-	} else if (e->end.conn && e->end.conn->rest.n > 0) {
+	} else if (e->end.conn && e->end.conn->rest) {
 		why.detail = "its last message was not finished";
 	}
 	relay_ended(&e->end, &why);

@@ -37,16 +37,19 @@ struct ws_end {
 	struct worker *worker;
 	const struct conf_route *route; /* the pair's client keeps it alive */
 	struct timer timer;
-	int64_t ping_ms;   /* when the ping under way left us, 0 = none is */
+	union {
+		/* OPEN: when the ping under way left us, 0 = none is */
+		int64_t ping_ms;
+		uint64_t closing_n; /* CLOSING: bytes that came */
+	};
 	bool ping_queued;  /* it waits behind other bytes: its clock stands */
 	bool ping_arrived; /* ping_ms is when it left the kernel, too */
 	bool reading;
-	bool close_came;    /* the peer's close frame */
-	bool ended;         /* the peer's stream is over */
-	bool gone;          /* and what is sent does not reach it, either */
-	bool skipping;      /* behind a violation */
-	uint8_t state;      /* enum ws_state */
-	uint64_t closing_n; /* bytes that came while CLOSING */
+	bool close_came; /* the peer's close frame */
+	bool ended;      /* the peer's stream is over */
+	bool gone;       /* and what is sent does not reach it, either */
+	bool skipping;   /* behind a violation */
+	uint8_t state;   /* enum ws_state */
 	struct ws_decoder decoder;
 };
 
@@ -155,6 +158,7 @@ static void ws_end_close(struct end *end, uint16_t code, struct str text)
 	}
 	send_close(e, code, text);
 	set_state(e, WS_CLOSING);
+	e->closing_n = 0;
 	conn_set_reading(end->conn, true);
 	timer_set(e->worker->loop, &e->timer,
 		loop_now(e->worker->loop) + e->route->close_timeout);
@@ -376,7 +380,7 @@ static void ws_end_drained(struct conn *c)
 {
 	struct ws_end *e = c->owner;
 
-	if (c->queued == 0 && e->ping_queued) {
+	if (c->queued == 0 && e->ping_queued && e->state == WS_OPEN) {
 		e->ping_queued = false;
 		e->ping_ms = loop_now(e->worker->loop);
 	}
