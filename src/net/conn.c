@@ -151,6 +151,18 @@ static void drop_rest(struct conn *c)
 	rest_drop(&c->rest, c->loop->budget, SIZE_MAX);
 }
 
+/*
+ * It will not be used. While its bytes are with the owner keep_rest does this: what was sent
+ * of it is still borrowed, and only there it is known how much was used.
+ */
+static void give_up_rest(struct conn *c)
+{
+	if (c->offered)
+		return;
+	c->dropped += rest_length(c->rest);
+	drop_rest(c);
+}
+
 static void conn_free(struct conn *c)
 {
 	queue_free(c);
@@ -183,7 +195,7 @@ void conn_close(struct conn *c)
 		return;
 	say_goodbye(c);
 	c->state = CONN_CLOSED;
-	c->dropped += rest_length(c->rest);
+	give_up_rest(c);
 	timer_clear(c->loop, &c->timer);
 	event_del(event_of(c));
 	if (c->two_fds)
@@ -392,6 +404,12 @@ static struct chunk *last_chunk(const struct conn *c)
 	return CONTAINER_OF(c->queue.stqh_last, struct chunk, next.stqe_next);
 }
 
+/* Something may go in front of it only when that is no middle of a frame. */
+static bool has_begun(const struct chunk *k)
+{
+	return k->begun || k->from > 0;
+}
+
 /* Room for n bytes at the end of the queue; NULL without memory. */
 static struct chunk *chunk_for(struct conn *c, size_t n)
 {
@@ -399,7 +417,7 @@ static struct chunk *chunk_for(struct conn *c, size_t n)
 	size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
 	size_t capacity = n > least ? n : least;
 
-	if (k && !k->urgent && k->to + n <= k->capacity)
+	if (k && !k->urgent && !has_begun(k) && k->to + n <= k->capacity)
 		return k;
 	k = chunk_new(c, capacity);
 	if (k)
@@ -670,7 +688,7 @@ static struct chunk *urgent_chunk(struct conn *c)
 {
 	struct chunk *first = STAILQ_FIRST(&c->queue), *k = first;
 
-	if (first && (first->begun || first->from > 0))
+	if (first && has_begun(first))
 		k = STAILQ_NEXT(first, next);
 	if (k && k->urgent) {
 		c->queued -= k->to;
@@ -681,7 +699,7 @@ static struct chunk *urgent_chunk(struct conn *c)
 	if (!k)
 		return NULL;
 	k->urgent = true;
-	if (first && (first->begun || first->from > 0))
+	if (first && has_begun(first))
 		STAILQ_INSERT_AFTER(&c->queue, first, k, next);
 	else
 		STAILQ_INSERT_HEAD(&c->queue, k, next);
@@ -696,7 +714,8 @@ void conn_send_urgent(struct conn *c, const void *p, size_t n)
 	conn_flush(c);
 	if (conn_is_shut(c))
 		return;
-	if (conn_is_clear(c)) {
+	/* What is gathered, an older pong maybe, leaves in this turn anyway. */
+	if (conn_is_clear(c) || c->gathered) {
 		conn_send_copied(c, p, n);
 		return;
 	}
@@ -842,8 +861,8 @@ static int keep_rest(struct conn *c, const uint8_t *p, size_t n, size_t used)
 	bool is_rest = c->rest && p == c->rest->bytes.p;
 
 	if (c->state != CONN_OPEN) { /* by now: the rest is not wanted */
-		if (!is_rest)
-			c->dropped += n - used;
+		c->dropped += n - used;
+		drop_rest(c);
 		return 0;
 	}
 	if (used == n && !is_rest)
@@ -867,12 +886,12 @@ static void offer(struct conn *c, uint8_t *p, size_t n)
 
 	loop_share_begin(l);
 	l->corked = true;
+	c->offered = true;
 	used = c->cb->input(c, p, n);
 	/* Nothing that was sent points into these bytes any more. */
 	uncork(l);
 	l->corked = false;
-	if (c->state == CONN_CLOSED)
-		return;
+	c->offered = false;
 	if (keep_rest(c, p, n, used) < 0)
 		conn_read_end(c, ENOMEM);
 }
@@ -968,8 +987,7 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 	conn_flush(c);
 	conn_send_gathered(c);
 	c->state = CONN_FINISHING;
-	c->dropped += rest_length(c->rest);
-	drop_rest(c);
+	give_up_rest(c);
 	c->linger_ms = linger_ms;
 	if (c->error) {
 		conn_close(c);

@@ -100,6 +100,7 @@ struct conn {
 	bool rest_waits; /* the owner stopped: not read before it is used up */
 	bool end_again;  /* see conn_unread */
 	bool end_due;    /* in this turn */
+	bool offered;    /* its input callback is under way */
 	bool last_words; /* the peer is gone: it is read, wanted or not */
 	/* Set by the transport. */
 	bool opening; /* its handshake is under way: nothing can be sent */

@@ -449,8 +449,10 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	int64_t retry_ms;
 	bool loud;
 
-	if (trunk_good)
+	if (trunk_good) {
 		hub_hold_hand_over(h);
+		hub_tagged_tell_all(h);
+	}
 	if (h->state == HUB_ENDING)
 		return;
 	if (h->batch_n > 0)

@@ -147,14 +147,15 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
 {
 	size_t limit = (size_t)h->route->queue_limit;
 	bool open = h->state == HUB_OPEN;
+	const struct conn *c = open ? h->trunk->conn : NULL;
 
 	if (open && STAILQ_EMPTY(&h->hold.waiting) && is_free(h) &&
 		send_one(h, s, p))
 		return;
-	if (open && conn_is_shut(h->trunk->conn)) {
+	if (open && conn_is_shut(c) && !c->error) {
 		/*
-		 * It will be lost in a moment, or it is a program that has
-		 * closed its input and lives: that is no reason to pause.
+		 * A backend that has closed its input and lives: that is no
+		 * reason to pause. One whose connection broke is lost next.
 		 */
 		if (waiting_cost(&h->hold.cost) + p->n + BUDGET_ITEM <= limit)
 			add(h, s, p);
@@ -174,7 +175,8 @@ bool hub_hold_drained(struct hub *h)
 	if (conn_is_shut(h->trunk->conn)) { /* see hub_hold_input */
 		h->hold.dropped += h->hold.partial;
 		h->hold.partial = false;
-		return true;
+		if (!h->trunk->conn->error)
+			return true;
 	}
 	h->hold.partial = false;
 	send_waiting(h);

@@ -290,6 +290,8 @@ size_t hub_tagged_prefix(const struct hub *h, const struct seat *s,
 	uint8_t out[TAGGED_PREFIX_MAX]);
 /* A piece of a message of the backend; for tagged hubs only. */
 void hub_tagged_input(struct hub *h, const struct piece *p);
+/* The hub ends: what waits is told, however full the trunk is. */
+void hub_tagged_tell_all(struct hub *h);
 /* There is room for what has waited. */
 void hub_tagged_drained(struct hub *h);
 void hub_tagged_free(struct hub *h);

@@ -116,6 +116,14 @@ static void tell(struct deferred *deferred)
 		tell_driver(h);
 }
 
+void hub_tagged_tell_all(struct hub *h)
+{
+	struct seat *s;
+
+	while (is_up(h) && (s = TAILQ_FIRST(&h->tagged.waiting)))
+		tell_of(h, s);
+}
+
 static void wait_as(struct hub *h, struct seat *s, enum seat_known known)
 {
 	s->known = known;

@@ -730,7 +730,7 @@ struct member *member_new(struct worker *w, const struct client *client,
 	for (size_t i = 0; i < joined->replay_n && (client->perm & JWT_READ);
 		i++)
 		if (backlog_add_replay(&m->backlog, joined->replay[i]) < 0)
-			break;
+			m->out_dropped++;
 	member_drained(m);
 	member_check(m);
 	return m;
