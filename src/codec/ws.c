@@ -274,9 +274,10 @@ static bool data_take(
 			"text that is not UTF-8");
 	if (frame_ends)
 		d->state = STATE_HEAD;
-	/* An empty fragment says nothing unless it ends the message. */
-	if (take == 0 && !last)
-		return false;
+	if (take == 0 && !last) {
+		event->type = WS_EVENT_EMPTY;
+		return true;
+	}
 	event->type = WS_EVENT_DATA;
 	event->opcode = d->message_opcode;
 	event->first = !d->message_begun;

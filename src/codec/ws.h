@@ -72,6 +72,7 @@ enum ws_event_type {
 	WS_EVENT_NONE,    /* everything is consumed, more is needed */
 	WS_EVENT_DATA,    /* a piece of a text or binary message */
 	WS_EVENT_CONTROL, /* a whole ping, pong or close */
+	WS_EVENT_EMPTY,   /* a fragment of none, which is work all the same */
 	WS_EVENT_BAD,     /* a violation; only ws_skip_to_close may follow */
 };
 
@@ -102,9 +103,10 @@ void ws_decoder_free(struct ws_decoder *d);
  * used. The bytes are unmasked where they lie. Call until WS_EVENT_NONE.
  *
  * Only pieces of at least one byte are given out, but for a message or a
- * last fragment of none. A frame that is whole in the input is one piece.
- * Text is checked piece by piece and fails early: how much of a message was
- * given out before its violation depends on the reads.
+ * last fragment of none; any other of none is WS_EVENT_EMPTY. A frame that is
+ * whole in the input is one piece. Text is checked piece by piece and fails
+ * early: how much of a message was given out before its violation depends on
+ * the reads.
  */
 void ws_decode(
 	struct ws_decoder *d, uint8_t **p, size_t *n, struct ws_event *event);

@@ -58,15 +58,6 @@ struct end_ops {
 	void (*close)(struct end *e, uint16_t code, struct str text);
 };
 
-/*
- * What a piece counts in message_rate: a message is counted when it ends, and
- * so is a fragment without payload, which costs as much.
- */
-static inline int64_t rate_weight(const struct piece *p)
-{
-	return p->last || p->n == 0 ? 1 : 0;
-}
-
 /* The longest head of an end, with the longest prefix of a piece behind it. */
 #define END_PREFIX_MAX 32
 #define END_HEAD_MAX   (16 + END_PREFIX_MAX)

@@ -622,7 +622,7 @@ void member_input(struct member *m, const struct piece *p)
 	if (!(m->client.perm & JWT_WRITE)) {
 		deny(m, p);
 		if (is_open(m))
-			use_rates(m, rate_weight(p), p->n);
+			use_rates(m, p->last, p->n);
 		return;
 	}
 	m->in_messages += p->last;
@@ -647,7 +647,7 @@ void member_input(struct member *m, const struct piece *p)
 			pause_reading(m, PAUSED_HUB);
 	}
 	if (is_open(m))
-		use_rates(m, rate_weight(p), p->n);
+		use_rates(m, p->last, p->n);
 }
 
 void member_control(struct member *m, size_t n)

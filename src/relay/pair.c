@@ -316,7 +316,7 @@ void pair_input(struct end *from_end, const struct piece *piece)
 		return; /* the write broke the other side */
 	check_queue(p, from, to);
 	if (from == END_CLIENT)
-		rate_take(p, rate_weight(piece), piece->n);
+		rate_take(p, piece->last, piece->n);
 }
 
 void pair_control(struct end *from, size_t n)

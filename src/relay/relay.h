@@ -26,7 +26,10 @@ struct ending {
 
 /* A piece of a message came. */
 void relay_input(struct end *from, const struct piece *piece);
-/* A ping or pong with n bytes of payload came: rates count it like a message. */
+/*
+ * A ping or pong with n bytes of payload, or a fragment without any, came:
+ * rates count it like a message.
+ */
 void relay_control(struct end *from, size_t n);
 /*
  * A message is longer than it may be. For ends whose hub goes on after that

@@ -318,6 +318,9 @@ static size_t take(
 		case WS_EVENT_CONTROL:
 			control_received(e, &ev, pong);
 			break;
+		case WS_EVENT_EMPTY:
+			relay_control(&e->end, 0);
+			break;
 		case WS_EVENT_BAD:
 			e->skipping = true;
 			if (e->state == WS_OPEN)

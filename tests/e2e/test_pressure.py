@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pace import unhurried
-from peers import (BINARY, CLOSE, PING, PONG, TEXT, Background, Client,
+from peers import (BINARY, CLOSE, CONT, PING, PONG, TEXT, Background, Client,
                    Server, cpu_seconds, frame, ws_pair)
 from relay import BUILD, PATIENCE, RUNNER, SANITIZERS, wait_for
 
@@ -177,6 +177,21 @@ def test_message_rate_pauses_and_loses_nothing(relay, pace):
             c.send(TEXT, str(i))
             b.until()
         assert time.monotonic() - begin < 0.9 * pace
+
+
+@pytest.mark.parametrize("opcode", [PING, PONG, CONT])
+def test_message_rate_counts_what_says_nothing(relay, opcode):
+    """Pings, pongs, and fragments without payload."""
+    r = relay(route("echo:", "message_rate = 100"))
+    c = Client(r, "/r")
+    begin = time.monotonic()
+    c.send(TEXT, fin=False)
+    c.write(frame(opcode, fin=opcode != CONT) * 300)
+    c.send(CONT, "x")
+    while (f := c.recv()).opcode == PONG:
+        pass
+    assert f.payload == b"x"
+    assert time.monotonic() - begin > 1.9
 
 
 def test_byte_rate_pauses_and_loses_nothing(relay):

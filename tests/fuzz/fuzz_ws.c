@@ -86,7 +86,7 @@ static void feed(
 		else if (e.type == WS_EVENT_BAD) {
 			r->why = e.why;
 			r->code = e.code;
-		} else if (n != 0)
+		} else if (e.type == WS_EVENT_NONE && n != 0)
 			abort();
 		if (!r->inside)
 			r->intact = r->text.n;

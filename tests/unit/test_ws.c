@@ -75,6 +75,9 @@ static void record_event(struct record *r, const struct ws_event *e)
 		record_bytes(r, e->data, e->n);
 		record_bytes(r, "}", 1);
 		break;
+	case WS_EVENT_EMPTY:
+		record_bytes(r, "~", 1);
+		break;
 	case WS_EVENT_BAD:
 		assert_non_null(e->why);
 		assert_int_equal(buf_add_printf(&r->text, "!%u %s",
@@ -144,15 +147,15 @@ static const struct vector vectors[] = {
 	{ false, STR("\x89\x05Hello"), STR("{9 Hello}"), true },
 	{ true, STR("\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
 		STR("{a Hello}"), true },
-	/* Empty messages and fragments. */
+	/* Empty messages, and fragments (~). */
 	{ false, STR("\x81\x00"), STR("<1 >"), true },
 	{ false, STR("\x82\x00"), STR("<2 >"), true },
 	{ true, STR("\x82\x80\x01\x02\x03\x04"), STR("<2 >"), true },
-	{ false, STR("\x02\x00\x00\x00\x80\x00"), STR("<2 >"), true },
-	{ false, STR("\x02\x00\x00\x01x\x00\x00\x80\x01y"), STR("<2 xy>"),
+	{ false, STR("\x02\x00\x00\x00\x80\x00"), STR("~~<2 >"), true },
+	{ false, STR("\x02\x00\x00\x01x\x00\x00\x80\x01y"), STR("~<2 x~y>"),
 		true },
 	{ false, STR("\x01\x01x\x80\x00"), STR("<1 x>"), true },
-	{ false, STR("\x01\x00"), STR(""), false },
+	{ false, STR("\x01\x00"), STR("~"), false },
 	{ false, STR("\x01\x01x"), STR("<1 x"), false },
 	/* Control frames between fragments, and behind messages. */
 	{ false, STR("\x01\x03Hel\x89\x01p\x00\x01l\x8a\x00\x80\x01o\x89\x00"),
