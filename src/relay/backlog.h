@@ -10,9 +10,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "base/budget.h"
 #include "base/compiler.h"
 #include "base/idmap.h"
+#include "base/waiting.h"
 
 struct backlog_item;
 struct budget;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/budget.h"
+#include "base/waiting.h"
 #include "net/conn.h"
 
 void end_send_framed(

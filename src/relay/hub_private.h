@@ -14,11 +14,11 @@
 #include <sys/queue.h>
 
 #include "base/addr.h"
-#include "base/budget.h"
 #include "base/buf.h"
 #include "base/idmap.h"
 #include "base/reason.h"
 #include "base/table.h"
+#include "base/waiting.h"
 #include "codec/tagged.h"
 #include "net/loop.h"
 #include "relay/backlog.h"

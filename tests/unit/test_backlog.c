@@ -1,8 +1,8 @@
 #include "relay/backlog.h"
 
-#include "base/budget.h"
 #include "base/buf.h"
 #include "base/message.h"
+#include "base/waiting.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "support.h"
