@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/redact.h"
+
 /* What is being written; full says that the last addition did not fit. */
 struct line {
 	char *p;
@@ -162,90 +164,6 @@ static struct str cut(struct str s)
 	return (struct str){ s.p, n };
 }
 
-/* --- tokens ---------------------------------------------------------------*/
-
-/* The least of header, payload and signature; HS256's has 43 characters. */
-static const size_t token_part_min[] = { 16, 16, 40 };
-
-/* How many characters of base64url begin s (RFC 4648 section 5). */
-static size_t base64url_length(struct str s)
-{
-	size_t n = 0;
-
-	for (; n < s.n; n++) {
-		char c = s.p[n];
-
-		if (!(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') &&
-			!(c >= '0' && c <= '9') && c != '-' && c != '_')
-			break;
-	}
-	return n;
-}
-
-static struct str behind(struct str s, size_t n)
-{
-	return (struct str){ s.p + n, s.n - n };
-}
-
-/* The length of what begins s and looks like a JWT; 0: nothing does. */
-static size_t token_length(struct str s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(token_part_min); i++) {
-		size_t part = base64url_length(behind(s, n));
-
-		if (part < token_part_min[i])
-			return 0;
-		n += part;
-		if (i + 1 == ARRAY_SIZE(token_part_min))
-			break;
-		if (n == s.n || s.p[n] != '.')
-			return 0;
-		n++;
-	}
-	return n;
-}
-
-/* Where the first one begins; s.n: there is none. */
-static size_t find_token(struct str s)
-{
-	size_t at = 0;
-
-	while (at < s.n && token_length(behind(s, at)) == 0)
-		at += base64url_length(behind(s, at)) + 1;
-	return at < s.n ? at : s.n;
-}
-
-/*
- * The value without what looks like a token in it, which somebody may have put
- * into a path; one byte more than a value may have says that it is to be cut.
- */
-static struct str without_tokens(struct str s, char out[LOG_VALUE_MAX + 1])
-{
-	static const struct str mark = { "(token)", 7 };
-	size_t n = 0, at = find_token(s);
-
-	if (at == s.n)
-		return s;
-	while (s.n > 0 && n <= LOG_VALUE_MAX) {
-		struct str piece = { s.p, at };
-
-		if (at == 0) {
-			piece = mark;
-			s = behind(s, token_length(s));
-		} else {
-			s = behind(s, at);
-		}
-		if (piece.n > LOG_VALUE_MAX + 1 - n)
-			piece.n = LOG_VALUE_MAX + 1 - n;
-		memcpy(out + n, piece.p, piece.n);
-		n += piece.n;
-		at = find_token(s);
-	}
-	return (struct str){ out, n };
-}
-
 static void add_quoted(struct line *l, struct str s,
 	size_t (*escape)(struct line *l, struct str s))
 {
@@ -294,12 +212,13 @@ static bool field_is_set(const struct log_field *f)
 static void field_add_value(
 	struct line *l, const struct log_field *f, add_value *add_str)
 {
+	/* One byte more than a value may have says that it is to be cut. */
 	char shown[LOG_VALUE_MAX + 1];
 
 	if (f->type == LOG_FIELD_INT)
 		add_number(l, f->number);
 	else
-		add_str(l, without_tokens(f->str, shown));
+		add_str(l, redact_tokens(f->str, shown, sizeof(shown)));
 }
 
 static void field_text(struct line *l, const struct log_field *f)

@@ -14,7 +14,11 @@ struct detail {
 	char room[DETAIL_MAX];
 };
 
-/* The words, and behind them the value that was seen, its beginning at least. */
+/*
+ * The words, and behind them the value that was seen, its beginning at least;
+ * what looks like a token in it is "(token)".
+ */
+void detail_print(char room[DETAIL_MAX], const char *words, struct str value);
 void detail_set(struct detail *d, const char *words, struct str value);
 
 #endif

@@ -212,11 +212,6 @@ static bool is_cross_site(const struct http_head *head)
 		       !str_eq_nocase(site, STR("none")));
 }
 
-static void set_why(struct page_answer *a, const char *why, const char *what)
-{
-	snprintf(a->why, sizeof(a->why), "%s%.200s", why, what);
-}
-
 /* What a placeholder becomes, escaped for where it stands. */
 static int add_wsuri(struct page_answer *a, const struct wsuri_issuer *issuer,
 	enum template_kind kind, const struct template_piece *piece)
@@ -226,7 +221,8 @@ static int add_wsuri(struct page_answer *a, const struct wsuri_issuer *issuer,
 		&wsuri, issuer, piece->path, piece->word == TEMPLATE_WSPATH);
 
 	if (r == WSURI_NO_ROUTE)
-		set_why(a, "no route here has the path ", piece->path);
+		detail_print(a->why, "no route here has the path ",
+			str_of(piece->path));
 	else if (r == 0)
 		r = template_escape(&a->body, kind, buf_str(&wsuri));
 	buf_free(&wsuri);
@@ -246,7 +242,8 @@ static enum reason render(struct page_answer *a,
 		if (piece->word == TEMPLATE_END)
 			break;
 		if (++count > PAGE_PLACEHOLDERS_MAX) {
-			set_why(a, "too many placeholders in one file", "");
+			detail_print(a->why,
+				"too many placeholders in one file", STR(""));
 			return REASON_INTERNAL;
 		}
 		if (add_wsuri(a, issuer, kind, piece) < 0 ||
@@ -300,7 +297,7 @@ static enum reason answer_template(struct page_answer *a,
 		return REASON_NONE;
 	if (wsuri_issuer_init(&issuer, asked->match, asked->request,
 		    asked->visitor, asked->now_ms, &why) < 0) {
-		set_why(a, why, "");
+		detail_print(a->why, why, STR(""));
 		return REASON_INTERNAL;
 	}
 	return render(a, &issuer, mime->kind, text, &piece);
@@ -382,7 +379,7 @@ void page_answer(struct page_answer *a, const struct page_match *match,
 {
 	const struct asked asked = { match, request, visitor, now_ms };
 	enum reason reason;
-	char why[PAGE_WHY];
+	char why[DETAIL_MAX];
 
 	*a = (struct page_answer){ .fd = -1, .status = 200 };
 	reason = answer(a, &asked);

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "codec/jwt.h"
 #include "codec/pattern.h"
+#include "relay/detail.h"
 
 struct conf;
 struct conf_key;
@@ -39,21 +40,19 @@ struct page_visitor {        /* who asks: what an invitation hands on */
 	int64_t expire_at;  /* when what it opens ends; JWT_NEVER = does not */
 };
 
-#define PAGE_WHY 256
-
 struct page_answer {
-	enum reason reason; /* REASON_NONE: status, fields and body are the
+	enum reason reason;   /* REASON_NONE: status, fields and body are the
 			       answer; else front.c refuses with it */
-	char why[PAGE_WHY]; /* of a reason, in words for the log; empty when
+	char why[DETAIL_MAX]; /* of a reason, in words for the log; empty when
 			       its own text says it all */
-	int status;         /* 200, 304, 301 */
-	struct buf fields;  /* "Name: value\r\n" ..., without Content-Length,
+	int status;           /* 200, 304, 301 */
+	struct buf fields;    /* "Name: value\r\n" ..., without Content-Length,
 			       Connection and Date */
-	struct buf body;    /* when fd is -1 */
-	int fd;             /* a file to send, else -1 */
-	uint64_t size;      /* of body or file; the same for HEAD, where both
+	struct buf body;      /* when fd is -1 */
+	int fd;               /* a file to send, else -1 */
+	uint64_t size;        /* of body or file; the same for HEAD, where both
 			       are missing */
-	bool size_unknown;  /* HEAD of a template, which mints nothing: no
+	bool size_unknown;    /* HEAD of a template, which mints nothing: no
 			       Content-Length (RFC 9110 section 9.3.2) */
 };
 

@@ -730,6 +730,9 @@ auth = none
 mode = hub
 linger = 0
 queue_limit = 16M
+[route kept]
+path = /kept
+backend = echo:
 [page all]
 path = /page
 root = {dir}
@@ -737,17 +740,25 @@ template = yes
 """ + KEYS.split("[key other]")[0], server=f"log_format = {form}")
     token = mint("/sim/1")
     (r.dir / "a.html").write_text("{{wspath /nowhere/%s}}" % token)
+    # What the log has room for ends within the token.
+    far = "/nowhere/" + "x" * 80
+    (r.dir / "b.html").write_text("{{wspath %s/%s/yz}}" % (far, token))
     spelled = token.replace(".", "%2e").replace("J", "%4a")
     for path in f"/open/{token}", f"/open/{spelled}", f"/hub/x/{token}/y":
         assert ask(r, upgrade(path)).echo
     assert ask(r, upgrade(f"/nowhere/{token}")).status == 404
     assert ask(r, head("/page/a.html")).status == 500
+    assert ask(r, head("/page/b.html")).status == 500
     assert ask(r, head(f"/page/{token}.html")).status == 404
+    strayed = mint(f"{far}/{token}/yz")
+    assert ask(r, upgrade("/kept?token=" + strayed)).status == 401
     r.wait_log("hub-close", path="/hub/x/(token)/y")
     r.wait_log("open", path="/open/(token)", count=2)
     r.wait_log("refuse", path="/nowhere/(token)")
     r.wait_log("refuse", path="/page/(token).html")
-    r.wait_log("refuse", detail="no route here has the path /nowhere/(token)")
+    for way in "/nowhere/(token)", far + "/(token)/yz":
+        r.wait_log("refuse", detail="no route here has the path " + way)
+    r.wait_log("refuse", detail=f"the token is for {far}/(token)/yz")
     r.stop()
     for part in token.split("."):
         assert not [x for x in r.lines if part in x]
