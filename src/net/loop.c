@@ -90,6 +90,7 @@ void loop_run_deferred(struct loop *l)
 {
 	struct deferred *d;
 
+	STAILQ_CONCAT(&l->deferred, &l->deferred_next);
 	while ((d = STAILQ_FIRST(&l->deferred))) {
 		void (*cb)(struct deferred *) = d->cb;
 
@@ -133,7 +134,6 @@ int loop_run(struct loop *l)
 		l->eager = 0;
 		if (event_base_loop(l->base, flags) < 0)
 			return -1;
-		STAILQ_CONCAT(&l->deferred, &l->deferred_next);
 		loop_run_deferred(l);
 	}
 	return 0;

@@ -169,7 +169,10 @@ void loop_defer_next(
 	struct loop *l, struct deferred *d, void (*cb)(struct deferred *));
 /* Forgets it, if it waits: its owner is about to go. */
 void loop_undefer(struct loop *l, struct deferred *d);
-/* Does at once what was deferred: for the end, when no turn will come. */
+/*
+ * Does at once what was deferred, to the next turn, too: for the end, when no
+ * turn will come. What is deferred to a next one meanwhile is not done.
+ */
 void loop_run_deferred(struct loop *l);
 
 #endif

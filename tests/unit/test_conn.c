@@ -503,6 +503,22 @@ static void test_the_queue_leaves_before_the_end(void **state)
 	assert_str(buf_str(&script.sent), "0123456789");
 }
 
+/* The loop has ended, and its next turn, in which more would be used. */
+static void test_closed_between_two_turns(void **state)
+{
+	uint8_t many[200] = { 0 };
+
+	(void)state;
+	one.take = 1;
+	one.slow = true;
+	say(&one, many, sizeof(many));
+	run(after_turns);
+	assert_true(one.c->rest_waits);
+	conn_close(one.c);
+	loop_run_deferred(loop);
+	assert_true(one.closed);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -522,6 +538,7 @@ int main(void)
 		TEST(test_a_peer_that_does_not_read),
 		TEST(test_a_peer_that_does_not_end),
 		TEST(test_the_queue_leaves_before_the_end),
+		TEST(test_closed_between_two_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
