@@ -58,7 +58,8 @@ static void hold_for(
 		hub_flush_held(h, w);
 }
 
-void hub_flush_held(struct hub *h, struct worker *w)
+/* What its mail has room for. -1 without memory. */
+static int flush_some(struct hub *h, struct worker *w)
 {
 	struct remote *r = hub_remote(h, w);
 	struct message *v[HUB_BATCH];
@@ -68,11 +69,22 @@ void hub_flush_held(struct hub *h, struct worker *w)
 		!waiting_is_over(&r->mailed, (size_t)h->route->queue_limit)) {
 		n = backlog_peek(&r->held, v, HUB_BATCH);
 		if (mail_messages(h, w, v, n) < 0)
-			return;
+			return -1;
 		backlog_drop(&r->held, n);
 	}
-	if (r->held.n > 0)
+	return 0;
+}
+
+void hub_flush_held(struct hub *h, struct worker *w)
+{
+	struct remote *r = hub_remote(h, w);
+
+	while (flush_some(h, w) == 0 && r->held.n > 0) {
 		atomic_store(&r->ready_wanted, true);
+		/* It may have read all before that: it would not tell then. */
+		if (waiting_cost(&r->mailed) > 0)
+			return;
+	}
 }
 
 /* What of the batch is for everybody, or for somebody there. */

@@ -503,6 +503,21 @@ def test_slow_drop_old(relay, workers):
         assert int(line["messages_dropped"]) == 300 - len(found)
 
 
+def test_the_end_of_a_burst_arrives(relay, workers):
+    """What is held back for a worker that does not keep up reaches it, though
+    nothing more is said."""
+    h = Hub(relay, workers, "queue_limit = 16K", "slow = drop-old")
+    members = [h.join() for _ in range(4)]
+    for burst in range(20):
+        last = f"{burst} 299 ".encode()
+        texts = [f"{burst} {i} ".encode() + bytes(1000) for i in range(300)]
+        h.trunk.write(b"".join(struct.pack(">IB", len(t) + 1, BINARY) + t
+                               for t in texts))
+        for c in members:
+            while not c.recv().payload.startswith(last):
+                pass
+
+
 def test_slow_latest(relay, workers):
     h = Hub(relay, workers, "queue_limit = 256K", "slow = latest")
     live = h.join()
