@@ -107,6 +107,7 @@ check: all | deps-test
 	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan unit-tests binaries
 	@scripts/check-unit build/asan/unit
 	scripts/check-e2e build/asan $(E2E)
+	tests/chaos/run --build build/asan --seconds 20 --seed 1
 
 check-unit: | deps-test
 	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan unit-tests

@@ -17,7 +17,7 @@
 
 struct hub_attempt {
 	struct attempt attempt;
-	TAILQ_ENTRY(hub_attempt) next; /* in worker->joins */
+	struct idmap_entry by_id; /* of the client, in worker->joins */
 	struct backend_params params;
 	struct hub *hub; /* a reference */
 	struct hub_letters letters;
@@ -30,7 +30,7 @@ struct hub_attempt {
 
 static void attempt_free(struct hub_attempt *a)
 {
-	TAILQ_REMOVE(&a->params.worker->joins, a, next);
+	idmap_remove(&a->params.worker->joins, &a->by_id);
 	loop_undefer(a->params.worker->loop, &a->deferred);
 	if (a->hub)
 		hub_unref(a->hub);
@@ -108,7 +108,7 @@ static struct attempt *hub_open(const struct backend_params *p)
 	if (!a)
 		return NULL;
 	a->params = *p;
-	TAILQ_INSERT_TAIL(&p->worker->joins, a, next);
+	idmap_add(&p->worker->joins, &a->by_id, p->client->id);
 	a->path = str_dup(p->request->path);
 	if (!a->path || keep_offers(a, p->request) < 0) {
 		attempt_free(a);
@@ -146,19 +146,31 @@ const struct backend_kind backend_hub = {
 	.cancel = hub_cancel,
 };
 
-static struct hub_attempt *find(struct worker *w, const struct mail *m)
+/* NULL: it was cancelled, and has left its seat. */
+static struct hub_attempt *attempt_of(struct worker *w, const struct mail *m)
 {
+	struct idmap_entry *e = idmap_find(&w->joins, m->id);
 	struct hub_attempt *a;
 
-	TAILQ_FOREACH (a, &w->joins, next)
-		if (a->params.client->id == m->id && a->hub == m->hub)
-			return a;
-	return NULL; /* it was cancelled, and has left its seat */
+	if (!e)
+		return NULL;
+	a = CONTAINER_OF(e, struct hub_attempt, by_id);
+	return a->hub == m->hub ? a : NULL;
+}
+
+/* It has a seat, and cannot take it. */
+static void give_back(struct hub_attempt *a, struct seat *seat,
+	enum reason reason, const char *detail)
+{
+	hub_leave(a->hub, &(struct hub_leaver){ .letter = take_leave(a),
+				  .seat = seat,
+				  .reason = reason });
+	attempt_failed(a, reason, detail);
 }
 
 void backend_hub_joined(struct worker *w, const struct mail *m)
 {
-	struct hub_attempt *a = find(w, m);
+	struct hub_attempt *a = attempt_of(w, m);
 	struct backend_params p;
 	struct hub_joined joined = { .hub = m->hub,
 		.seat = m->seat,
@@ -171,11 +183,12 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 	if (!a)
 		return;
 	p = a->params;
+	if (m->again) {
+		give_back(a, m->seat, REASON_INTERNAL, "no memory");
+		return;
+	}
 	if (m->text && !offers(a, str_of(m->text))) {
-		hub_leave(a->hub, &(struct hub_leaver){ .letter = take_leave(a),
-					  .seat = m->seat,
-					  .reason = REASON_BACKEND_HANDSHAKE });
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+		give_back(a, m->seat, REASON_BACKEND_HANDSHAKE,
 			"the hub's backend speaks a subprotocol that this "
 			"client does not offer");
 		return;
@@ -188,7 +201,7 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 
 void backend_hub_refused(struct worker *w, const struct mail *m)
 {
-	struct hub_attempt *a = find(w, m);
+	struct hub_attempt *a = attempt_of(w, m);
 
 	if (!a)
 		return;

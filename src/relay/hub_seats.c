@@ -23,15 +23,20 @@ void hub_seat_free(struct seat *s)
 	free(s);
 }
 
-/* The newest messages, by reference; without memory for that there are none. */
-static void add_replay(const struct hub *h, struct mail *m)
+/* The newest messages, by reference. -1 without memory. */
+static int add_replay(const struct hub *h, struct mail *m)
 {
 	size_t ring = (size_t)h->route->replay + 1;
 
-	m->list = calloc(h->replay_n + 1, sizeof(struct message *));
-	for (size_t i = 0; m->list && i < h->replay_n; i++)
-		m->list[m->n++] = message_ref(
-			h->replay[(h->replay_at + i) % ring]);
+	if (h->replay_n == 0)
+		return 0;
+	m->list = calloc(h->replay_n, sizeof(struct message *));
+	if (!m->list)
+		return -1;
+	for (; m->n < h->replay_n; m->n++)
+		m->list[m->n] = message_ref(
+			h->replay[(h->replay_at + m->n) % ring]);
+	return 0;
 }
 
 void hub_tell_joined(struct hub *h, struct seat *s)
@@ -47,7 +52,8 @@ void hub_tell_joined(struct hub *h, struct seat *s)
 	m->hub = hub_ref(h);
 	m->seat = s;
 	m->text = h->protocol ? str_dup(str_of(h->protocol)) : NULL;
-	add_replay(h, m);
+	/* Without memory for what it must know it is refused; then it leaves. */
+	m->again = (h->protocol && !m->text) || add_replay(h, m) < 0;
 	m->serial = h->messages_out;
 	/*
 	 * At home, too, what is published from now on must come behind this:

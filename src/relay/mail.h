@@ -36,7 +36,8 @@ enum mail_kind {
 	MAIL_HUB_GIVE_WAY, /* it is empty, and its place is another's now */
 	/* from a hub's home: hub */
 	MAIL_HUB_JOINED,   /* id, seat, text: protocol (owned); replay: list, n
-			      (owned, a reference each); serial */
+			      (owned, a reference each); serial; again: there
+			      was no memory for these */
 	MAIL_HUB_REFUSED,  /* id, reason, text: detail (owned), again */
 	MAIL_HUB_MESSAGES, /* v, n: one reference each */
 	MAIL_HUB_RESUME,

@@ -692,6 +692,17 @@ static unsigned unsent_limit(const struct conf_route *r)
 		       : UNSENT_LIMIT;
 }
 
+/* -1 without memory: a member must not believe that nothing was said. */
+static int add_replay(struct member *m, const struct hub_joined *joined)
+{
+	if (!(m->client.perm & JWT_READ))
+		return 0;
+	for (size_t i = 0; i < joined->replay_n; i++)
+		if (backlog_add_replay(&m->backlog, joined->replay[i]) < 0)
+			return -1;
+	return 0;
+}
+
 struct member *member_new(struct worker *w, const struct client *client,
 	struct end *client_end, const struct hub_joined *joined)
 {
@@ -727,10 +738,11 @@ struct member *member_new(struct worker *w, const struct client *client,
 	client_end->conn->resume_at = 0;
 	conn_set_unsent_limit(client_end->conn, unsent_limit(client->route));
 	client_end->ops->flow(client_end, true);
-	for (size_t i = 0; i < joined->replay_n && (client->perm & JWT_READ);
-		i++)
-		if (backlog_add_replay(&m->backlog, joined->replay[i]) < 0)
-			m->out_dropped++;
+	if (add_replay(m, joined) < 0) {
+		member_ended(m, END_CLIENT,
+			&(struct ending){ .reason = REASON_MEMORY });
+		return m;
+	}
 	member_drained(m);
 	member_check(m);
 	return m;

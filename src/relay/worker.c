@@ -457,7 +457,6 @@ struct worker *worker_new(
 	TAILQ_INIT(&w->hubs);
 	TAILQ_INIT(&w->keepers);
 	TAILQ_INIT(&w->shards);
-	TAILQ_INIT(&w->joins);
 	STAILQ_INIT(&w->mail);
 	pthread_mutex_init(&w->mail_lock, NULL);
 	w->loop = main_loop ? main_loop : loop_new(&s->budget);
@@ -512,6 +511,7 @@ void worker_free(struct worker *w)
 	if (!w->borrowed_loop)
 		loop_free(w->loop);
 	pthread_mutex_destroy(&w->mail_lock);
+	idmap_free(&w->joins);
 	credentials_free(w->credentials);
 	conf_unref(w->conf);
 	free(w);

@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/budget.h"
 #include "base/compiler.h"
+#include "base/idmap.h"
 #include "base/reason.h"
 #include "net/loop.h"
 #include "net/proc.h"
@@ -27,7 +28,6 @@ struct conf_listen;
 struct credentials;
 struct front;
 struct hub;
-struct hub_attempt;
 struct hubs;
 struct keeper;
 struct mail;
@@ -96,11 +96,11 @@ struct worker {
 	struct deferred line_turn;
 	bool verified; /* a token, in this turn of the loop */
 	TAILQ_HEAD(, pair) pairs;
-	TAILQ_HEAD(, hub) hubs;          /* those at home here */
-	TAILQ_HEAD(, keeper) keepers;    /* of hubs that are always there */
-	TAILQ_HEAD(, shard) shards;      /* members here, by hub */
-	TAILQ_HEAD(, hub_attempt) joins; /* clients that wait for a seat */
-	size_t index;                    /* in shared->workers */
+	TAILQ_HEAD(, hub) hubs;       /* those at home here */
+	TAILQ_HEAD(, keeper) keepers; /* of hubs that are always there */
+	TAILQ_HEAD(, shard) shards;   /* members here, by hub */
+	struct idmap joins;           /* clients that wait for a seat, by id */
+	size_t index;                 /* in shared->workers */
 	struct counters counters;
 	struct timer tick; /* once a second: memory, refusals' log limit */
 	bool draining;
