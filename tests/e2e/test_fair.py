@@ -1,0 +1,302 @@
+"""Whatever one peer does, the others of its worker are served, and memory is
+bounded: see floods.py. These fail where a turn of the loop has no shares, or
+where payload is counted and memory is spent per item."""
+import itertools
+import os
+import ssl
+
+import pytest
+
+from floods import MB, Fair, ask, pump, repeated
+from peers import (BINARY, CONT, PING, TEXT, Client, Server, frame, ws_pair)
+from rawhttp import head, upgrade
+from relay import KEY, RUNNER, b64, mint
+from signers import Signer
+
+pytestmark = [
+    pytest.mark.alone("compares times"),
+    pytest.mark.plain("the clients' own TLS would be the flood"),
+    pytest.mark.skipif(bool(RUNNER), reason="valgrind is its own flood")]
+
+SMALL = repeated(frame(TEXT, "x"))
+EMPTY = repeated(frame(TEXT))
+PINGS = repeated(frame(PING))
+SAID = {"ws": repeated(frame(TEXT, "x", mask=None)), "line": repeated(b"x\n")}
+READ = 1 << 18      # bytes of a read
+# What is taken of somebody who does not end: some MiB, and what lies in the
+# buffers of two kernels.
+UNENDING = 64 * MB
+
+
+def route(name, backend, *more, auth="none"):
+    return "\n".join([f"[route {name}]", f"path = /{name}",
+                      f"backend = {backend}", f"auth = {auth}", *more, ""])
+
+
+def room(*more):
+    return route("room", "room:", "mode = hub", *more)
+
+
+@pytest.fixture
+def fair(relay, tmp_path):
+    started = []
+
+    def start(ini, **options):
+        f = Fair(relay, tmp_path, ini, **options)
+        started.append(f)
+        return f
+    yield start
+    for f in started:
+        f.close()
+
+
+def clients(f, path, n, **options):
+    return [Client(f.r, path, **options) for _ in range(n)]
+
+
+def sockets(wires):
+    return [w.sock for w in wires]
+
+
+def writers(wires, data):
+    return {w.sock: data for w in wires}
+
+
+# --- mail ----------------------------------------------------------------------
+
+@pytest.mark.parametrize("data", [SMALL, EMPTY], ids=["small", "empty"])
+def test_mail(fair, data):
+    """The home of a room, fed from another worker."""
+    f = fair(room(), workers=2)
+    home, away = clients(f, "/room", 2)
+    assert f.flood(pump, {away.sock: data}, [home.sock, away.sock],
+                   connections=2).sent > READ
+
+
+# --- input ---------------------------------------------------------------------
+
+def test_input_of_an_echo(fair):
+    f = fair("")
+    c = Client(f.r, "/echo")
+    assert f.flood(pump, {c.sock: SMALL}, [c.sock]).sent > READ
+
+
+def test_input_of_a_hub(fair):
+    with Server() as s:
+        f = fair(route("hub", s.uri, "framing = line", "mode = hub"))
+        c = Client(f.r, "/hub", wait=False)
+        backend = s.accept()
+        c.upgraded()
+        assert f.flood(pump, {c.sock: SMALL}, [backend.sock],
+                       connections=2).sent > READ
+
+
+@pytest.mark.parametrize("n", [40, 400])
+def test_input_of_a_room(fair, n):
+    f = fair(room())
+    members = clients(f, "/room", n)
+    assert f.flood(pump, {members[0].sock: SMALL}, sockets(members),
+                   connections=n).sent > READ
+
+
+# --- pings, fragments ------------------------------------------------------------
+
+@pytest.mark.parametrize("n", [1, 20])
+def test_pings(fair, n):
+    """Of clients that may only read."""
+    f = fair(KEY + route("r", "echo:", auth="token"))
+    many = [Client(f.r, "/r", token=mint("/r", perm="r")) for _ in range(n)]
+    assert f.flood(pump, writers(many, PINGS), sockets(many),
+                   connections=n).sent > READ
+
+
+@pytest.mark.parametrize("n", [1, 20])
+@pytest.mark.parametrize("rate", ["", "message_rate = 10"],
+                         ids=["any", "rate"])
+def test_fragments(fair, n, rate):
+    """Endless, without payload."""
+    f = fair(route("r", "echo:", rate))
+    many = clients(f, "/r", n)
+    for c in many:
+        c.send(TEXT, fin=False)
+    assert f.flood(pump, writers(many, repeated(frame(CONT, fin=False))),
+                   sockets(many), connections=n).sent > READ
+
+
+# --- empty messages --------------------------------------------------------------
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_empty_messages_in_a_room(fair, workers):
+    f = fair(room(), workers=workers)
+    members = clients(f, "/room", 2)
+    assert f.flood(pump, writers(members[1:], EMPTY),
+                   connections=2).sent > READ
+
+
+def test_empty_messages_that_are_held(fair):
+    """For a backend that is not there."""
+    with Server() as s:
+        f = fair(route("hub", s.uri, "framing = line", "mode = hub",
+                       "on_backend_loss = hold", "queue_limit = 1G"))
+        c = Client(f.r, "/hub", wait=False)
+        backend = s.accept()
+        c.upgraded()
+    backend.close()
+    f.r.wait_log("hub-lost")
+    assert f.flood(pump, {c.sock: EMPTY}, connections=2).sent > READ
+
+
+@pytest.mark.parametrize("slow", ["close", "drop-old"])
+def test_empty_messages_for_viewers_that_do_not_read(fair, slow):
+    f = fair(room(f"slow = {slow}", "queue_limit = 1G"))
+    speaker = Client(f.r, "/room")
+    viewers = clients(f, "/room", 40, rcvbuf=4096)
+    assert f.flood(pump, {speaker.sock: EMPTY},
+                   connections=len(viewers)).sent > READ
+
+
+def test_mixed_policies(fair):
+    """What gives way is found without looking at all that does not."""
+    f = fair(room("slow_text = latest", "slow_binary = drop-old"))
+    speaker, _ = Client(f.r, "/room"), Client(f.r, "/room", rcvbuf=4096)
+    data = repeated(frame(BINARY, "x")) + \
+        repeated(frame(TEXT, "x") + frame(BINARY, "x"))
+    assert f.flood(pump, {speaker.sock: data}, connections=2).sent > READ
+
+
+# --- files -----------------------------------------------------------------------
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_files(fair, n):
+    f = fair("[page all]\nroot = {dir}\n")
+    with (f.r.dir / "large").open("wb") as file:
+        file.truncate(256 * MB)
+    many = [f.r.socket() for _ in range(n)]
+    got = f.flood(pump, dict.fromkeys(many, repeated(head("/large"), 4096)),
+                  many, connections=n).received
+    for s in many:
+        s.close()
+    assert got > READ
+
+
+# --- those who come ----------------------------------------------------------------
+
+def test_requests(fair):
+    f = fair("")
+    request = upgrade("/echo")
+    assert f.flood(ask, f.r.port, lambda: request, connections=32) > 0
+
+
+def test_handshakes(fair, certificates):
+    f = fair("[listen tls]\naddress = 127.0.0.1:0\ncertificates = main\n" +
+             certificates.ini("main", "localhost"))
+    port = int(f.r.wait_log("listen", listen="tls")["address"]
+               .rsplit(":", 1)[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    assert f.flood(ask, port, lambda: head("/"), context, connections=32) > 0
+
+
+def test_tokens_of_many_keys(fair, tmp_path):
+    """Each is tried against four keys, for it names none."""
+    ini, names = "", "abcd"
+    for name in names:
+        (tmp_path / name).write_text(Signer("ES256").pem)
+        ini += f"[key {name}]\nalgorithm = ES256\n" \
+            f"public_key_file = {tmp_path / name}\n"
+    f = fair(ini + route("r", "echo:", f"keys = {' '.join(names)}",
+                         auth="token"))
+    signed = Signer("ES256").token("/r").rsplit(".", 1)[0]
+
+    def request():
+        return upgrade(f"/r?token={signed}.{b64(os.urandom(64))}")
+    assert f.flood(ask, f.r.port, request, connections=32) > 0
+
+
+def test_tokens_of_single_use(fair):
+    f = fair(KEY + route("r", "echo:", "single_use = yes", auth="token"))
+    number = itertools.count()
+
+    def request():
+        return upgrade("/r?token=" + mint("/r", jti=str(next(number))))
+    assert f.flood(ask, f.r.port, request, connections=32) > 0
+
+
+# --- backends ----------------------------------------------------------------------
+
+def opened(fair, s, kind, mode, *more, memory="16M", **options):
+    """A daemon, a client and its backend."""
+    backend = f"ws://127.0.0.1:{s.port}/" if kind == "ws" else s.uri
+    framing = "" if kind == "ws" else f"framing = {kind}"
+    f = fair(route("r", backend, framing, f"mode = {mode}", *more),
+             memory=memory)
+    if kind == "ws":
+        return (f, *ws_pair(f.r, s, "/r", **options))
+    c = Client(f.r, "/r", wait=False, **options)
+    b = s.accept()
+    return f, c.upgraded(), b
+
+
+kinds = pytest.mark.parametrize("kind", ["ws", "line"])
+modes = pytest.mark.parametrize("mode", ["pair", "hub"])
+
+
+@modes
+@kinds
+def test_backend(fair, kind, mode):
+    with Server() as s:
+        f, c, b = opened(fair, s, kind, mode)
+        assert f.flood(pump, {b.sock: SAID[kind]}, [c.sock],
+                       connections=2).sent > READ
+
+
+@kinds
+def test_backend_of_many(fair, kind):
+    with Server() as s:
+        f, c, b = opened(fair, s, kind, "hub")
+        members = [c, *clients(f, "/r", 399)]
+        assert f.flood(pump, {b.sock: SAID[kind]}, sockets(members),
+                       connections=401).sent > READ
+
+
+@modes
+@kinds
+def test_backend_whose_client_has_left(fair, kind, mode):
+    with Server() as s:
+        f, c, b = opened(fair, s, kind, mode)
+        c.close()
+        sent = f.flood(pump, {b.sock: SAID[kind]}, connections=2).sent
+        assert READ < sent and (mode == "hub" or sent < UNENDING)
+
+
+@modes
+@kinds
+def test_backend_whose_client_is_closed_for_memory(fair, kind, mode):
+    with Server() as s:
+        f, c, b = opened(fair, s, kind, mode, "queue_limit = 1G",
+                         "close_timeout = 500ms", memory="2M", rcvbuf=4096)
+        sent = f.flood(pump, {b.sock: SAID[kind]}, [], 1.6,
+                       connections=2).sent
+        f.r.wait_log("close", reason="memory", id=c.id)
+        assert READ < sent and (mode == "hub" or sent < UNENDING)
+
+
+def test_client_that_is_closed_for_memory(fair):
+    f = fair("queue_limit = 1G\n", memory="2M")
+    c = Client(f.r, "/echo", rcvbuf=4096)
+    sent = f.flood(pump, {c.sock: SMALL}, [], 1.6).sent
+    f.r.wait_log("close", reason="memory", id=c.id)
+    assert READ < sent < UNENDING
+
+
+@modes
+def test_backend_that_takes_nothing(fair, tmp_path, mode):
+    """A Unix peer that shuts its reading side may go on; its client, that
+    does not read, is not flooded."""
+    with Server(tmp_path / "backend") as s:
+        f, c, b = opened(fair, s, "line", mode, "queue_limit = 64K",
+                         "slow = drop-old", memory="1M", rcvbuf=4096)
+        b.sock.shutdown(0)
+        c.send(TEXT, "lost")
+        assert f.flood(pump, {b.sock: SAID["line"]},
+                       connections=2).sent > READ
