@@ -488,6 +488,13 @@ void hub_end(struct hub *h, const struct ending *why)
 	end(h, why, true);
 }
 
+void hub_abort(struct hub *h)
+{
+	end(h, &(struct ending){ .reason = REASON_MEMORY }, false);
+	if (h->trunk && h->trunk->conn && h->trunk->conn->queued > 0)
+		conn_close(h->trunk->conn);
+}
+
 void hub_trunk_ended(struct hub *h, const struct ending *why)
 {
 	if (hub_hold_lost(h, why))
@@ -560,7 +567,7 @@ size_t hubs_largest(struct worker *w, struct hub **largest)
 					   ? conn_cost(h->trunk->conn)
 					   : 0);
 
-		if (h->state != HUB_ENDING && n > most) {
+		if (n > most) {
 			most = n;
 			*largest = h;
 		}

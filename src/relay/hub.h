@@ -123,6 +123,8 @@ MUST_CHECK bool hubs_give_replay(struct worker *w);
 size_t hubs_largest(struct worker *w, struct hub **largest);
 /* home: the hub ends, and all its members. */
 void hub_end(struct hub *h, const struct ending *why);
+/* home: it ends for want of memory, and what waits for its backend is lost. */
+void hub_abort(struct hub *h);
 /* home: what is left of all its hubs is cut off. */
 void hubs_stop(struct worker *w);
 

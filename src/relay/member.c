@@ -822,10 +822,13 @@ size_t shards_largest(struct worker *w, struct member **largest)
 	*largest = NULL;
 	TAILQ_FOREACH (s, &w->shards, next)
 		TAILQ_FOREACH (m, &s->members, next) {
-			size_t n = waiting_cost(&m->backlog.waiting) +
-				   m->whole.n;
+			/* What had waited when it ended is its queue's now. */
+			size_t n = is_open(m)
+					   ? waiting_cost(&m->backlog.waiting) +
+						     m->whole.n
+					   : conn_cost(m->end->conn);
 
-			if (is_open(m) && n > most) {
+			if (n > most) {
 				most = n;
 				*largest = m;
 			}

@@ -73,8 +73,9 @@ static struct pair *largest_pair(struct worker *w, size_t *most)
 	struct pair *p, *largest = NULL;
 
 	*most = 0;
+	/* One that has ended, too: its peer may take what waits as it likes. */
 	TAILQ_FOREACH (p, &w->pairs, next) {
-		size_t n = pair_is_open(p) ? pair_queued(p) : 0;
+		size_t n = pair_queued(p);
 
 		if (n > *most) {
 			*most = n;
@@ -109,7 +110,7 @@ static void relieve_memory(struct worker *w)
 		F_INT("max_memory", w->conf->server.max_memory),
 		F_INT("largest", most));
 	if (hub && most == of_hub)
-		hub_end(hub, &(struct ending){ .reason = REASON_MEMORY });
+		hub_abort(hub);
 	else if (member && most == of_member)
 		member_abort(member, REASON_MEMORY);
 	else if (pair)

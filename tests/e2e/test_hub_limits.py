@@ -11,6 +11,7 @@ import pytest
 from peers import BINARY, TEXT, Background, Client
 from relay import mint, wait_for
 from test_hub import Hub, everything, texts
+from test_pressure import Dribble
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
 
@@ -143,6 +144,30 @@ def test_replay_gives_way_to_max_memory(relay, workers):
     h.say("on")
     assert live.recv().text == late.recv().text == "on"
     assert not h.r.log("close")
+
+
+def test_over_max_memory_a_hub_gives_what_waits_for_its_backend(relay,
+                                                               workers):
+    """At once, although the backend goes on to read, slowly."""
+    h = Hub(relay, workers, "on_backend_loss = hold", "queue_limit = 64M",
+            server="max_memory = 4M", rcvbuf=8192)
+    members = [h.join() for _ in range(4)]
+
+    def flood(c):
+        with contextlib.suppress(OSError):
+            while True:
+                c.send(BINARY, bytes(50_000))
+    jobs = [Background(flood, c) for c in members]
+    assert h.r.wait_log("hub-close")["reason"] == "memory"
+    slow = Dribble(h.trunk)
+    wait_for(lambda: Client(h.r, "/h/2", wait=False).answer() == 101,
+             "room for others")
+    # It was one hub, and one tick.
+    assert len(h.r.log("memory")) <= workers
+    slow.end()
+    for c, job in zip(members, jobs):
+        c.close()
+        job.done()
 
 
 # --- rates ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from pace import unhurried
 from peers import (BINARY, CLOSE, CONT, PING, PONG, TEXT, Background, Client,
-                   Server, cpu_seconds, frame, ws_pair)
+                   Server, asleep, cpu_seconds, frame, ws_pair)
 from relay import BUILD, PATIENCE, RUNNER, SANITIZERS, wait_for
 
 MB = 1 << 20
@@ -280,6 +280,52 @@ def test_memory_tells_the_client_that_holds_nothing_back(relay):
         c.ended()
         b.close()
         r.wait_log("close", reason="memory", code=1013)
+
+
+class Dribble:
+    """Reads, but hardly: what waits for it is never without progress."""
+
+    def __init__(self, wire):
+        self.wire, self.over = wire, threading.Event()
+        self.job = Background(self.read)
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while not self.over.wait(0.1) and self.wire.sock.recv(2048):
+                pass
+
+    def end(self):
+        self.over.set()
+        self.job.done()
+
+
+@pytest.mark.plain("the numbers are those of a socket without TLS")
+def test_what_waits_for_one_that_has_ended_gives_way(relay):
+    """However slowly it takes the rest; not the one that has less, and
+    lives."""
+    with Server() as s:
+        r = start(relay, s, "line", "queue_limit = 64M",
+                  server="max_memory = 4M\nworkers = 1",
+                  listen="[listen local]\naddress = unix:{dir}/l.sock\n")
+        # Of Unix sockets kernels keep little.
+        address = str(r.dir / "l.sock")
+        gone = Client(r, "/r", address=address)
+        b = s.accept()
+        for i in range(160):
+            b.write(numbered(i) + b"\n")
+        wait_for(lambda: asleep(r.pid), "it has read all that")
+        gone.send_close(1000)
+        slow = Dribble(gone)
+        small = Client(r, "/r", address=address)
+        b = s.accept()
+        for i in range(80):
+            b.write(numbered(i) + b"\n")
+        line = r.wait_log("close")
+        assert line["id"] == gone.id and line["reason"] == "client-close"
+        for i in range(80):
+            assert small.message()[1] == numbered(i)
+        slow.end()
+        assert not r.log("close", reason="memory")
 
 
 def test_over_max_memory_new_ones_get_503(relay):
