@@ -1,11 +1,15 @@
 /*
  * The read under way corks what it makes others send:
  *
- *   readable(A): recv -> scratch -> A.input -> conn_send(B) -> cork: iovecs
- *                into the scratch -> at the end: one sendmsg to B
+ *   readable(A): recv -> scratch -> A.input -> conn_send_frame_borrowed(B)
+ *                -> cork: iovecs into the scratch -> at the end: one sendmsg
  *
  * so that ten small messages that came in one read leave in one write, and a
  * payload is never copied unless B's socket is full.
+ *
+ * What A's owner does not use of a read, because it has paused or its share of
+ * the turn is used up, is A's rest: input again in a later turn, before more is
+ * read, and in front of the end of the stream.
  */
 #include "net/conn.h"
 
@@ -225,8 +229,11 @@ static bool is_gone(const struct conn *c, int error)
 {
 	struct pollfd p = { .fd = c->fd };
 
-	return (error == EPIPE || error == ECONNRESET) && poll(&p, 1, 0) > 0 &&
-	       (p.revents & (POLLERR | POLLHUP));
+	if (error != EPIPE && error != ECONNRESET)
+		return false;
+	/* Under TLS it may be that alone which failed: that is the end, too. */
+	return c->tls ||
+	       (poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)));
 }
 
 static bool has_last_words(const struct conn *c)
@@ -288,7 +295,7 @@ static void conn_deferred(struct deferred *d)
 		return;
 	}
 	if (!c->error || has_last_words(c)) {
-		/* Nothing waits any more, so nobody has to wait for that. */
+		/* The queue was dropped: what was paused for it may go on. */
 		if (c->state == CONN_OPEN && c->cb->drained)
 			c->cb->drained(c);
 	} else if (c->state == CONN_OPEN && !c->ended_called) {
