@@ -52,6 +52,13 @@ static struct conf *builder_done(struct builder *b)
 	return c;
 }
 
+bool conf_complaint_is_warning(struct str line)
+{
+	static const struct str mark = { ": warning: ", 11 };
+
+	return memmem(line.p, line.n, mark.p, mark.n) != NULL;
+}
+
 struct conf *conf_load(const char *file, struct buf *errors)
 {
 	struct builder b;

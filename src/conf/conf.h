@@ -338,6 +338,8 @@ struct conf {
  * configuration, *errors may hold warnings ("FILE:LINE: warning: ...").
  */
 MUST_CHECK struct conf *conf_load(const char *file, struct buf *errors);
+/* Whether this line of *errors is a warning. */
+bool conf_complaint_is_warning(struct str line);
 /*
  * The same for who only makes tokens and looks at them: certificates, their
  * keys and authorities are not read, so that nobody needs the right to.

@@ -50,10 +50,11 @@ static void print_lines(struct str text)
 		const char *end = memchr(text.p, '\n', text.n);
 		struct str line = { text.p,
 			end ? (size_t)(end - text.p) + 1 : text.n };
-		bool warning = memmem(line.p, line.n, ": warning: ", 11);
 
-		if (journal && buf_add_str(&out,
-				       warning ? STR("<4>") : STR("<3>")) < 0)
+		struct str level = conf_complaint_is_warning(line) ? STR("<4>")
+								   : STR("<3>");
+
+		if (journal && buf_add_str(&out, level) < 0)
 			break;
 		if (buf_add_str(&out, line) < 0)
 			break;

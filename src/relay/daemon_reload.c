@@ -23,7 +23,7 @@
 /* Revocation lists live for days: many for one. */
 #define CRL_WARN_HOURS 48
 
-/* One line of the log for each complaint. */
+/* One line of the log for each complaint; level is that of the errors. */
 static void log_complaints(const struct buf *errors, enum log_level level)
 {
 	struct str left = buf_str(errors);
@@ -34,7 +34,8 @@ static void log_complaints(const struct buf *errors, enum log_level level)
 			end ? (size_t)(end - left.p) : left.n };
 		size_t used = line.n + (end ? 1 : 0);
 
-		LOG(level, "reload-complaint", F_VIEW("detail", line));
+		LOG(conf_complaint_is_warning(line) ? LOG_WARN : level,
+			"reload-complaint", F_VIEW("detail", line));
 		left.p += used;
 		left.n -= used;
 	}

@@ -90,8 +90,13 @@ backend = echo:
 keys = other
 """)
     other.write_bytes(b"too short")
+    (r.dir / "secret").chmod(0o644)
     reload(r, NEW, event="reload-failed")
-    assert "[key other]" in r.wait_log("reload-complaint")["detail"]
+    assert "[key other]" in r.wait_log(
+        "reload-complaint", level="error")["detail"]
+    assert "can be read by everybody" in r.wait_log(
+        "reload-complaint", level="warn")["detail"]
+    assert len(r.log("reload-complaint")) == 2
     assert refused(r, SECRET) == 401
     assert refused(r, NEW) == 101
     old = Client(r, "/o", token=mint("/o", header={"kid": "other"}))
