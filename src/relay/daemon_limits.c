@@ -105,5 +105,6 @@ void daemon_limit_connections(struct daemon *d)
 		F_INT("max_connections", d->shared.max_connections),
 		F_STR("detail",
 			"these are not enough for what the configuration "
-			"allows: raise LimitNOFILE, or lower max_connections"));
+			"allows: clients over this max_connections get 503; "
+			"raise LimitNOFILE, or lower the key"));
 }
