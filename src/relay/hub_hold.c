@@ -83,7 +83,7 @@ static bool is_free(const struct hub *h)
 {
 	const struct conn *c = h->trunk->conn;
 
-	return c->queued == 0 && !conn_is_shut(c);
+	return conn_is_clear(c) && !conn_is_shut(c);
 }
 
 /*
@@ -93,7 +93,7 @@ static bool is_free(const struct hub *h)
 static bool send_one(struct hub *h, struct seat *s, const struct piece *p)
 {
 	hub_send_to_trunk(h, s, p);
-	h->hold.partial = h->trunk->conn->queued > 0;
+	h->hold.partial = !conn_is_clear(h->trunk->conn);
 	if (!conn_is_shut(h->trunk->conn))
 		return true;
 	if (h->route->to.kind != BACKEND_WS)

@@ -82,7 +82,7 @@ struct hub_hold {              /* on_backend_loss = hold */
 	struct waiting cost;               /* of what waits */
 	size_t waiting_n;
 	uint64_t dropped; /* messages of members that were lost */
-	bool partial;     /* the trunk's queue holds the last one sent */
+	bool partial;     /* the last one sent has not left wholly */
 	bool reached;     /* a trunk has been open */
 };
 

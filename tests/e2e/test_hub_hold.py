@@ -214,6 +214,32 @@ def test_one_partly_written_is_dropped(relay, workers):
     assert h.r.wait_log("hub-close", reason="linger")["dropped"] == "1"
 
 
+def test_no_message_behind_it_is_lost(relay, workers):
+    """Of what the relay's kernel was given all is read; of the rest one has
+    begun to leave."""
+    h = Held(relay, workers, "queue_limit = 64M", rcvbuf=4096)
+    a = h.join()
+    for i in range(400):
+        a.send(BINARY, struct.pack(">I", i) + bytes(20_000))
+    a.synced()
+    h.r.kill(signal.SIGSTOP)
+    h.trunk.sock.settimeout(1)
+    arrived = 0
+    with contextlib.suppress(TimeoutError):
+        while True:
+            n, _ = struct.unpack(">IB", h.trunk.exactly(5))
+            assert struct.unpack(">I", h.trunk.exactly(n - 1)[:4])[0] == arrived
+            arrived += 1
+    h.lose()
+    h.r.kill(signal.SIGCONT)
+    h.again()
+    n, _ = struct.unpack(">IB", h.trunk.exactly(5))
+    first, = struct.unpack(">I", h.trunk.exactly(n - 1)[:4])
+    assert first in (arrived, arrived + 1)
+    line = h.r.wait_log("hub-reopened")
+    assert int(line.get("dropped", 0)) == first - arrived
+
+
 def test_messages_of_two_lives_do_not_mix(relay, workers):
     """Neither a client's fragments, nor what a lost trunk began to say."""
     r, s, a = ws_hub(relay, workers)
