@@ -107,7 +107,7 @@ static int split_brackets(struct str s, struct str *ip, struct str *rest)
 		return -1;
 	*ip = (struct str){ s.p + 1, (size_t)(end - s.p) - 1 };
 	*rest = (struct str){ end + 1, s.n - ip->n - 2 };
-	/* Only IPv6 stands in brackets (RFC 3986 section 3.2.2). */
+	/* Only IPv6 is written in brackets (RFC 3986 section 3.2.2). */
 	return ip->n > 0 && memchr(ip->p, ':', ip->n) ? 0 : -1;
 }
 

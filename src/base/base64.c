@@ -51,7 +51,7 @@ size_t base64url_encode(char *out, const uint8_t *in, size_t n)
 	return encode(out, in, n, alphabet_url);
 }
 
-/* The six bits that a character stands for; -1 when it stands for none. */
+/* The six bits that a character encodes; -1: not of the alphabet. */
 static int value_of(char c, bool url)
 {
 	if (c >= 'A' && c <= 'Z')
@@ -69,8 +69,8 @@ static int value_of(char c, bool url)
 
 /*
  * One group of 2 to 4 characters becomes 1 to 3 bytes. Bits behind the last
- * byte must be zero (RFC 4648 section 3.5): otherwise several spellings
- * would stand for one signature.
+ * byte must be zero (RFC 4648 section 3.5): otherwise one signature would have
+ * several spellings.
  */
 static int decode_group(uint8_t *out, const char *in, size_t n, bool url)
 {

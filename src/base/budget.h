@@ -2,8 +2,8 @@
  * budget.h: the bytes that wait in the daemon, and the most that may
  * (max_memory).
  *
- * What an item costs beside its bytes, and what the place where it waits has
- * to do with it, is in base/waiting.h. Any thread may call; nothing here locks.
+ * What an item costs beside its bytes, and the limit of each place where items
+ * wait, is in base/waiting.h. Any thread may call; nothing here locks.
  */
 #ifndef BASE_BUDGET_H
 #define BASE_BUDGET_H

@@ -290,8 +290,10 @@ static bool writer_write(
 		written = sink_write(&w->sink, p, n, LOOK_MS);
 		pthread_mutex_lock(&logger.mutex);
 		if (written < 0) {
-			/* Nobody will ever read it; reporting that would not
-			 * end, so it is counted only. */
+			/*
+			 * The sink is broken. A line about that would be lost,
+			 * too, so the lines are only counted.
+			 */
 			logger.dropped += lines;
 			return true;
 		}
@@ -354,7 +356,7 @@ int log_start(const struct log_options *o)
 	if (!w)
 		return -1;
 	w->sink = sink;
-	/* Nobody may log to a writer whose thread does not exist. */
+	/* No line may go to a writer whose thread does not exist. */
 	pthread_mutex_lock(&logger.mutex);
 	if (writer_start(w) < 0) {
 		pthread_mutex_unlock(&logger.mutex);
@@ -411,7 +413,7 @@ void log_stop(void)
 
 /* --- events ---------------------------------------------------------------*/
 
-/* Returns the bytes that nobody took within ms, or for a broken sink. */
+/* Returns the bytes left when ms are over or the sink is broken. */
 static size_t write_at_once(
 	const struct sink *s, const char *p, size_t n, int ms)
 {

@@ -76,7 +76,7 @@ static size_t character_length(struct str s)
 	return n;
 }
 
-/* C0, DEL and C1: what a terminal might obey. */
+/* C0, DEL and C1: a terminal may act on them. */
 static bool is_control(struct str s, size_t length)
 {
 	unsigned char c = (unsigned char)s.p[0];
@@ -85,7 +85,7 @@ static bool is_control(struct str s, size_t length)
 	       (length == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0);
 }
 
-/* Whether a text value can stand without quotes. */
+/* Whether a text value can be written without quotes. */
 static bool is_plain(struct str s)
 {
 	if (s.n == 0)

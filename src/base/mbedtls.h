@@ -189,7 +189,7 @@ static inline unsigned char mbed_alert(const mbedtls_ssl_context *s)
 
 /*
  * A ticket without a new exchange of keys (psk_ke, RFC 8446 section 2.2) would
- * be readable by whoever learns the tickets' keys later.
+ * be readable by an attacker who learns the tickets' keys later.
  */
 static inline void mbed_exchange(mbedtls_ssl_config *c)
 {

@@ -18,7 +18,7 @@ struct message {
 	uint8_t opcode;        /* WS_TEXT or WS_BINARY; WS_CLOSE: see hub.h */
 	uint16_t worker;       /* of to */
 	uint64_t to;           /* the one client that gets it; 0 = all */
-	uint64_t except;       /* a client that must not get it; 0 = nobody */
+	uint64_t except;       /* a client that must not get it; 0 = none */
 	uint64_t serial;       /* in the order of its hub, or of to, from 1 */
 	struct budget *budget; /* where its bytes are counted, once */
 	size_t n;              /* bytes of head and payload */

@@ -9,7 +9,7 @@
 #include "base/compiler.h"
 
 /*
- * Fills n bytes: 0, or -1 with errno, which nobody has seen yet. With the
+ * Fills n bytes: 0, or -1 with errno, which should not happen. With the
  * parameters that mbedTLS wants; the first is not used.
  */
 MUST_CHECK int random_bytes(void *unused, unsigned char *out, size_t n);

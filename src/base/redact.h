@@ -1,6 +1,6 @@
 /*
  * redact.h: text of others for the log, without what looks like a JWT in it,
- * which somebody may have put into a path.
+ * for a user may have put one into a path.
  *
  * A token that was cut off looks like none any more: so first this, then cut.
  */

@@ -119,7 +119,7 @@ static void grow(struct table *t)
 	t->moved = 0;
 }
 
-/* Where the entry hangs; NULL: it is not there. */
+/* The pointer in its chain to the entry; NULL: it is not there. */
 static struct table_entry **place_of(
 	struct table *t, uint64_t hash, const void *key, size_t n)
 {

@@ -3,8 +3,8 @@
  * part of its owner, which also owns the key's bytes while the entry is in the
  * table; so adding cannot fail: without memory for more chains they get longer.
  *
- * The hash is SipHash-1-3 with a secret of the table's own: nobody outside can
- * choose keys that fall into one chain. It grows in steps: each call moves some
+ * The hash is SipHash-1-3 with a secret of the table's own: peers cannot choose
+ * keys that fall into one chain. It grows in steps: each call moves some
  * entries to the larger set of chains, none moves all. Owned by one thread, or
  * used under its owner's lock.
  */

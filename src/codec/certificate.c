@@ -62,7 +62,7 @@ static int judge_strength(
 		"P-256 or P-384");
 }
 
-/* The one private key among the blocks; parameters may stand beside it. */
+/* The one private key among the blocks; EC parameters may be beside it. */
 static int find_key(
 	struct pem_block *key, struct str s, char why[CERTIFICATE_WHY])
 {

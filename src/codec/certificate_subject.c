@@ -36,7 +36,10 @@ static const struct {
 	{ { "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01", 9 }, "emailAddress" },
 };
 
-/* What is written; all of a piece or nothing, so that no character is cut. */
+/*
+ * The line so far. A piece is added whole or not at all, so that no character
+ * is cut.
+ */
 struct line {
 	char *p;
 	size_t n;
@@ -98,7 +101,7 @@ static bool is_text(int tag)
 	       tag == MBEDTLS_ASN1_IA5_STRING;
 }
 
-/* RFC 4514 section 2.4: what must not stand there as it is. */
+/* RFC 4514 section 2.4: what must be escaped. */
 static bool is_special(struct str s, size_t i)
 {
 	char c = s.p[i];

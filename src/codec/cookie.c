@@ -10,7 +10,7 @@ static bool is_octet(unsigned char c)
 	       c != '\\';
 }
 
-/* Takes what stands before the next ';'; false at the end. */
+/* Takes what is before the next ';'; false at the end. */
 static bool next_pair(struct str *left, struct str *pair)
 {
 	const char *end;
@@ -26,7 +26,7 @@ static bool next_pair(struct str *left, struct str *pair)
 	return true;
 }
 
-/* What stands before '=', or all of it, as generous readers see it. */
+/* The name: what is before '=', or all of it, as lenient readers have it. */
 static bool has_name(struct str pair, struct str name)
 {
 	const char *equals = pair.n > 0 ? memchr(pair.p, '=', pair.n) : NULL;
@@ -88,7 +88,7 @@ size_t cookie_without(char *out, struct str field, struct str name)
 		if (kept > 0)
 			out[n++] = ';';
 		else if (seen > 0)
-			pair = str_trim(pair); /* it has come to the front */
+			pair = str_trim(pair); /* now the first: no SP */
 		memmove(out + n, pair.p, pair.n);
 		n += pair.n;
 		kept++;

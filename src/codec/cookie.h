@@ -4,9 +4,9 @@
  *   cookie-string = cookie-pair *( ";" SP cookie-pair )
  *
  * Every service of a host sets cookies for all of them, and not each keeps to
- * the grammar, so only the cookie that is asked for has to. What stands between
- * two semicolons is a pair, whatever quotes there are, as browsers have it.
- * Names compare byte by byte.
+ * the grammar, so only the cookie that is asked for has to. What is between two
+ * semicolons is a pair, also inside quotes, as in browsers. Names compare byte
+ * by byte.
  */
 #ifndef CODEC_COOKIE_H
 #define CODEC_COOKIE_H
@@ -27,8 +27,8 @@
 MUST_CHECK ssize_t cookie_find(
 	struct str field, struct str name, struct str *value);
 /*
- * Writes the field without what cookie_find counts or stumbles over; out has
- * room for field.n bytes, and may be where the field is. Returns its length.
+ * Writes the field without what cookie_find counts or refuses; out has room for
+ * field.n bytes, and may be where the field is. Returns its length.
  */
 size_t cookie_without(char *out, struct str field, struct str name);
 

@@ -28,8 +28,8 @@ static bool take_last(struct str *list, struct str *element)
 }
 
 /*
- * Goes left from the peer as long as who told us so is trusted. False when
- * there is nothing to walk on.
+ * Walks left from the peer over trusted addresses; the first that is not
+ * trusted is the client. False when no element has been seen.
  */
 static bool walk(struct addr *peer, const struct http_head *head,
 	const struct cidr_list *trusted)

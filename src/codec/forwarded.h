@@ -1,7 +1,7 @@
 /*
- * forwarded.h: who spoke to the proxy in front: Forwarded (RFC 7239) and
- * X-Forwarded-For, -Proto, -Host, both read from the right; and Forwarded for
- * a backend.
+ * forwarded.h: what a proxy in front says of its client: Forwarded (RFC 7239)
+ * and X-Forwarded-For, -Proto, -Host, both read from the right; and Forwarded
+ * for a backend.
  */
 #ifndef CODEC_FORWARDED_H
 #define CODEC_FORWARDED_H
@@ -34,9 +34,9 @@ struct forwarded {
  * leftmost that says it, for that one is about the client.
  *
  * -1 and *why, which lives forever: a Forwarded that is not well-formed (then
- * nobody knows where its elements end), or whose elements that count say what
- * is no node or host; or both kinds of fields are there and disagree: one of
- * them may be the client's own, that its proxy passed on.
+ * its elements cannot be told apart), or whose elements that count say what is
+ * no node or host; or both kinds of fields are there and disagree: one of them
+ * may be the client's own, that its proxy passed on.
  */
 MUST_CHECK int forwarded_read(struct forwarded *f, const struct http_head *head,
 	const struct addr *socket_peer, const struct cidr_list *trusted,
@@ -50,7 +50,10 @@ MUST_CHECK int forwarded_read(struct forwarded *f, const struct http_head *head,
 MUST_CHECK int forwarded_write(
 	struct buf *out, const struct addr *peer, struct str host, bool secure);
 
-/* For forwarded.c: the Forwarded fields alone; *f is as nobody had spoken. */
+/*
+ * For forwarded.c: the Forwarded fields alone; *f is as if nothing had been
+ * said before.
+ */
 MUST_CHECK int forwarded_read_list(struct forwarded *f,
 	const struct http_head *head, const struct addr *socket_peer,
 	const struct cidr_list *trusted, const char **why);

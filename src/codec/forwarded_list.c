@@ -4,10 +4,10 @@
  * pass from the left does the walk from the right:
  *
  *   for = an address that is not trusted   the client, as far as we have come:
- *                                          what stood to its left is forgotten
- *         no address                       likewise, but the one who says so
- *                                          is the client: who that is, the next
- *                                          element tells, or the socket
+ *                                          what was to its left is forgotten
+ *         no address                       likewise, but this proxy is the
+ *                                          client: the next element tells its
+ *                                          address, or the socket does
  *         a trusted address                a proxy on the way
  */
 #include "codec/forwarded.h"
@@ -96,7 +96,7 @@ static enum name find_name(struct str name)
 	return OTHER;
 }
 
-/* forwarded-pair = token "=" value; a name may stand once in an element. */
+/* forwarded-pair = token "=" value; a name may occur once in an element. */
 static int take_pair(struct str *s, struct element *e)
 {
 	struct str name = take_token(s), value;
@@ -197,7 +197,7 @@ static enum node read_node(struct str s, struct addr *a)
 
 struct walk {
 	struct forwarded *f;
-	bool hidden;     /* the client is whoever the next element tells */
+	bool hidden;     /* the next element tells the client's address */
 	const char *bad; /* what is wrong with an element that counts so far */
 };
 
@@ -213,7 +213,7 @@ static void read_proto(struct forwarded *f, struct str proto)
 	f->secure = secure;
 }
 
-/* What an element says beside who it was; the leftmost counts. */
+/* What an element says beside the address; the leftmost counts. */
 static void read_rest(struct walk *w, const struct element *e)
 {
 	struct uri_authority authority;
@@ -235,7 +235,7 @@ static void step(struct walk *w, const struct element *e,
 					 : NODE_HIDDEN;
 	bool proxy = node == NODE_ADDRESS && cidr_list_contains(trusted, &a);
 
-	if (!proxy) { /* nobody vouches for what stands to the left */
+	if (!proxy) { /* what is further left can't be trusted */
 		*w = (struct walk){ .f = w->f };
 		*w->f = (struct forwarded){ .peer = w->f->peer };
 	}
@@ -255,7 +255,7 @@ int forwarded_read_list(struct forwarded *f, const struct http_head *head,
 	const struct addr *socket_peer, const struct cidr_list *trusted,
 	const char **why)
 {
-	/* To the left of the first element nobody is known either. */
+	/* Left of the first element no address is known either. */
 	struct walk w = { .f = f, .hidden = true };
 
 	*f = (struct forwarded){ .peer = *socket_peer };

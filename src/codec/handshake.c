@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-
 #include "base/base64.h"
 #include "base/mbedtls.h"
 #include "codec/http.h"
@@ -32,7 +31,7 @@ bool handshake_is_upgrade(const struct http_head *request)
 	       http_has_element(request, UPGRADE, WEBSOCKET);
 }
 
-/* The value of a field that stands there exactly once; else STR_NONE. */
+/* The value of a field that occurs exactly once; else STR_NONE. */
 static struct str single_field(const struct http_head *h, struct str name)
 {
 	if (http_field_count(h, name) != 1)
@@ -131,7 +130,7 @@ static void sha1(const uint8_t *p, size_t n, uint8_t out[SHA1_SIZE])
 {
 	int result = mbed_sha1(p, n, out);
 
-	assert(result == 0); /* see there */
+	assert(result == 0); /* mbed_sha1: software never fails */
 	(void)result;
 }
 

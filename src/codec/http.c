@@ -84,7 +84,7 @@ ssize_t http_find_end(const char *p, size_t n, size_t *scanned)
 			*scanned = i;
 			return -1;
 		}
-		/* Before this CR LF stands a LF, so a CR before that one. */
+		/* An LF is before this CR LF, so a CR is before that LF. */
 		if (p[i] == '\n' && i >= 3 && p[i - 2] == '\n') {
 			*scanned = i;
 			return (ssize_t)(i + 1);
@@ -108,7 +108,7 @@ static bool take_line(struct str *rest, struct str *line)
 	return true;
 }
 
-/* Takes what stands before the next SP, and the SP, off rest. */
+/* Takes what is before the next SP, and the SP, off rest. */
 static bool take_word(struct str *rest, struct str *word)
 {
 	const char *sp = rest->n > 0 ? memchr(rest->p, ' ', rest->n) : NULL;

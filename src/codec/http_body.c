@@ -216,7 +216,7 @@ static const char *take_byte(struct http_body *b, char c)
 	}
 }
 
-/* Lines that are skipped are bounded, or they would be for ever. */
+/* Skipped lines are bounded: a peer could send them for ever. */
 static const char *take_line_byte(struct http_body *b, char c)
 {
 	bool trailer = b->state >= STATE_LINE;

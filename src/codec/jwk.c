@@ -44,7 +44,7 @@ static enum fate fail(struct reader *r, const char *what)
 	return FATE_ERROR;
 }
 
-/* It fits, but is meant for something else. */
+/* It is of this algorithm, but its use or key_ops name another purpose. */
 static enum fate leave_out(struct reader *r, const char *what)
 {
 	if (r->set->unused++ == 0)
@@ -73,7 +73,7 @@ static const char *text_of(struct reader *r, const char *name, enum fate *fate)
 	return json_string_value(value);
 }
 
-/* What nobody gives away: kty "oct" is a secret, d is of private keys. */
+/* Not public: kty "oct" is a secret, d is part of a private key. */
 static enum fate check_public(struct reader *r, const char *kty)
 {
 	if (!kty)

@@ -1,13 +1,12 @@
 /*
- * jwk.h: a JWK Set (RFC 7517 section 5): the public keys of somebody who
- * signs tokens, such as an identity provider.
+ * jwk.h: a JWK Set (RFC 7517 section 5): the public keys of an issuer of
+ * tokens, such as an identity provider.
  *
  * Keys for another algorithm are not for us and are left out in silence: by
  * their alg, or without one by kty and crv. So are keys that would fit but for
- * their use or key_ops, which is worth a warning. What should not stand in
- * such a file at all is an error: symmetric and private keys, RSA under 2048
- * bits, two keys of one kid, members that are not what RFC 7518 section 6
- * says.
+ * their use or key_ops, which is worth a warning. What should not be in such a
+ * file at all is an error: symmetric and private keys, RSA under 2048 bits, two
+ * keys of one kid, members that are not what RFC 7518 section 6 says.
  */
 #ifndef CODEC_JWK_H
 #define CODEC_JWK_H

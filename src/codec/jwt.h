@@ -63,7 +63,7 @@ struct jwt {
 	int64_t expire_at; /* end of the connection; 0 = never, by its issuer */
 	char *path;
 	char *sub;
-	char *sub_key; /* of which key's making sub is; see wsrelayd.ini(5) */
+	char *sub_key; /* the key that sub belongs to; see wsrelayd.ini(5) */
 	char *jti;
 	char *iss;
 	char *origin;

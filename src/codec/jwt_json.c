@@ -75,7 +75,7 @@ static json_t *load(const void *json, size_t n, bool *no_memory)
 	return object;
 }
 
-/* Takes what stands before the next '.'; false when there is none. */
+/* Takes what is before the next '.'; false when there is none. */
 static bool next_part(struct str *left, struct str *part)
 {
 	const char *dot = left->n > 0 ? memchr(left->p, '.', left->n) : NULL;

@@ -148,7 +148,7 @@ int jwt_show(struct buf *out, struct str token, const char **why)
 		goto done;
 	*why = "no memory";
 	both = json_pack("{sOsO}", "header", header, "payload", payload);
-	/* Somebody else's text on a terminal: nothing but ASCII. */
+	/* Untrusted text on a terminal: nothing but ASCII. */
 	if (both)
 		text = json_dumps(both, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	json_decref(both);

@@ -133,7 +133,7 @@ static int check_pem(struct str pem, const char **why)
 	first = pem.n > 0 ? memmem(pem.p, pem.n, begin.p, begin.n) : NULL;
 	if (!first || memchr(pem.p, '\0', pem.n))
 		return -1;
-	/* Only the first would be read, and nobody would notice. */
+	/* mbedTLS would read the first and silently ignore the rest. */
 	*why = "more than one key";
 	first += begin.n;
 	return contains((struct str){ first, (size_t)(pem.p + pem.n - first) },

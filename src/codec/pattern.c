@@ -61,7 +61,7 @@ static bool is_capture_name(struct str s)
 	return true;
 }
 
-/* What stands before the next '/'; the '/' in front of it is taken off. */
+/* What is before the next '/'; the '/' in front of it is taken off. */
 static struct str next_segment(struct str *path)
 {
 	struct str s = { path->p + 1, path->n - 1 };
@@ -79,7 +79,7 @@ static struct str next_segment(struct str *path)
 /* A literal that differs from its normal form would never match. */
 static const char *literal_check(struct str s)
 {
-	/* next_segment has seen that a '/' stands in front of it. */
+	/* next_segment has seen the '/' in front of it. */
 	struct str path = { s.p - 1, s.n + 1 };
 	char *normal;
 	bool same;
@@ -290,7 +290,7 @@ bool pattern_covers(const struct pattern *a, const struct pattern *b)
 			return false;
 		if (a->segments[i].kind == SEGMENT_REST)
 			return true;
-		/* b's {*} also stands for two segments, a's one does not. */
+		/* b's {*} also matches two segments, a's capture does not. */
 		if (b->segments[i].kind == SEGMENT_REST)
 			return false;
 		if (!segment_covers(&a->segments[i], &b->segments[i]))
@@ -335,8 +335,8 @@ bool pattern_reaches(const struct pattern *a, const struct pattern *prefix,
 /* --- templates --- */
 
 /*
- * Takes the next piece off a template: text up to a brace, or what stands
- * between two braces (*name is then true). -1 when they do not pair.
+ * Takes the next piece off a template: text up to a brace, or what is between
+ * two braces (*name is then true). -1 when they do not pair.
  */
 static int template_next(struct str *template, struct str *piece, bool *name)
 {

@@ -1,6 +1,6 @@
 /*
- * mbedTLS looks for the blocks it knows, wherever they stand, and passes over
- * the rest: a chain whose second half is missing its END, or a key among
+ * mbedTLS looks for the blocks it knows, wherever they are, and passes over the
+ * rest: a chain whose second half is missing its END, or a key among
  * certificates, would be read as if nothing were wrong. So the blocks are
  * walked here first, and a file holds only what it is for.
  */
@@ -50,9 +50,9 @@ static bool take_label(struct str *s, struct str *label)
 }
 
 /*
- * Whether no END stands in front of the next BEGIN. A block whose BEGIN line
- * was damaged would pass for words, and mbedTLS would take its END for that
- * of the next block.
+ * Whether no END is in front of the next BEGIN. A block whose BEGIN line was
+ * damaged would pass for text, and mbedTLS would take its END for that of the
+ * next block.
  */
 static bool is_only_words(struct str s)
 {

@@ -1,5 +1,5 @@
 /*
- * pem.h: the blocks of a PEM file (RFC 7468), one after the other, with words
+ * pem.h: the blocks of a PEM file (RFC 7468), one after the other, with text
  * between them.
  *
  * A fault is -1 and why: words that go behind the name of the file.

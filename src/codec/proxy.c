@@ -153,7 +153,7 @@ enum { TLV_CRC32C = 0x03, TLV_SSL = 0x20 }; /* section 2.2 */
 #define SSL_LEAST  5                        /* bytes: a bit field, a number */
 #define SSL_CLIENT 0x01                     /* in the bit field */
 
-/* What stands behind the addresses, from at to the header's end. */
+/* What is behind the addresses, from at to the header's end. */
 static int read_tlvs(struct proxy_head *head, const uint8_t *p, size_t n,
 	size_t at, const char **why)
 {
@@ -199,7 +199,7 @@ static int addresses_length(uint8_t family)
 	}
 }
 
-/* Of IPv4 or IPv6; the source stands first. */
+/* Of IPv4 or IPv6; the source comes first. */
 static void read_address(struct proxy_head *head, const uint8_t *p, size_t n)
 {
 	size_t length = (n - 4) / 2;
@@ -219,7 +219,7 @@ static ssize_t parse_v2(
 {
 	int addresses = addresses_length(p[13]);
 
-	if (p[12] == V2_LOCAL) { /* the rest is nobody's business */
+	if (p[12] == V2_LOCAL) { /* the rest is to be ignored */
 		head->who = PROXY_ITSELF;
 		return (ssize_t)n;
 	}

@@ -24,7 +24,7 @@
 enum proxy_who {
 	PROXY_CLIENT,  /* addr is the client's */
 	PROXY_UNNAMED, /* a client whose address the proxy cannot tell */
-	PROXY_ITSELF,  /* nobody: the proxy's own connection (LOCAL) */
+	PROXY_ITSELF,  /* no client: the proxy's own connection (LOCAL) */
 };
 
 struct proxy_head {

@@ -6,7 +6,7 @@
  *   from the backend   > ID payload   > * payload  x ID CODE reason
  *
  * The second space ends the prefix. An ID is a client's id as in the logs:
- * hexadecimal, lower case, no zero in front; nobody has 0. Pure.
+ * hexadecimal, lower case, no zero in front; 0 is no client's. Pure.
  */
 #ifndef CODEC_TAGGED_H
 #define CODEC_TAGGED_H
@@ -38,7 +38,7 @@ enum tagged_error {
 
 struct tagged_message {
 	enum tagged_verb verb;
-	uint64_t id;   /* 0: everybody (TAGGED_SEND only) */
+	uint64_t id;   /* 0: all clients (TAGGED_SEND only) */
 	uint8_t *data; /* in the input: the payload, or the reason */
 	size_t n;
 	uint16_t code; /* TAGGED_CLOSE */
@@ -63,7 +63,7 @@ struct tagged_client {
 };
 
 /*
- * Append "+ ID {...}", "- ID {...}", "= ID" (id 0: "= -", nobody). A name
+ * Append "+ ID {...}", "- ID {...}", "= ID" (id 0: "= -", no driver). A name
  * that is not UTF-8 becomes null. -1 without memory; out may then hold a part.
  */
 MUST_CHECK int tagged_add_joined(

@@ -1,8 +1,8 @@
 /*
  * The grammar is RFC 3986's, narrowed to what has one reading: routes, pages
- * and tokens all compare a path as text, so two spellings of one path must
- * not both get through, and nobody behind us may read another path out of
- * the one that was checked.
+ * and tokens all compare a path as text, so two spellings of one path must not
+ * both get through, and no server behind us may read another path out of the
+ * one that was checked.
  */
 #include "codec/uri.h"
 
@@ -80,7 +80,7 @@ static struct str tail_of(struct str s, size_t n)
 	return (struct str){ s.p + n, s.n - n };
 }
 
-/* Where c first stands in s; s.n when it does not. */
+/* Where c first occurs in s; s.n when it does not. */
 static size_t find(struct str s, char c)
 {
 	const char *at = s.n > 0 ? memchr(s.p, c, s.n) : NULL;
@@ -95,7 +95,7 @@ static int hex_value(char c)
 	return is_of(c, HEX) ? (c | 0x20) - 'a' + 10 : -1;
 }
 
-/* The byte of the escape at s.p[i], where a '%' stands; -1: broken. */
+/* The byte of the escape at s.p[i], which is a '%'; -1: broken. */
 static int escape_at(struct str s, size_t i)
 {
 	int high, low;
@@ -241,8 +241,8 @@ static struct str take_parameter(struct str *query, bool *more)
 }
 
 /*
- * Whether a parameter has this name. The name is compared decoded: "%74oken"
- * is the token too, for whoever reads the query behind us.
+ * Whether a parameter has this name. The name is compared decoded: "%74oken" is
+ * the token too, to a server that reads the query behind us.
  */
 static bool has_name(struct str parameter, struct str name)
 {

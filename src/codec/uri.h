@@ -43,9 +43,9 @@ MUST_CHECK ssize_t uri_normalise_path(char *out, struct str path);
 const char *uri_path_fault(struct str path);
 
 /*
- * Finds a parameter of an application/x-www-form-urlencoded query by its
- * name, which is compared decoded. Returns how often it stands there; *value
- * is the first one, raw, STR_NONE when there is none.
+ * Finds a parameter of an application/x-www-form-urlencoded query by its name,
+ * which is compared decoded. Returns how often it occurs; *value is the first
+ * one, raw, STR_NONE when there is none.
  */
 size_t uri_query_get(struct str query, struct str name, struct str *value);
 /*

@@ -50,7 +50,7 @@ enum ws_code { /* RFC 6455 section 7.4 and IANA's registry */
 struct ws_decoder {
 	uint64_t max_message; /* bytes of payload, over all its fragments */
 	bool masked;   /* what we read must be masked: the server's role */
-	bool any_text; /* whether it is UTF-8 is checked by somebody else */
+	bool any_text; /* whether it is UTF-8 is checked elsewhere */
 
 	/* The state below is the decoder's own. */
 	uint8_t message_opcode; /* of the message under way, 0 = none */
@@ -118,7 +118,7 @@ void ws_decode(
  * bytes at p are what it left of its input; it decodes nothing any more.
  */
 MUST_CHECK bool ws_skip_to_close(struct ws_decoder *d, uint8_t *p, size_t n);
-/* Whether the decoder stands between two messages and holds no bytes. */
+/* Whether the decoder is between two messages and holds no bytes. */
 bool ws_decoder_idle(const struct ws_decoder *d);
 
 /*
