@@ -1,7 +1,7 @@
 /*
  * build.c: complaints, and how they find their line. A check knows a section
- * and a key; the pairs that were read know the file and the line. A key that
- * nobody set has its default, so that the section's header is to blame.
+ * and a key; the pairs that were read know the file and the line. A key that is
+ * not set has its default, so that the section's header is to blame.
  */
 #include "conf/build.h"
 

@@ -80,7 +80,7 @@ void build_finish(struct builder *b);
  */
 const struct build_pair *build_find(
 	const struct builder *b, struct build_at at);
-/* Whether a line that set this key was refused: what follows is no news. */
+/* Whether a line that set this key was refused, which was a complaint. */
 bool build_is_bad(const struct builder *b, struct build_at at);
 
 /* The section's common part. */

@@ -26,7 +26,7 @@ static const struct conf_listen *find_listen(
 	return NULL;
 }
 
-/* In the order of the list, less the names that there are not. */
+/* In the order of the list, less the names that do not exist. */
 static void resolve_listens(struct builder *b, struct build_at at,
 	const struct conf_strings *names, struct conf_listens *out)
 {
@@ -142,7 +142,7 @@ static void resolve_page_key(
 }
 
 /*
- * Whose invitations open a page must not be so because a key was added later:
+ * A key that is added later must not change whose invitations open a page:
  * those of the key that it mints with, of the only key, or of those named.
  */
 static void resolve_page_keys(

@@ -20,7 +20,7 @@ static bool has_listen(
 	return false;
 }
 
-/* Whether a stands on every listener of b; none is all. */
+/* Whether a is on every listener of b; an empty list is all. */
 static bool listens_cover(const struct conf *c, const struct conf_listens *a,
 	const struct conf_listens *b)
 {
@@ -54,7 +54,7 @@ static bool hosts_cover(const char *a, const char *b)
 	return !a || (b && str_eq_nocase(str_of(a), str_of(b)));
 }
 
-/* A name that there is not (a complaint of its own) would look like all. */
+/* A name that does not exist (a complaint of its own) would look like all. */
 static bool is_resolved(
 	const struct conf_strings *names, const struct conf_listens *l)
 {
@@ -102,7 +102,7 @@ static void check_routes(struct builder *b)
 
 /*
  * A page has its path, with and without a '/' at the end, and all that is
- * below. Of these, what stands between the page's path and {*} as patterns.
+ * below. Of these, what is between the page's path and {*} as patterns.
  */
 struct page_paths {
 	struct pattern *self;  /* without a '/' at the end; NULL for "/" */
@@ -243,7 +243,7 @@ static void check_hidden(struct builder *b)
 {
 	const struct conf *c = b->conf;
 
-	/* Only of a file that is good; not for who only makes tokens. */
+	/* Not of a file with errors, nor where only tokens are made. */
 	if (b->errors > 0 || b->for_tokens)
 		return;
 	for (size_t i = 0; i < c->routes_n; i++)

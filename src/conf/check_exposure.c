@@ -35,8 +35,8 @@ static void check_socket_mode(
 
 /*
  * By DNS rebinding a page of any site reaches such a listener under its own
- * name, from within the network that it stands in; over TLS it would have to
- * have the certificate's.
+ * name, from within the listener's network; over TLS it would have to have the
+ * certificate's.
  */
 static void check_hosts(
 	struct builder *b, const struct conf_listen *l, size_t index)
@@ -75,9 +75,9 @@ static bool has_unix(const struct cidr_list *l)
 }
 
 /*
- * Whether whoever connects through a Unix socket of this listener is refused
- * by this list. A proxy there (trusted_proxies = unix) is judged by the
- * addresses that it names.
+ * Whether peers of a Unix socket of this listener are refused by this list. A
+ * proxy there (trusted_proxies = unix) is judged by the addresses that it
+ * names.
  */
 static bool shuts_out(
 	const struct conf_listen *l, const struct cidr_list *allow)
@@ -137,7 +137,7 @@ void check_exposure(struct builder *b)
 {
 	const struct conf *c = b->conf;
 
-	/* Only of a file that is good; not for who only makes tokens. */
+	/* Not of a file with errors, nor where only tokens are made. */
 	if (b->errors > 0 || b->for_tokens)
 		return;
 	for (size_t i = 0; i < c->listens_n; i++) {

@@ -77,7 +77,9 @@ static void check_template(
 			p->key->section.name, (long long)p->key->max_ttl);
 }
 
-/* An invitation says which page it opens, and a door needs a key. */
+/*
+ * An invitation is a token for the page's path: it needs a key that checks it.
+ */
 static void check_invitations(
 	struct builder *b, const struct conf_page *p, size_t index)
 {

@@ -2,8 +2,8 @@
  * check_route.c: whether the keys of a route mean something together.
  *
  * A key that this kind of backend would ignore is an error, because whoever
- * wrote it counts on it: a send_proxy that is not sent, an exec_env that
- * nobody sees. Only keys with their default value pass in silence, so that
+ * wrote it counts on it: a send_proxy that is not sent, an exec_env that no
+ * program gets. Only keys with their default value pass in silence, so that
  * what wsrelayd -T prints is accepted again.
  */
 #include <errno.h>
@@ -123,7 +123,7 @@ static void check_meaning(
 				name_of(r, k), rules[i].only);
 }
 
-/* Clients are addressed over a link that they share, by one who answers. */
+/* Addressing needs a link that clients share, and a backend that answers. */
 static void check_addressing(struct builder *b, const struct conf_route *r)
 {
 	struct build_at at = check_at_route(r, "addressing");
@@ -186,7 +186,7 @@ static void check_mode(struct builder *b, struct conf_route *r)
 			"may be over the limit by itself");
 }
 
-/* Who can name the backend could name the metadata service, too. */
+/* A client that names the backend could name the metadata service, too. */
 static void check_allow(struct builder *b, const struct conf_route *r)
 {
 	struct build_at at = check_at_route(r, "backend_allow");
@@ -228,8 +228,8 @@ static void check_exec(struct builder *b, const struct conf_route *r)
 }
 
 /*
- * A token without a path opens what the key opens: that must be said, and not
- * be so because a key was added later.
+ * A token without a path opens what the key opens. So such a key must be named:
+ * it must not count because it was added later.
  */
 static void check_pathless(struct builder *b, const struct conf_route *r)
 {
@@ -247,7 +247,7 @@ static void check_pathless(struct builder *b, const struct conf_route *r)
 		}
 }
 
-/* A door without a key is closed for all: nobody means that. */
+/* auth = token without any key would refuse every client. */
 static void check_auth(struct builder *b, const struct conf_route *r)
 {
 	bool none = r->auth == CONF_AUTH_NONE;
@@ -270,7 +270,7 @@ static void check_auth(struct builder *b, const struct conf_route *r)
 			"at, because auth is none");
 }
 
-/* same and any stand alone. */
+/* same and any are alone in their list. */
 static void check_origins(struct builder *b, struct conf_route *r)
 {
 	struct build_at at = check_at_route(r, "origins");

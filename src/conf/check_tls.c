@@ -48,7 +48,7 @@ static void resolve_certificates(
 	}
 }
 
-/* Without certificates nobody speaks TLS. */
+/* Without certificates the listener has no TLS. */
 static void check_plain(
 	struct builder *b, const struct conf_listen *l, size_t index)
 {
@@ -115,7 +115,7 @@ void check_tls_listen(struct builder *b, struct conf_listen *l, size_t index)
 
 /* --- routes ---------------------------------------------------------------- */
 
-/* The names of listeners that there are not are a complaint of their own. */
+/* Listeners that do not exist are a complaint of their own. */
 static bool has_listen(const struct conf_route *r, const struct conf_listen *l)
 {
 	for (size_t i = 0; i < r->listens.n; i++)

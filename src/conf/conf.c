@@ -92,8 +92,8 @@ struct conf *conf_load_text(
 }
 
 /*
- * The sections stand where they stood when c was read from its files: those
- * are the lines that a complaint must name, not those of a dump.
+ * The sections keep the lines that they had when c was read from its files: a
+ * complaint must name those, not the lines of a dump.
  */
 static void keep_places(struct builder *b, struct conf *c)
 {

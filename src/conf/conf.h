@@ -4,9 +4,9 @@
  *   files -> ini.h: lines -> keys.def: types, defaults, ranges
  *         -> check.c: what one key alone cannot know -> struct conf
  *
- * A snapshot is built in one go, never changed, and counted: who uses it
- * holds a reference. All errors of a run are collected, each as
- * "FILE:LINE: [section] key: what is wrong, what was expected".
+ * A snapshot is built in one go, never changed, and counted: every user holds a
+ * reference. All errors of a run are collected, each as "FILE:LINE: [section]
+ * key: what is wrong, what was expected".
  *
  * Units: sizes in bytes, times in milliseconds. Strings are NULL when the
  * key is empty. Lists are empty, never NULL-terminated.
@@ -341,12 +341,12 @@ MUST_CHECK struct conf *conf_load(const char *file, struct buf *errors);
 /* Whether this line of *errors is a warning. */
 bool conf_complaint_is_warning(struct str line);
 /*
- * The same for who only makes tokens and looks at them: certificates, their
- * keys and authorities are not read, so that nobody needs the right to.
+ * The same for making and explaining tokens: certificates, their keys and
+ * authorities are not read, so that no right to read them is needed.
  */
 MUST_CHECK struct conf *conf_load_for_tokens(
 	const char *file, struct buf *errors);
-/* The same from text in memory; name stands for the file in complaints. */
+/* The same from text in memory; name is the file's in complaints. */
 MUST_CHECK struct conf *conf_load_text(
 	const char *name, struct str text, struct buf *errors);
 /*
@@ -380,10 +380,10 @@ const struct conf_certificate *conf_find_certificate(
 	const struct conf *c, struct str name);
 
 /*
- * Whether the Host value (a name or an address, without its port) is
- * answered by the listener on this local address. Without hosts = a LISTEN_FD
- * answers all: who knows where such a socket is bound hands in a LISTEN_TCP
- * or LISTEN_UNIX address instead.
+ * Whether the Host value (a name or an address, without its port) is answered
+ * by the listener on this local address. Without hosts = a LISTEN_FD answers
+ * all: a caller that knows where such a socket is bound passes a LISTEN_TCP or
+ * LISTEN_UNIX address instead.
  */
 MUST_CHECK bool conf_listen_answers(const struct conf_listen *l,
 	const struct conf_address *a, struct str host);

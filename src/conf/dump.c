@@ -90,7 +90,7 @@ static int dump_section(struct buf *out, const struct conf *c,
 		    info->name, info->named ? " " : "", section->name) < 0)
 		return -1;
 	for (; n > 0; n--, row++) {
-		/* What it names stands below. */
+		/* What it names is written below. */
 		if (s == SECTION_SERVER && strcmp(row->name, "include") == 0) {
 			if (add_line(out, row->name, STR_NONE) < 0)
 				return -1;

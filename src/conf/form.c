@@ -152,7 +152,10 @@ static bool is_variable(struct str s)
 	       !(s.p[0] >= '0' && s.p[0] <= '9');
 }
 
-/* What a client shows has one form only; here is told what never could. */
+/*
+ * A client's subject is written in one form only; what could never be one is
+ * refused here.
+ */
 static bool is_subject(struct str s)
 {
 	struct str type = { s.p, 0 };

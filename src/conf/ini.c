@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Its header calls a function type ini_handler; the tag of ours is no rival. */
+/* Its ini_handler is a type; our struct tag is in another name space. */
 #include <ini.h>
 
 #include "codec/utf8.h"
@@ -72,8 +72,8 @@ static bool bytes_are_fine(const struct reader *r, struct str s)
 }
 
 /*
- * What stands before a comment, trimmed at its end. inih would do the same,
- * but a comment is then no part of the line's length.
+ * What is before a comment, trimmed at its end. inih would do the same, but a
+ * comment is then no part of the line's length.
  */
 static struct str without_comment(struct str s)
 {

@@ -2,7 +2,7 @@
  * ini.h: one INI file, line by line, through inih.
  *
  * inih gives no line numbers, cuts long lines and section names, and joins
- * indented lines; so a reader of our own stands in front of it: it takes whole
+ * indented lines; so a reader of our own comes before it: it takes whole
  * physical lines, counts them, and refuses what inih would misread.
  *
  * A comment is a line that begins with ';' or '#' (white space before it is

@@ -51,7 +51,7 @@
 #include "conf/keys.def"
 #undef KEY
 
-/* Sections stand together in the table: keys_rows counts on it. */
+/* The rows of a section are adjacent: keys_rows relies on it. */
 static const struct key_row rows[] = {
 #define KEY(s, n, t, initial, min, max, flags, help)                           \
 	{ SECTION_##s, TYPE_##t, #n, initial, min, max, flags, help,           \

@@ -241,7 +241,7 @@ static const struct build_pair *find_earlier(
 
 		if (p->row == row && p->index == index)
 			return p;
-		/* Its pairs stand together, but for [server]'s. */
+		/* Its pairs are adjacent, but for [server]'s. */
 		if (row->section != SECTION_SERVER &&
 			(p->row->section != row->section || p->index != index))
 			return NULL;
@@ -266,7 +266,7 @@ static struct build_pair *add_pair(
 	return v;
 }
 
-/* A slip of the hand, a key of another kind of section, or neither. */
+/* A typing error, a key of another kind of section, or neither. */
 static void unknown_key(struct reading *r, int line, const char *key)
 {
 	const struct conf_section *s = build_section(
@@ -321,7 +321,7 @@ static void take_value(struct reading *r, int line, const struct key_row *row,
 		return;
 	}
 	if (!earlier && keys_is_list(row->type))
-		value_free(row, object); /* the default gives way */
+		value_free(row, object); /* replaces the default */
 	pair = add_pair(r, line, row);
 	if (!pair)
 		return;

@@ -10,7 +10,7 @@
 
 /* The defaults of [server], which needs no section. -1 without memory. */
 MUST_CHECK int read_begin(struct builder *b);
-/* A file, or text that stands for one, with all that it includes. */
+/* A file, or text in place of one, with all that it includes. */
 void read_from_file(struct builder *b, const char *name);
 void read_from_text(struct builder *b, const char *name, struct str text);
 

@@ -186,8 +186,8 @@ static int set_string(const struct key_row *row, char **out, struct str s,
 }
 
 /*
- * An element that stands twice is a slip of the hand, or hides what was meant
- * to stand there.
+ * A repeated element is a typing error, or in the place of the one that was
+ * meant.
  */
 static int add_string(const struct key_row *row, struct conf_strings *list,
 	struct str s, char why[VALUE_WHY])

@@ -44,7 +44,7 @@ struct dial_params {
 /* NULL: no memory. */
 MUST_CHECK struct dial *dial_start(
 	struct loop *l, const struct dial_params *params);
-/* Before done was called: it will not be. */
+/* Only before done was called, which then never is. */
 void dial_cancel(struct dial *d);
 
 #endif

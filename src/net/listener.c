@@ -214,7 +214,9 @@ void listener_free(struct listener *s)
 {
 	if (!s)
 		return;
-	/* Whoever got through the kernel's queue has been told "connected". */
+	/*
+	 * A client in the kernel's queue has been told "connected": accept it.
+	 */
 	for (int i = 0; i <= BACKLOG / ACCEPT_BATCH && accept_batch(s); i++)
 		;
 	event_free(s->event);

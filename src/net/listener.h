@@ -24,9 +24,9 @@ struct listener_cb {
 };
 
 /*
- * Binds and listens. -1 with errno. A Unix socket that nobody listens on any
- * more is replaced. Its file has this mode from the beginning; not for several
- * threads at once, because umask(2) is the process's.
+ * Binds and listens. -1 with errno. A Unix socket without a listener is
+ * replaced. Its file has this mode from the beginning; not for several threads
+ * at once, because umask(2) is the process's.
  */
 MUST_CHECK int listener_bind_tcp(const struct addr *a);
 MUST_CHECK int listener_bind_unix(const char *path, mode_t mode);

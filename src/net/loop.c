@@ -209,7 +209,7 @@ bool loop_share_left_now(struct loop *l)
 	if (l->share_used)
 		return false;
 	now = now_ns();
-	/* What came before the first look is given for nothing. */
+	/* The share begins with the first look: steps before it are free. */
 	if (l->share_until == 0)
 		l->share_until = now + share_ns(l);
 	if (now < l->share_until)

@@ -6,9 +6,9 @@
  * then what was deferred. Objects are freed by deferring, so that no callback
  * of the same turn meets a freed one.
  *
- * A turn is bounded for everybody in it: whatever could go on and on (a read
- * full of messages, mail, a file, handshakes) asks for its share of the turn
- * and does the rest in the next one.
+ * A turn is bounded for all in it: whatever could go on and on (a read full of
+ * messages, mail, a file, handshakes) asks for its share of the turn and does
+ * the rest in the next one.
  */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -124,10 +124,10 @@ MUST_CHECK int loop_use_threads(void);
 int64_t loop_now(struct loop *l);
 
 /*
- * A share of the turn. Whoever does many things in a row begins one, and asks
+ * A share of the turn. Code that does many things in a row begins one, and asks
  * before each further thing whether it may go on; if not, it does the rest in
- * the next turn (loop_defer_next, loop_wake), in which all others come first.
- * A share is a time: all that used theirs up in the turn before divide
+ * the next turn (loop_defer_next, loop_wake), in which all others come first. A
+ * share is a time: all that used theirs up in the turn before divide
  * LOOP_TURN_NS among them, each gets LOOP_SHARE_MIN_NS at least, and a first
  * thing is always done. The clock is looked at once in LOOP_SHARE_STEPS
  * questions, so that asking costs nothing per message; loop_share_left_now

@@ -189,7 +189,7 @@ static void pid_ready(evutil_socket_t fd, short what, void *arg)
 	got = waitpid(p->pid, &status, WNOHANG);
 	if (got == 0 || (got < 0 && errno != ECHILD))
 		return;
-	/* ECHILD: someone else has waited for it; it is gone all the same. */
+	/* ECHILD: it was waited for elsewhere; it is gone all the same. */
 	/* Its last words are in the pipe; a grandchild may hold it open. */
 	for (int i = 0; i < 64 && p->err_event && err_read(p) > 0; i++)
 		;

@@ -35,7 +35,7 @@
 #define BATCH      (4 * RECORD_MAX)
 /* Records are read behind so much room, in which the first is opened. */
 #define OPEN_ROOM (RECORD_TEXT + 1024)
-/* Held bytes beyond this are alerts that somebody provokes. */
+/* Held bytes beyond this are alerts that the peer provokes. */
 #define HELD_MAX (2 * BATCH)
 #define SWEEP_MS 1000
 /* At the start of mbedTLS's buffers lie counters that must stay. */
@@ -354,7 +354,10 @@ static int check_optional(struct tls *t)
 	return tls_fail_with(t, TLS_CERTIFICATE);
 }
 
-/* The stream is over: who has said something did not want that to be all. */
+/*
+ * EOF after the first handshake byte is a truncated handshake, not a clean
+ * close.
+ */
 static ssize_t handshake_ended(struct tls *t)
 {
 	if (t->begun)
@@ -369,7 +372,7 @@ static ssize_t handshake(struct tls *t)
 	int error = mbedtls_ssl_handshake(&t->ssl);
 	bool over = t->io_error || error == MBEDTLS_ERR_SSL_CONN_EOF;
 
-	(void)push(t); /* an alert may find nobody: that is not the reason */
+	(void)push(t); /* an alert that can't be sent is not the reason */
 	if (!over && error && error != MBEDTLS_ERR_SSL_WANT_READ)
 		return tls_fail(t, error);
 	if (over || t->io_error)
@@ -380,7 +383,7 @@ static ssize_t handshake(struct tls *t)
 		return -1;
 	c->opening = false;
 	note_activity(t);
-	return would_block(); /* what lies behind it is read when it is wanted */
+	return would_block(); /* what follows is read when it is wanted */
 }
 
 /*
@@ -481,7 +484,7 @@ static ssize_t tls_recv(struct conn *c, void *p, size_t n)
 	if (got < 0)
 		return -1;
 	if (got == 0 && c->state != CONN_OPEN)
-		return 0; /* whatever was cut, nobody wants it any more */
+		return 0; /* cut or not, no more is wanted */
 	if (got == 0)
 		return tls_fail_with(t, TLS_TRUNCATED);
 	note_activity(t);
@@ -639,7 +642,7 @@ int tls_connect(struct conn *c, struct tls_context *x, const char *host)
 		c->transport = &transport_socket;
 		return -1;
 	}
-	stand_in_line(t); /* ours is the first word */
+	stand_in_line(t); /* the client sends first */
 	conn_set_reading(c, c->reading);
 	return 0;
 }

@@ -11,8 +11,8 @@
  * thread; each thread parses its own keys. Tickets are shared.
  *
  * What fails shows as cb->ended with EPROTO; tls_failure then says why. An end
- * without close_notify (RFC 5246 section 7.2.1) is a failure, too: it may be
- * somebody's cut.
+ * without close_notify (RFC 5246 section 7.2.1) is a failure, too: an attacker
+ * may have cut it off.
  */
 #ifndef NET_TLS_H
 #define NET_TLS_H

@@ -173,7 +173,7 @@ void tls_tickets_free(struct tls_tickets *t)
 	free(t);
 }
 
-/* --- whom a certificate is for --------------------------------------------------------*/
+/* --- the names of a certificate -------------------------------------------------------*/
 
 /* RFC 6125 section 6.4.3: an asterisk is the whole leftmost label. */
 static bool name_matches(
@@ -248,8 +248,8 @@ bool tls_is_for_host(const mbedtls_x509_crt *leaf, const char *host, size_t n)
 }
 
 /*
- * SNI (RFC 6066 section 3): of several for the name the suite decides, and
- * nobody's name is answered by the first.
+ * SNI (RFC 6066 section 3): of several certificates for the name the suite
+ * decides; the first one answers a name that none has.
  */
 static int choose_identity(void *arg, mbedtls_ssl_context *ssl,
 	const unsigned char *name, size_t n)
@@ -299,7 +299,7 @@ static int add_identities(struct tls_context *x, const struct tls_identity *v,
 			&p->key, v[i].key.p, v[i].key.n, random_bytes);
 		if (error)
 			return say(text, "key", error);
-		/* Others are shown to those who ask for their names. */
+		/* The others are shown to clients that ask for their names. */
 		if (i == 0)
 			error = mbedtls_ssl_conf_own_cert(
 				&x->config, &p->chain, &p->key);
@@ -386,8 +386,8 @@ struct tls_context *tls_server_new(
 	mbedtls_ssl_conf_authmode(&x->config, modes[p->ask]);
 	mbedtls_ssl_conf_sni(&x->config, choose_identity, x);
 	/*
-	 * A ticket would stand for the client's certificate: in 1.2 also when
-	 * that is trusted no more, and in 1.3 mbedTLS forgets whose it was.
+	 * A ticket would replace the client's certificate: in 1.2 also when
+	 * that is trusted no more, and in 1.3 mbedTLS forgets its subject.
 	 */
 	if (p->tickets && p->ask == TLS_ASK_NONE)
 		mbedtls_ssl_conf_session_tickets_cb(
