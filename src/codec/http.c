@@ -136,7 +136,7 @@ static int parse_version(struct str s, int *minor, const char **why)
 		return 400;
 	}
 	if (s.p[5] != '1') {
-		*why = "not version 1 of HTTP";
+		*why = "not HTTP/1.x";
 		return 505;
 	}
 	*minor = s.p[7] > '0';
@@ -286,7 +286,7 @@ static int parse_status_line(
 
 	if (!take_word(&line, &version) ||
 		parse_version(version, &h->minor, why) != 0) {
-		*why = "not version 1 of HTTP";
+		*why = "not HTTP/1.x";
 		return -1;
 	}
 	if (!take_word(&line, &code) || code.n != 3 || !all_of(code, DIGIT) ||
