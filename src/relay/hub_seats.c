@@ -167,6 +167,20 @@ int hub_settle(struct hub *h)
 	return 0;
 }
 
+static void linger_when_empty(struct hub *h)
+{
+	if (h->seats_n > 0 || h->state == HUB_ENDING)
+		return;
+	hub_hold_empty(h);
+	if (h->home->draining)
+		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
+	else if (!hub_is_kept(h)) {
+		timer_set(h->home->loop, &h->linger,
+			loop_now(h->home->loop) + h->route->linger);
+		hub_lingers(h);
+	}
+}
+
 void hub_read_join(struct hub *h, struct mail *m)
 {
 	static const struct ending over = { .reason = REASON_BACKEND_CLOSE };
@@ -187,6 +201,7 @@ void hub_read_join(struct hub *h, struct mail *m)
 	s = add_seat(h, m);
 	if (!s) {
 		hub_tell_refused(h, m, &memory, false);
+		linger_when_empty(h); /* it may be for this client alone */
 		return;
 	}
 	if (h->state == HUB_NEW) {
@@ -231,16 +246,7 @@ void hub_read_leave(struct hub *h, const struct mail *m)
 	if (!s)
 		return;
 	remove_seat(h, s, m->reason);
-	if (h->seats_n > 0 || h->state == HUB_ENDING)
-		return;
-	hub_hold_empty(h);
-	if (h->home->draining)
-		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
-	else if (!hub_is_kept(h)) {
-		timer_set(h->home->loop, &h->linger,
-			loop_now(h->home->loop) + h->route->linger);
-		hub_lingers(h);
-	}
+	linger_when_empty(h);
 }
 
 static void linger_over(struct timer *t)

@@ -55,7 +55,7 @@ class House:
                    "framing = line",
             "ws": f"backend = ws://127.0.0.1:{port['ws']}/",
             "exec": "backend = exec:/bin/cat",
-            "room": f"backend = room:\nreplay = 3\n{HUB}",
+            "room": f"backend = room:\nmax_hubs = 1\nreplay = 3\n{HUB}",
             "tagged": f"backend = tcp://127.0.0.1:{port['tagged']}\n"
                       f"framing = line\naddressing = tagged\n{HUB}",
             "hold": f"backend = unix:{self.dir}/hold.sock\n"
