@@ -518,12 +518,15 @@ static void front_again(struct deferred *d)
 	front_set_state(f, FRONT_HEAD);
 	f->served = true;
 	await_request(f);
-	conn_set_reading(f->conn, true);
 	front_process(f);
+	count_head(f);
+	if (f->conn->state != CONN_OPEN || f->state != FRONT_HEAD)
+		return;
 	/* Its end came behind its last request: there is nothing to wait for. */
-	if (f->conn->state == CONN_OPEN && f->state == FRONT_HEAD &&
-		f->conn->ended_called)
+	if (f->conn->ended_called)
 		front_leave(f);
+	else
+		conn_set_reading(f->conn, true);
 }
 
 /*

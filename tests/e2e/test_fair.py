@@ -187,6 +187,13 @@ def test_requests(fair):
     assert f.flood(ask, f.r.port, lambda: request, connections=32) > 0
 
 
+def test_requests_in_a_row(fair):
+    """On one connection, faster than they are answered."""
+    f = fair("[page all]\nroot = {dir}\n")
+    with f.r.socket() as s:
+        assert f.flood(pump, {s: repeated(head("/healthz"))}, [s]).sent > READ
+
+
 def test_handshakes(fair, certificates):
     f = fair("[listen tls]\naddress = 127.0.0.1:0\ncertificates = main\n" +
              certificates.ini("main", "localhost"))
