@@ -141,7 +141,7 @@ static void bucket_key(uint8_t key[BUCKETS_KEY], const struct client *c)
 	memcpy(key + 8, &listen, sizeof(listen));
 }
 
-/* A connection counts once: when it is known whose it is. */
+/* A connection counts once: when its client's address is known. */
 static enum reason take_handshake(
 	struct shared *s, struct client *c, int64_t now_ms)
 {
@@ -228,7 +228,9 @@ enum reason admission_failed(
 	wait = buckets_take(s->admission->failures, key, rate, now_ms);
 	if (wait == 0)
 		return reason;
-	/* Whoever goes on and on is told, too, but not how long exactly. */
+	/*
+	 * A client that floods is told to wait, too, but not how long exactly.
+	 */
 	if (wait == BUCKETS_FLOOD)
 		wait = rate->ms / rate->n;
 	c->retry_ms = (uint32_t)wait;

@@ -33,13 +33,12 @@ void admission_free(struct admission *a);
 MUST_CHECK enum reason admission_enter(
 	struct shared *s, struct client *c, int64_t now_ms);
 /*
- * The same for the address that a PROXY header gives: in the place of the one
- * that sent it.
+ * The same for the address that a PROXY header gives: in place of the proxy's.
  */
 MUST_CHECK enum reason admission_proxied(struct shared *s, struct client *c,
 	const struct addr *peer, int64_t now_ms);
 /*
- * Behind a trusted proxy: the client is another one than was thought, and is
+ * Behind a trusted proxy: the request names another client than before; it is
  * counted as that one from now on. REASON_NONE, LIMIT_ADDRESS, LIMIT_RATE.
  */
 MUST_CHECK enum reason admission_set_peer(struct shared *s, struct client *c,
@@ -67,9 +66,9 @@ void admission_give_back(struct shared *s, struct client *c);
 
 /*
  * Its token was refused for this reason: counts it under the client's address
- * at now_ms, a time of the loop, if that is somebody's who may be guessing:
- * TOKEN_MALFORMED, TOKEN_SIGNATURE. The reason itself, or LIMIT_FAILURES with
- * the client's retry_ms. Exempt as in admission_enter.
+ * at now_ms, a time of the loop, if that may be guessing: TOKEN_MALFORMED,
+ * TOKEN_SIGNATURE. The reason itself, or LIMIT_FAILURES with the client's
+ * retry_ms. Exempt as in admission_enter.
  */
 MUST_CHECK enum reason admission_failed(
 	struct shared *s, struct client *c, enum reason reason, int64_t now_ms);

@@ -25,7 +25,7 @@ bool auth_is_token(struct str protocol)
 	return str_starts(protocol, STR(AUTH_SUBPROTOCOL));
 }
 
-/* --- where a token stands ---------------------------------------------------------*/
+/* --- where a token is -------------------------------------------------------------*/
 
 struct found {
 	size_t n; /* tokens, in all places */
@@ -199,8 +199,9 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 		return REASON_TOKEN_USED;
 	}
 	/*
-	 * What was used before the start is forgotten, so that it cannot be let
-	 * in; and a token may be used so much before its iat.
+	 * The tokens used before the start are not known, so none that may be
+	 * one of them is let in; leeway is how long before its iat a token may
+	 * be used.
 	 */
 	if (t->iat - key->jwt.leeway_ms < a->shared->started_ms) {
 		detail->text = "its iat is not later than the relay's start by "

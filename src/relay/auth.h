@@ -1,6 +1,6 @@
 /*
- * auth.h: the token of a request, from wherever it stands, checked against
- * the keys that may have made it.
+ * auth.h: the token of a request, from wherever it is, checked against the keys
+ * that may have made it.
  */
 #ifndef RELAY_AUTH_H
 #define RELAY_AUTH_H

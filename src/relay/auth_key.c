@@ -58,7 +58,7 @@ static struct auth_key find_secret(
 	return a;
 }
 
-/* The whole token as it stands there: what is remembered of it. */
+/* The hash of the whole token as it was sent: what is remembered of it. */
 static int hash_text(uint8_t out[JWT_HASH], const struct jwt *t)
 {
 	const mbedtls_md_info_t *md = mbedtls_md_info_from_type(

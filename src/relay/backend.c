@@ -77,7 +77,10 @@ char *backend_query(const struct backend_params *p)
 
 	if (!out)
 		return NULL;
-	/* Where we look at no token, it is the backend's: many have one. */
+	/*
+	 * On a route without tokens the parameter is the backend's: many have
+	 * one.
+	 */
 	if (p->client->route->auth == CONF_AUTH_TOKEN)
 		n = uri_query_without(
 			out, query, str_of(p->client->route->token_param));

@@ -34,8 +34,8 @@ struct backend_result {
 	/* Instead of an end: a seat in a hub (backend_hub.h). */
 	const struct hub_joined *joined;
 	/*
-	 * BACKEND_STATUS: the ws backend's own refusal, to be passed on; 0:
-	 * it was a hub's and is nobody's answer.
+	 * BACKEND_STATUS: the ws backend's own refusal, to be passed on; 0: it
+	 * was a trunk's and answers no client.
 	 */
 	int status;
 	struct str fields; /* those of it that are passed on, as lines */

@@ -327,7 +327,7 @@ static void unowned_closed(struct conn *c)
 
 static const struct conn_cb unowned = { .closed = unowned_closed };
 
-/* What is new to those who wrote their first script is said in full. */
+/* The usual errors of a first script are explained in full. */
 static const char *spawn_error(int error)
 {
 	switch (error) {

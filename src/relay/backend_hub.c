@@ -1,4 +1,4 @@
-/* mode = hub: ask the hub's home for a seat. */
+/* mode = hub: asks the hub's home for a seat. */
 #include "relay/backend_hub.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "relay/request.h"
 #include "relay/worker.h"
 
-/* A hub that ended while we knocked is asked for anew, so often. */
+/* How often another hub is joined when one ended before its answer. */
 #define TRIES 3
 
 struct hub_attempt {
@@ -193,7 +193,7 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 			"client does not offer");
 		return;
 	}
-	a->hub = NULL; /* the receiver's reference now */
+	a->hub = NULL; /* done takes the reference */
 	joined.leave = take_leave(a);
 	attempt_free(a);
 	p.done(p.owner, &r);

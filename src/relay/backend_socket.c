@@ -130,7 +130,10 @@ static void start_tls(struct socket_attempt *a)
 {
 	const struct backend_params *p = &a->params;
 
-	/* A PROXY head that a new socket does not take at once is a wonder. */
+	/*
+	 * 107 bytes always fit a new socket's buffer; anything else counts as
+	 * out of memory.
+	 */
 	if (a->conn->queued > 0 ||
 		backend_start_tls(p, a->conn, a->tls_host) < 0) {
 		attempt_failed(a, REASON_INTERNAL, "no memory");

@@ -112,7 +112,7 @@ static int add_host(struct buf *out, const struct backend_params *p)
 	case CONF_HOST_BACKEND:
 		break;
 	}
-	/* An IPv6 address stands in brackets (RFC 3986 section 3.2.2). */
+	/* An IPv6 address is written in brackets (RFC 3986 section 3.2.2). */
 	if (strchr(r->to.host, ':')) {
 		if (buf_add_printf(&host, "[%s]", r->to.host) < 0)
 			goto out;
@@ -161,7 +161,7 @@ static int add_forwarded(
 		    r->secure ? STR("https") : STR("http")) < 0 ||
 		add_field(out, "X-Forwarded-Host", r->host) < 0)
 		return -1;
-	if (c->route->mode == CONF_MODE_HUB) /* nobody's in particular */
+	if (c->route->mode == CONF_MODE_HUB) /* a trunk is no client's */
 		return 0;
 	if (buf_add_str(out, STR("Forwarded: ")) < 0 ||
 		forwarded_write(out, &c->peer, r->host, r->secure) < 0)
@@ -205,7 +205,7 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 		if (add_field(out, passed[i],
 			    http_field(&r->head, str_of(passed[i]))) < 0)
 			return -1;
-	/* Where we look at no token, it is the backend's. */
+	/* On a route without tokens the field is the backend's. */
 	if (c->route->auth == CONF_AUTH_NONE &&
 		add_field(out, "Authorization",
 			http_field(&r->head, STR("Authorization"))) < 0)

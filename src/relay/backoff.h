@@ -1,7 +1,7 @@
 /*
  * backoff.h: how long to wait before something that failed is tried again:
- * about 100 ms, doubling up to 5 s, less a random part, so that many who lost
- * the same backend do not come back as one.
+ * about 100 ms, doubling up to 5 s, less a random part, so that many that lost
+ * the same backend do not return at one time.
  */
 #ifndef RELAY_BACKOFF_H
 #define RELAY_BACKOFF_H

@@ -28,7 +28,7 @@ struct bucket {
 
 struct buckets {
 	pthread_mutex_t lock;
-	uint64_t seed[2]; /* so that nobody can choose colliding keys */
+	uint64_t seed[2]; /* so that peers can't choose colliding keys */
 	struct bucket places[SETS][WAYS];
 };
 

@@ -1,7 +1,7 @@
 /*
- * buckets.h: token buckets by key, over all workers: who comes more often than
- * a rate allows. A fixed table with one short lock; any thread may call. When
- * there are more keys than places, the one that owes least is forgotten.
+ * buckets.h: token buckets by key, over all workers: which keys come more often
+ * than a rate allows. A fixed table with one short lock; any thread may call.
+ * When there are more keys than places, the one that owes least is forgotten.
  */
 #ifndef RELAY_BUCKETS_H
 #define RELAY_BUCKETS_H
@@ -24,7 +24,7 @@ void buckets_free(struct buckets *b);
  * bucket holds rate->n and fills in rate->ms. 0: there was one (or the rate is
  * no limit). > 0: there was none, and will be one in so many ms. Answers of
  * that kind come out of a second bucket of the same size: when that is empty,
- * too, BUCKETS_FLOOD: whoever goes on like this is not even to be answered.
+ * too, BUCKETS_FLOOD: a client that goes on is not even to be answered.
  */
 #define BUCKETS_FLOOD -1
 int64_t buckets_take(struct buckets *b, const uint8_t key[BUCKETS_KEY],

@@ -1,6 +1,6 @@
 /*
- * client.h: who a client connection is: what logs, limits and backends are
- * told. Handed from the HTTP front to the pair.
+ * client.h: what logs, limits and backends are told of a client connection.
+ * Handed from the HTTP front to the pair.
  */
 #ifndef RELAY_CLIENT_H
 #define RELAY_CLIENT_H

@@ -91,12 +91,15 @@ static struct conf *load(const struct daemon_source *source)
 	return conf;
 }
 
-/* Becomes the service user, for good. 0, or the exit status. */
+/* Becomes the service user, irrevocably. 0, or the exit status. */
 static int drop_privileges(const char *user)
 {
 	struct passwd *pw;
 
-	/* What bound a low port is not for the programs that we start. */
+	/*
+	 * The capability that bound a low port is not for programs that we
+	 * start.
+	 */
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (!user || geteuid() != 0)
 		return 0;
@@ -214,8 +217,8 @@ static bool has_terminal(void)
 }
 
 /*
- * SIGHUP is an order to read again; but who was started in a terminal that has
- * been closed gets it, too, and is to stop.
+ * SIGHUP is an order to read again; but a daemon that was started in a terminal
+ * gets it, too, when that is closed, and is to stop.
  */
 static void caught(evutil_socket_t sig, short what, void *arg)
 {
@@ -362,7 +365,7 @@ static size_t workers_wanted(const struct daemon *d)
 
 /*
  * One worker runs here; more have a thread each, and we accept for them. All
- * are there before the first runs: they know each other.
+ * are made before the first runs: they hold pointers to each other.
  */
 static int start_workers(struct daemon *d)
 {
@@ -447,8 +450,8 @@ static int start(struct daemon *d)
 }
 
 /*
- * When nobody handles them any more, signals would kill us on our way out, and
- * what has stopped in order would look like a crash.
+ * Without their handlers signals would kill us while we exit, and an orderly
+ * stop would look like a crash.
  */
 static void block_signals(void)
 {
@@ -507,7 +510,7 @@ static int prepare(struct daemon *d, const struct daemon_source *source)
 		status = EX_CONFIG;
 		goto out;
 	}
-	/* Between the two somebody may have written other listeners. */
+	/* The file may have got other listeners between the two. */
 	if (daemon_assign_listens(d, d->conf) < 0)
 		status = EXIT_FAILURE;
 out:
@@ -524,7 +527,7 @@ int daemon_run(const struct daemon_source *source)
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
-	/* They mean nothing here, and would end us. */
+	/* Unused; by default it would end the daemon. */
 	signal(SIGUSR1, SIG_IGN);
 	signal(SIGUSR2, SIG_IGN);
 	signal(SIGALRM, SIG_IGN);
@@ -557,7 +560,7 @@ int daemon_run(const struct daemon_source *source)
 	for (size_t i = 0; i < d.workers_n; i++)
 		worker_join(d.workers[i]);
 	for (size_t i = 0; i < d.workers_n; i++)
-		worker_stop(d.workers[i]); /* whom drain_timeout left over */
+		worker_stop(d.workers[i]); /* what drain_timeout left */
 	log_stop_line(&d);
 out_log:
 	daemon_free(&d);

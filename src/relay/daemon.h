@@ -1,7 +1,7 @@
 /*
  * daemon.h: the whole relay in one process: start, run, drain, stop.
  *
- *   bind (as whoever started us) -> drop privileges -> configuration as the
+ *   bind (as the starting user) -> drop privileges -> configuration as the
  *   service user -> workers -> ready -> signals -> drain -> stop
  */
 #ifndef RELAY_DAEMON_H
@@ -15,9 +15,9 @@ struct conf;
 struct buf;
 
 /*
- * Gives a configuration; called once as whoever started the daemon, to learn
- * what to bind and whom to become, and once as the service user, so that what
- * a reload could not read fails at the start. NULL: *errors says why.
+ * Gives a configuration; called once as the user who started the daemon, to
+ * learn what to bind and whom to become, and once as the service user, so that
+ * what a reload could not read fails at the start. NULL: *errors says why.
  */
 struct daemon_source {
 	struct conf *(*load)(void *data, struct buf *errors);

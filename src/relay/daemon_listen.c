@@ -180,8 +180,8 @@ int daemon_assign_listens(struct daemon *d, const struct conf *conf)
 }
 
 /*
- * Which Hosts it answers by default depends on where it listens, and for a
- * socket that was handed over only the socket knows.
+ * Which Hosts it answers by default depends on where it listens: that of a
+ * socket that was handed over is asked of the socket.
  */
 static void know_passed(struct bound *b, const struct addr *local)
 {
@@ -233,8 +233,8 @@ void daemon_close_listeners(struct daemon *d)
 			close(b->fd);
 		b->fd = -1;
 		/*
-		 * Only once: the next daemon's may stand there by now. A socket
-		 * that was handed over belongs to who opened it.
+		 * Only once: the file may be the next daemon's by now. A socket
+		 * that was handed over belongs to the service manager.
 		 */
 		if (open && b->address && b->address != &b->passed &&
 			b->address->kind == LISTEN_UNIX)

@@ -20,7 +20,7 @@
 #define DAY_MS    (24 * INT64_C(3600) * 1000)
 #define WARN_DAYS 14
 #define HOUR_MS   (INT64_C(3600) * 1000)
-/* Revocation lists live for days: many for one. */
+/* Revocation lists are valid for days, many for one. */
 #define CRL_WARN_HOURS 48
 
 /* One line of the log for each complaint; level is that of the errors. */
@@ -41,7 +41,7 @@ static void log_complaints(const struct buf *errors, enum log_level level)
 	}
 }
 
-/* What else stands in the files by now is for the next start. */
+/* Other changes in the files are for the next start. */
 static void note_other_changes(const struct daemon *d)
 {
 	struct buf errors = { 0 };
@@ -106,7 +106,7 @@ void daemon_reload(struct daemon *d)
 	service_notify("READY=1");
 }
 
-/* With a list that is out of its time no client gets in. */
+/* With a list that is out of its time every client is refused. */
 static void check_crls(const struct daemon *d, int64_t now)
 {
 	for (size_t i = 0; i < d->conf->listens_n; i++) {

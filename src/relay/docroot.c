@@ -9,10 +9,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* O_NONBLOCK: opening a FIFO to read waits for somebody to write. */
+/* O_NONBLOCK: opening a FIFO to read waits for a writer. */
 #define READ_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define PATH_FLAGS (O_PATH | O_DIRECTORY | O_CLOEXEC)
-#define RETRIES    8 /* while somebody renames directories on our way */
+#define RETRIES    8 /* while directories on the way are renamed */
 
 static void close_keeping_errno(int fd)
 {

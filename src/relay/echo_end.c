@@ -19,7 +19,7 @@ static enum reason echo_end_send(struct end *end, const struct piece *p)
 	return REASON_NONE;
 }
 
-/* Nobody is read here: the pair pauses the client itself. */
+/* Nothing is read here: the pair pauses the client itself. */
 static void echo_end_flow(struct end *end, bool on)
 {
 	(void)end;

@@ -52,8 +52,8 @@ struct end_ops {
 	void (*flow)(struct end *e, bool on);
 	/*
 	 * Ends it in order: what is queued leaves first. code and text are for
-	 * a WebSocket close frame; code 0: there is nobody to send one to.
-	 * relay_gone follows, never from within. Called once.
+	 * a WebSocket close frame; code 0: the peer can get none. relay_gone
+	 * follows, never from within. Called once.
 	 */
 	void (*close)(struct end *e, uint16_t code, struct str text);
 };
@@ -79,12 +79,12 @@ void end_send_framed(
 uint8_t end_room(const struct conn *c, const uint8_t *data, uint8_t room);
 
 /*
- * Collects the pieces of a message for whoever wants it whole; what is kept
- * counts in the budget. Returns the message: the piece itself, or *whole, whose
- * bytes live until end_forget. NULL: more is needed, or *failed says why there
- * will be none: INTERNAL without memory, MEMORY when the budget is full and
- * this message is one of those that make it so (WAITING_SMALL). The decoder has
- * checked the length.
+ * Collects the pieces of a message for a receiver that takes it whole; what is
+ * kept counts in the budget. Returns the message: the piece itself, or *whole,
+ * whose bytes live until end_forget. NULL: more is needed, or *failed says why
+ * there will be none: INTERNAL without memory, MEMORY when the budget is full
+ * and this message is one of those that make it so (WAITING_SMALL). The decoder
+ * has checked the length.
  */
 struct buf;
 struct budget;

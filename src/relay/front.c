@@ -46,7 +46,7 @@
 static void front_process(struct front *f);
 
 /*
- * Too many requests of this listener are incomplete: the oldest gives way. The
+ * Too many requests of this listener are incomplete: the oldest is closed. The
  * limit counts over all workers, the oldest is this one's: a worker has about
  * as many as the next.
  */
@@ -121,7 +121,9 @@ void front_leave(struct front *f)
 	conn_finish(f->conn, FRONT_LINGER_MS);
 }
 
-/* Handshakes that fail are told apart; so is who does not even try. */
+/*
+ * Handshakes that fail have reasons of their own, and so has HTTP without TLS.
+ */
 static void front_tls_failed(struct front *f)
 {
 	char text[TLS_TEXT];
@@ -139,7 +141,7 @@ static void front_tls_failed(struct front *f)
 	front_leave(f); /* an alert may be on its way */
 }
 
-/* The handshake is done: who is it? */
+/* The handshake is done: takes the subject of the client's certificate. */
 static void front_ready(struct conn *c)
 {
 	struct front *f = c->owner;
@@ -163,8 +165,8 @@ static void front_ready(struct conn *c)
 /*
  * A client that has ended its side may still read: in these states it gets its
  * answer, and what its end means is decided behind that (front_again, and the
- * pair's end). But most who end their side have left, and in a hub that must
- * not keep a seat, or a backend that opens for them alone.
+ * pair's end). But most clients that end their side have left, and in a hub
+ * that must not keep a seat, or a backend that opens for them alone.
  */
 static bool gets_answer_half_closed(const struct front *f)
 {
@@ -222,7 +224,7 @@ static void front_timer(struct timer *t)
 	}
 	/*
 	 * Idle between two requests, or one of the spare connections that
-	 * browsers open: nobody waits for a word.
+	 * browsers open: no answer is awaited.
 	 */
 	if (f->head.n == 0) {
 		worker_count_reason(
@@ -270,7 +272,10 @@ static bool must_wait(struct front *f)
 	return true;
 }
 
-/* Whoever goes on guessing tokens is told to wait; the log says what it was. */
+/*
+ * A client that goes on guessing tokens is told to wait; the log has the
+ * token's fault.
+ */
 static void refuse_at_gate(struct front *f, const struct request *r,
 	enum reason reason, const char *detail)
 {
@@ -478,7 +483,10 @@ static void front_process(struct front *f)
 	if (f->head.n == 0)
 		return;
 	if (f->head.p[0] == TLS_HANDSHAKE_RECORD && !f->served) {
-		/* It would not understand a word. */
+		/*
+		 * An HTTP answer to a TLS ClientHello would be noise: log and
+		 * close.
+		 */
 		front_log_refusal(f, REASON_TLS_UNEXPECTED, NULL);
 		conn_close(f->conn);
 		return;

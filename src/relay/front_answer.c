@@ -71,7 +71,7 @@ void front_answer_more(struct front *f)
 	}
 }
 
-/* Whoever reads nothing of its answer would keep its place for ever. */
+/* A client that reads nothing of its answer would keep its place for ever. */
 void front_answer_check(struct front *f)
 {
 	int64_t due;

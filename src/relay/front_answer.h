@@ -14,7 +14,7 @@ void front_answer(
 void front_answer_health(struct front *f, const struct request *r);
 /* The queue has room again. */
 void front_answer_more(struct front *f);
-/* keepalive_timeout has passed: gives it up when nobody reads it. */
+/* keepalive_timeout has passed: gives it up when the client reads nothing. */
 void front_answer_check(struct front *f);
 void front_answer_free(struct front *f);
 

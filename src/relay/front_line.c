@@ -1,15 +1,15 @@
 /*
  * Requests whose token costs a verification, a millisecond of ES256, wait in a
  * line: of them as many are verified in a turn as its share allows, each with
- * one key, after everything else that is there; so a flood of tokens takes its
- * time from those who sent them, not from messages that are relayed.
+ * one key, after everything else that is there; so a flood of tokens delays the
+ * clients that sent them, not the messages that are relayed.
  *
  *   request -> gate: has this turn verified one? -- no --> verified at once
  *                         yes -> line -> the end of a later turn -> gate again
  *
- * Addresses over auth_failures stand in a second line, which moves when the
- * first is empty: a good token among their wrong ones is let in, but later
- * than those of others. Both are as long as max_connections lets them be.
+ * Addresses over auth_failures wait in a second line, which moves when the
+ * first is empty: a good token among their wrong ones is let in, but later than
+ * those of others. Both are as long as max_connections lets them be.
  */
 #include "net/conn.h"
 #include "relay/admission.h"

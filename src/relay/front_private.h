@@ -1,7 +1,7 @@
 /*
  * front_private.h: the front's own structure, for its files: front.c (requests,
  * refusals, the upgrade), front_answer.c (pages), front_proxy.c (what a proxy
- * says first), front_line.c (who waits to have a token verified).
+ * says first), front_line.c (requests that wait to have a token verified).
  */
 #ifndef RELAY_FRONT_PRIVATE_H
 #define RELAY_FRONT_PRIVATE_H
@@ -26,7 +26,7 @@ struct front_proxy;
 struct request;
 struct worker;
 
-/* How long a client may take to read our last word. */
+/* How long a client may take to read our last bytes. */
 #define FRONT_LINGER_MS 5000
 
 enum front_state {
@@ -57,8 +57,7 @@ struct front {
 	struct conn *conn;
 	const struct conf_address *address;
 	struct client client;
-	struct addr socket_peer;   /* whom the socket is connected to, or who is
-				    behind it by its PROXY header */
+	struct addr socket_peer;   /* or the client in its PROXY header */
 	struct front_proxy *proxy; /* while that is awaited */
 	struct timer timer;
 	struct buf head; /* bytes not yet understood */
@@ -73,7 +72,7 @@ struct front {
 	uint64_t file_left;
 	uint8_t state;         /* enum front_state; front.c's set_state */
 	uint8_t over;          /* enum reason: the limit it came over */
-	bool unnamed;          /* by a PROXY header that names nobody */
+	bool unnamed;          /* by a PROXY header that names no client */
 	bool secure;           /* by a PROXY header: it came over TLS */
 	bool served;           /* a request was answered before */
 	bool close_after;      /* the answer under way is the last */
@@ -89,17 +88,17 @@ void front_free(struct front *f);
 void front_leave(struct front *f);
 void front_set_answering(struct front *f);
 /*
- * Whose connection it is, is known (found where): its own first byte may come,
- * or it is turned away.
+ * The client's address is known (found where): its own first byte may come, or
+ * it is turned away.
  */
 void front_begin(struct front *f, const char *found);
-/* Closes it before its first byte, without a word. */
+/* Closes it before its first byte, without an answer. */
 void front_turn_away(struct front *f, enum reason reason, const char *detail);
 /* The limit it came over; that all places are taken stays true. */
 void front_set_over(struct front *f, enum reason over);
 /* The answer has left: wait for another request, or leave. */
 void front_done(struct front *f);
-/* It has stood in line: its request is looked at again. */
+/* It has waited in line: its request is looked at again. */
 void front_resume(struct front *f);
 
 /* front_refuse.c */
@@ -113,7 +112,10 @@ void front_skip(struct front *f, uint8_t *p, size_t n);
  * closed at once, with the reason where CloseEvent shows it.
  */
 bool front_refuses_by_close(const struct front *f, enum reason reason);
-/* One try to say it: lingering would keep what must be given up at once. */
+/*
+ * Tries once to send the refusal: lingering would keep what must be freed at
+ * once.
+ */
 void front_give_way(struct front *f);
 
 /* front_upgrade.c */
@@ -132,7 +134,7 @@ void front_open_backend(struct front *f, const struct request *r,
 /* A token was verified: no other one is in this turn of the loop. */
 void front_line_verified(struct worker *w);
 void front_line_enter(struct front *f);
-/* Also when it does not stand there. */
+/* Also when it is in no line. */
 void front_line_leave(struct front *f);
 
 #endif

@@ -3,9 +3,9 @@
  *                                         whole: so much of it is
  *            -> exactly that is taken off the socket
  *
- * This is done in the place of the connection's transport, where TLS, should
- * it follow, does not stand yet. The bytes are taken at once, header or part of
- * one, so that a socket with half a header is not readable all the time.
+ * This is done as the connection's transport, before that of TLS, should it
+ * follow. The bytes are taken at once, header or part of one, so that a socket
+ * with half a header is not readable all the time.
  */
 #include "relay/front_proxy.h"
 
@@ -68,7 +68,10 @@ static ssize_t header_recv(struct conn *c, void *p, size_t n)
 	return recv(c->fd, p, take, 0);
 }
 
-/* Nobody is answered before it is known who asks, and in which language. */
+/*
+ * No answer before the header: neither the client nor whether it uses TLS is
+ * known.
+ */
 static ssize_t header_send(struct conn *c, const struct iovec *v, int parts)
 {
 	ssize_t n = 0;
@@ -122,7 +125,7 @@ static size_t header_input(struct conn *c, uint8_t *p, size_t n)
 	return n;
 }
 
-/* Whoever has said nothing yet only wanted to know whether somebody is here. */
+/* An end before the first byte is a health check: no line in the log. */
 static void header_ended(struct conn *c, int error)
 {
 	struct front *f = c->owner;
@@ -164,7 +167,7 @@ void front_proxy_begin(struct front *f)
 	struct conn *c = f->conn;
 	struct front_proxy *x;
 
-	/* Nobody but a proxy may say who somebody is. */
+	/* Only a trusted proxy may name a client. */
 	if (!cidr_list_contains(
 		    &f->client.listen->trusted_proxies, &f->socket_peer)) {
 		front_turn_away(f, REASON_PROXY_PEER, NULL);

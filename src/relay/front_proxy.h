@@ -8,9 +8,10 @@
 struct front;
 
 /*
- * Of a new connection, which was not read yet: turns away who is no proxy;
- * else reads until the header is whole. Then the connection is as it was,
- * transport, callbacks and owner, and front_begin is called for the client.
+ * Of a new connection, which was not read yet: turns away a peer that is no
+ * proxy; else reads until the header is whole. Then the connection is as it
+ * was, transport, callbacks and owner, and front_begin is called for the
+ * client.
  */
 void front_proxy_begin(struct front *f);
 /* The header is not whole, and its time is over. */

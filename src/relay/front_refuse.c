@@ -113,7 +113,7 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	int failed;
 
 	front_log_refusal(f, reason, detail);
-	/* Before the answer: who reads it may try again at once. */
+	/* Before the answer: a client that reads it may try again at once. */
 	admission_give_back(f->worker->shared, &f->client);
 	client_id(&f->client, id);
 	if (by_close)

@@ -67,7 +67,7 @@ static struct str select_protocol(
 	return STR_NONE;
 }
 
-/* An offer that is longer may be somebody's secret, which no log may hold. */
+/* A longer offer may be a secret, which no log may hold. */
 #define OFFER_SHOWN_MAX 40
 
 /* "one, two, (65 bytes)": the client's offers but for our tokens. */
@@ -172,7 +172,7 @@ static void log_open(const struct front *f)
 		F_INT("open_ms", loop_now(f->worker->loop) - f->opening_ms));
 }
 
-/* What was opened for a client that cannot have it. */
+/* Closes what was opened for a client that is gone or refused. */
 static void discard(const struct backend_result *b)
 {
 	if (!b->joined) {
@@ -274,7 +274,7 @@ static void backend_done(void *owner, const struct backend_result *b)
 
 	f->attempt = NULL;
 	if (f->conn->state != CONN_OPEN) {
-		/* The client went in this same turn. */
+		/* The client has left in this same turn. */
 		if (b->reason == REASON_NONE)
 			discard(b);
 	} else if (b->reason == REASON_NONE) {

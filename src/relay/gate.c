@@ -53,7 +53,7 @@ static bool origin_listed(const struct conf_route *route, struct str origin)
 
 /*
  * Browsers send an Origin with every upgrade and pages cannot forge it; a
- * program that sends none is no page, and nobody's cookies are at stake.
+ * program that sends none is no page, and no browser's cookies are at stake.
  */
 static bool origin_allowed(
 	const struct conf_route *route, const struct request *r)
@@ -82,7 +82,7 @@ static bool subject_listed(const struct conf_strings *list, const char *subject)
 	return false;
 }
 
-/* Who made the request before, on the same connection, says nothing. */
+/* An earlier request on the same connection says nothing about this one. */
 static void forget_visitor(struct client *c)
 {
 	assert(!c->in_subject); /* that comes last */

@@ -21,7 +21,7 @@ MUST_CHECK const struct conf_route *gate_find_route(const struct conf *conf,
 	const struct conf_listen *listen, const struct request *r,
 	struct captures *captures);
 /*
- * Everything that stands between a request and its route, which the client
+ * Everything that is checked between a request and its route, which the client
  * names already. Fills in the client, and the detail for the log.
  */
 MUST_CHECK enum reason gate_check_route(struct shared *s,

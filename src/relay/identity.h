@@ -1,7 +1,7 @@
 /*
- * identity.h: whom a token is about: its sub, in the words of the key that
- * signed it. The same sub from another key is somebody else: it takes neither
- * the first one's driver's seat nor its place in a limit.
+ * identity.h: the subject of a token: its sub, in the words of the key that
+ * signed it. The same sub from another key is another identity: it takes
+ * neither the first one's driver's seat nor its place in a limit.
  *
  * An identity is a string, "KEY/SUB", so that equal strings are equal
  * identities; KEY is a section's name, which has no '/' in it.

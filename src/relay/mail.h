@@ -72,7 +72,9 @@ struct mail {
 	struct message *v[];
 };
 
-/* Room for n messages; NULL without memory. Freed by whoever reads it. */
+/*
+ * Room for n messages; NULL without memory. Freed by the worker that reads it.
+ */
 struct mail *mail_new(enum mail_kind kind, size_t n);
 /* Makes one that is lent, and not under way, as mail_new makes others. */
 void mail_reset(struct mail *m, enum mail_kind kind);

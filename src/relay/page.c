@@ -84,8 +84,8 @@ bool page_find(const struct conf *conf, const struct conf_listen *listen,
 
 /*
  * No segment is empty or begins with a dot: not "..", and no ".git" that was
- * deployed along with the page. The one exception is where certificates are
- * proven and the like (RFC 8615).
+ * deployed along with the page. The one exception is .well-known, as for ACME
+ * (RFC 8615).
  */
 static bool name_is_public(struct str name)
 {
@@ -109,8 +109,8 @@ static bool name_is_public(struct str name)
 }
 
 /*
- * The name below root, owned, of what stands behind the page's prefix:
- * "/a%20b/" is "a b/index.html". REASON_NONE, or why there is none.
+ * The name below root, owned, of what is behind the page's prefix: "/a%20b/" is
+ * "a b/index.html". REASON_NONE, or why there is none.
  */
 static enum reason file_name(char **name, struct str rest, bool index)
 {
@@ -134,7 +134,7 @@ static enum reason file_name(char **name, struct str rest, bool index)
 	return REASON_NONE;
 }
 
-/* What the client asked for is not there; what we lack is our own fault. */
+/* A file that is not there is not-found; what the relay lacks is internal. */
 static enum reason open_reason(int error)
 {
 	switch (error) {
@@ -212,7 +212,7 @@ static bool is_cross_site(const struct http_head *head)
 		       !str_eq_nocase(site, STR("none")));
 }
 
-/* What a placeholder becomes, escaped for where it stands. */
+/* What a placeholder becomes, escaped for its place in the file. */
 static int add_wsuri(struct page_answer *a, const struct wsuri_issuer *issuer,
 	enum template_kind kind, const struct template_piece *piece)
 {
@@ -263,8 +263,8 @@ struct asked { /* the arguments of page_answer */
 };
 
 /*
- * The text of a template-to-be. *rendered is false when no placeholder stands
- * in it: it is a file like any other.
+ * The text of a template-to-be. *rendered is false when no placeholder is in
+ * it: it is a file like any other.
  */
 static enum reason answer_template(struct page_answer *a,
 	const struct asked *asked, const struct mime *mime, struct str text,

@@ -32,9 +32,9 @@ struct page_match {
 	struct str rest; /* of the path: names the file */
 };
 
-struct page_visitor {        /* who asks: what an invitation hands on */
-	const char *subject; /* NULL = nobody in particular */
-	const struct conf_key *subject_key; /* of whose making that is */
+struct page_visitor {        /* of a request: what its invitation hands on */
+	const char *subject; /* NULL = none */
+	const struct conf_key *subject_key; /* the key that it belongs to */
 	enum jwt_perm perm; /* JWT_READ_WRITE without an invitation */
 	int64_t exp;        /* Unix ms, as below; JWT_NEVER without one */
 	int64_t expire_at;  /* when what it opens ends; JWT_NEVER = does not */
@@ -78,14 +78,14 @@ bool page_is_on_listener(
  * /.well-known/ (RFC 8615). A directory gets its index.html; without a slash
  * at the end of its path a 301 to the one with it.
  *
- * With template = yes, placeholders (relay/template.h) in HTML, SVG,
- * JavaScript and JSON are filled in. A file over PAGE_TEMPLATE_MAX is sent as
- * it is (large bundles of scripts lie beside templates, and a worker does not
- * read them for each request); over PAGE_PLACEHOLDERS_MAX it is refused. With
- * a placeholder, SVG, JavaScript and JSON are refused to other sites (Fetch
- * Metadata: Sec-Fetch-Site), to HEAD as well.
+ * With template = yes, placeholders (relay/template.h) in HTML, SVG, JavaScript
+ * and JSON are filled in. A file over PAGE_TEMPLATE_MAX is sent as it is (large
+ * bundles of scripts are beside templates, and a worker does not read them for
+ * each request); over PAGE_PLACEHOLDERS_MAX it is refused. With a placeholder,
+ * SVG, JavaScript and JSON are refused to other sites (Fetch Metadata:
+ * Sec-Fetch-Site), to HEAD as well.
  *
- * no-store exactly where a placeholder stood, else ETag (size and time of
+ * no-store exactly where a placeholder was, else ETag (size and time of
  * change), If-None-Match and no-cache, which a Cache-Control among the page's
  * headers replaces. nosniff, Referrer-Policy, frame-ancestors everywhere; the
  * page's headers do not replace these.

@@ -81,8 +81,8 @@ int page_fields_add_page(
 
 /*
  * If-None-Match, RFC 9110 section 13.1.2: weak comparison. Our tags hold
- * neither commas nor quotes inside, so a tag of somebody else that does, taken
- * apart at its comma, never equals one of them.
+ * neither commas nor quotes inside, so a foreign tag that does, taken apart at
+ * its comma, never equals one of them.
  */
 bool page_fields_client_has(const struct http_head *head, const char *etag)
 {

@@ -71,7 +71,7 @@ static void pair_free(struct pair *p)
 {
 	struct worker *w = p->worker;
 
-	/* Before the line: who reads it may come at once. */
+	/* Before the log line: its reader may connect again at once. */
 	admission_give_back(w->shared, &p->client);
 	log_close(p);
 	worker_count_reason(w, (enum reason)p->reason);
@@ -152,7 +152,10 @@ void pair_abort(struct pair *p, enum reason reason)
 
 /* --- limits ----------------------------------------------------------------------*/
 
-/* Who is read for what comes from a side: echo has it from the client. */
+/*
+ * The side that is read for what comes from a side: echo has it from the
+ * client.
+ */
 static int source_of(const struct pair *p, int side)
 {
 	return p->end[side]->conn ? side : other_side(side);
@@ -203,7 +206,9 @@ static void rate_take(struct pair *p, int64_t messages, size_t bytes)
 	timer_set(p->worker->loop, &r->timer, now + wait);
 }
 
-/* Who is not read can't be called idle: what it says waits in the kernel. */
+/*
+ * A side that is not read can't be called idle: its bytes wait in the kernel.
+ */
 static int64_t idle_due(
 	const struct pair *p, enum end_side side, int64_t timeout)
 {

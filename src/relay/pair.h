@@ -6,9 +6,9 @@
  *                     -> the other queue is long: from->flow(off)
  *   pair_drained(to): from->flow(on)
  *
- * Ending: whoever ends first says why (pair_ended), that reason stands; both
- * ends are closed in order; when both are gone one line is logged and the pair
- * is freed.
+ * Ending: the side that ends first says why (pair_ended), that reason stands;
+ * both ends are closed in order; when both are gone one line is logged and the
+ * pair is freed.
  */
 #ifndef RELAY_PAIR_H
 #define RELAY_PAIR_H

@@ -162,7 +162,7 @@ const char *relay_length_text(char text[RELAY_LENGTH_TEXT], uint64_t n,
 
 const char *relay_side(enum reason r, int side)
 {
-	/* What nobody else could have wished is the relay's own doing. */
+	/* Reasons for which the relay ends it of its own accord. */
 	static const enum reason own[] = { REASON_SHUTDOWN, REASON_SESSION_END,
 		REASON_TOKEN_END, REASON_MEMORY, REASON_INTERNAL, REASON_SLOW };
 

@@ -1,6 +1,6 @@
 /*
- * relay.h: what an end tells whoever it belongs to: a pair, or a hub, whose
- * clients are members and whose backend is the trunk.
+ * relay.h: what an end tells its owner: a pair, or a hub, whose clients are
+ * members and whose backend is the trunk.
  */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
@@ -58,7 +58,7 @@ const char *relay_length_text(char text[RELAY_LENGTH_TEXT], uint64_t n,
 	bool at_least, const char *key, uint64_t max);
 /* Who ended it, for the log: "client", "backend" or "relay". */
 const char *relay_side(enum reason r, int side);
-/* The close code that a client is told; 0: there is nobody to tell. */
+/* The close code that a client is told; 0: it can't be told. */
 uint16_t relay_client_code(enum reason r, uint16_t code);
 
 #endif

@@ -40,7 +40,7 @@ static bool claims_tls(const struct request *r, const struct addr *peer)
 	       f.has_proto && f.secure;
 }
 
-/* Who it really comes from, where a trusted proxy says so. */
+/* The client's own address, where a trusted proxy names it. */
 static int read_forwarded(
 	struct request *r, const struct request_source *from, const char **why)
 {
@@ -101,8 +101,8 @@ static enum reason parse_target(struct request *r, const char **why)
 }
 
 /*
- * Whoever sends one of these fields wants a WebSocket; that something on the
- * way dropped the others must not look like a request for a page.
+ * A client that sends one of these fields wants a WebSocket. A proxy on the way
+ * may have dropped the others: that must not look like a request for a page.
  */
 static bool means_websocket(const struct http_head *head)
 {

@@ -24,8 +24,8 @@ struct request_source {
 	const struct conf_address *address;
 	const struct addr *peer; /* of the socket, or by its PROXY header */
 	bool secure;             /* over TLS */
-	bool unnamed; /* for somebody the proxy does not name: who that is, its
-			 fields do not tell either */
+	bool unnamed; /* for a client that the proxy does not name: its fields
+			 do not count either */
 };
 
 struct request {
@@ -38,7 +38,7 @@ struct request {
 	struct str host;
 	struct uri_authority authority;
 	bool secure;     /* TLS, or a trusted proxy says https */
-	bool claims_tls; /* it is not, but fields say so that nobody trusts */
+	bool claims_tls; /* it is not, but fields that are not trusted say so */
 	struct addr
 		peer; /* the client; behind a trusted proxy the one it names */
 	struct str origin; /* p is NULL when there is none */

@@ -37,8 +37,8 @@ struct stream_end {
 	bool closing;   /* the pair wants no more */
 	bool ended;     /* its output is over */
 	bool gone;      /* the conn is closed */
-	bool heard;     /* it has said something */
-	bool spoken_to; /* it was told something */
+	bool heard;     /* it has sent something */
+	bool spoken_to; /* it was sent something */
 	bool tagged;    /* the hub judges its messages, and goes on */
 	struct framing_skip skip;
 };
@@ -227,7 +227,7 @@ static void stream_end_ended(struct conn *c, int error)
 	} else if (!e->proc) {
 		report(e);
 	} else {
-		/* It says no more, so it need not be told any more either. */
+		/* It sends no more, so nothing more need be sent to it. */
 		proc_end_after(e->proc, e->route->close_timeout);
 	}
 }

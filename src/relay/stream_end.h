@@ -30,7 +30,7 @@ MUST_CHECK struct end *echo_end_new(struct worker *w);
 struct proc;
 void stream_end_set_proc(struct end *e, struct proc *p);
 void stream_end_exited(struct end *e, int status);
-/* Whether it has ever said something; whether it was ever told something. */
+/* Whether it has ever sent something; whether it was ever sent something. */
 bool stream_end_heard(const struct end *e);
 bool stream_end_spoken_to(const struct end *e);
 

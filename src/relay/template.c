@@ -3,7 +3,7 @@
  *    text   ^      ^ path      ^
  *           placeholder_parse, placeholder_fill
  *
- * A placeholder is tried wherever two braces stand; what fails is text from
+ * A placeholder is tried wherever there are two braces; what fails is text from
  * its first brace on, so "{{{wsuri /a}}" is a brace and a placeholder.
  */
 #include "relay/template.h"

@@ -4,14 +4,14 @@
  *   {{wsuri /sim/42}}       a whole wsuri with a fresh token
  *   {{wspath /sim/{id}}}    the same without scheme and host
  *
- * Blanks may stand behind "{{" and before "}}", one or more between word and
- * path. {id} is a capture of the page's own path. What is not written like
- * this is text and left alone: another word, a capture that the page has not,
- * a path that is not in its normal form (codec/uri.h), is longer than
+ * Blanks may be behind "{{" and before "}}", one or more between word and path.
+ * {id} is a capture of the page's own path. What is not written like this is
+ * text and left alone: another word, a capture that the page has not, a path
+ * that is not in its normal form (codec/uri.h), is longer than
  * TEMPLATE_PATH_MAX or ends in an asterisk behind a slash: in a token that
  * would be everything below.
  *
- * Pure; what stands in for a placeholder is relay/wsuri.h's.
+ * Pure; what replaces a placeholder is relay/wsuri.h's.
  */
 #ifndef RELAY_TEMPLATE_H
 #define RELAY_TEMPLATE_H
@@ -46,9 +46,9 @@ struct template_piece {
 MUST_CHECK int template_next(struct str *rest, const struct captures *captures,
 	struct template_piece *piece);
 /*
- * Appends s so that it stands for itself: in a text or an attribute of HTML
- * and SVG, in a string of JavaScript (whatever its quotes) and JSON, there
- * also when the script is inside of HTML. -1 without memory.
+ * Appends s so that it is read as itself: in a text or an attribute of HTML and
+ * SVG, in a string of JavaScript (whatever its quotes) and JSON, there also
+ * when the script is inside of HTML. -1 without memory.
  */
 MUST_CHECK int template_escape(
 	struct buf *out, enum template_kind kind, struct str s);

@@ -27,7 +27,7 @@ MUST_CHECK struct try_setup *try_new(const struct try_params *params);
 /* Removes what it made. */
 void try_free(struct try_setup *t);
 void try_source(struct try_setup *t, struct daemon_source *source);
-/* The INI file it stands for, with comments. */
+/* The INI file that it is the short form of, with comments. */
 const char *try_ini(const struct try_setup *t);
 
 #endif

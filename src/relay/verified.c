@@ -1,8 +1,9 @@
 /*
  *   token's SHA-256 -> set of WAYS places -> compare token and key
  *
- * Who may have tokens signed could choose some that meet in one set, and
- * would push out four entries: which costs whoever had them a verification.
+ * A user who may have tokens signed could choose some that fall into one set,
+ * and would push out four entries: that costs the clients with these tokens a
+ * verification.
  */
 #include "relay/verified.h"
 

@@ -42,7 +42,7 @@ struct ws_end {
 		int64_t ping_ms;
 		uint64_t closing_n; /* CLOSING: bytes that came */
 	};
-	bool ping_queued;  /* it waits behind other bytes: its clock stands */
+	bool ping_queued;  /* it waits behind other bytes, untimed */
 	bool ping_arrived; /* ping_ms is when it left the kernel, too */
 	bool reading;
 	bool close_came; /* the peer's close frame */
@@ -439,7 +439,8 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 
 	/*
 	 * While we do not read the peer, or our bytes can't leave, its answer
-	 * may be under way unseen: then only the kernel knows who is gone.
+	 * may be under way unseen: then only the kernel knows whether the peer
+	 * is gone.
 	 */
 	if (waiting && (!e->reading || e->ping_queued)) {
 		if (conn_vanished(c, r->ping_interval + r->ping_timeout)) {

@@ -24,8 +24,7 @@ struct wsuri_issuer {
 	const struct page_match *match;
 	const struct request *request;
 	const char *subject; /* NULL: anonymous takes its place */
-	const char
-		*sub_key; /* of whose making that is; NULL: of the signer's */
+	const char *sub_key; /* the key of subject; NULL: the signer */
 	enum jwt_perm perm;
 	int64_t now_ms;
 	int64_t exp_ms;       /* of its tokens */
