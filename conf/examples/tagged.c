@@ -11,7 +11,7 @@
  * Build: cc -O2 -o tagged tagged.c
  *
  * A client sends a number, which is added to its own; it gets its sum, and
- * everybody gets the sum of all. "bye" ends it.
+ * all get the sum of all. "bye" ends it.
  */
 #include <stdio.h>
 #include <stdlib.h>
