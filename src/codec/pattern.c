@@ -378,7 +378,7 @@ int template_check(const char *template, const struct pattern *p,
 			return -1;
 		}
 		if (!rest_allowed && str_eq(piece, STR("*"))) {
-			*why = "{*} cannot stand here";
+			*why = "{*} is not allowed here";
 			return -1;
 		}
 	}

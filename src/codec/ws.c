@@ -308,7 +308,7 @@ static bool close_read(struct ws_decoder *d, struct ws_event *event)
 	event->n -= 2;
 	if (!ws_code_valid(event->code))
 		return fail(d, event, WS_CODE_PROTOCOL_ERROR,
-			"a close code that nobody may send");
+			"a close code that must not be sent");
 	if (!utf8_valid(event->data, event->n))
 		return fail(d, event, WS_CODE_INVALID_DATA,
 			"a close reason that is not UTF-8");

@@ -307,8 +307,8 @@ static void check_proxies(
 	if (l->proxy_protocol && l->trusted_proxies.n == 0 &&
 		!build_is_bad(b, trusted))
 		build_error(b, at,
-			"yes lets nobody in, expected trusted_proxies beside "
-			"it");
+			"yes refuses every peer, expected trusted_proxies "
+			"beside it");
 }
 
 /* What the table has, and -T writes for each listener. */

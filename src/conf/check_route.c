@@ -174,8 +174,8 @@ static void check_mode(struct builder *b, struct conf_route *r)
 	if (r->trunk == CONF_TRUNK_ALWAYS && r->pattern &&
 		pattern_captures(r->pattern) > 0)
 		build_error(b, check_at_route(r, "trunk"),
-			"is always, expected on-demand: nobody knows which "
-			"captures to open at the start");
+			"is always, expected on-demand: it is not known "
+			"which captures to open at the start");
 	if (r->framing == FRAMING_RAW)
 		build_error(b, check_at_route(r, "framing"),
 			"is raw, expected line or len32: a hub needs to know "
@@ -197,7 +197,7 @@ static void check_allow(struct builder *b, const struct conf_route *r)
 		template_has_captures(str_of(r->to.port)))
 		build_error(b, at,
 			"is missing, expected networks, because a "
-			"capture stands in the backend's host or port");
+			"capture is in the backend's host or port");
 }
 
 static void check_exec(struct builder *b, const struct conf_route *r)
@@ -313,7 +313,7 @@ static void check_cookie(struct builder *b, const struct conf_route *r)
 	for (size_t i = 0; i < r->origins.n; i++)
 		if (strcmp(r->origins.v[i], "null") == 0)
 			build_error(b, at,
-				"stands beside the origin null, which every "
+				"is used with the origin null, which every "
 				"page can take on, expected a list without it");
 }
 

@@ -62,7 +62,7 @@ static const struct key_row rows[] = {
 
 static const struct keys_section_info sections[SECTION_COUNT] = {
 	[SECTION_SERVER] = { "server", false, sizeof(struct conf_server),
-		"The daemon as a whole. It may stand once in every file." },
+		"The daemon as a whole. It may occur once in every file." },
 	[SECTION_LISTEN] = { "listen", true, sizeof(struct conf_listen),
 		"Where clients connect: one section per listener, at least "
 		"one." },
@@ -75,7 +75,8 @@ static const struct keys_section_info sections[SECTION_COUNT] = {
 	[SECTION_PAGE] = { "page", true, sizeof(struct conf_page),
 		"Files that are served over HTTP." },
 	[SECTION_ROUTE] = { "route", true, sizeof(struct conf_route),
-		"Which paths are relayed, to whom, for whom, and how much." },
+		"Which paths are relayed, to which backend, for which "
+		"clients." },
 };
 
 const struct keys_section_info *keys_section_get(enum keys_section s)

@@ -94,7 +94,7 @@ static void test_missing(void **state)
 			"{*} last for the rest\n" },
 		{ "[page p]\n", "t.ini:6: [page p] root: is missing, expected "
 				"a value: The directory of the files; "
-				"index.html stands for a directory\n" },
+				"index.html answers for a directory\n" },
 		{ "[key k]\n",
 			"t.ini:6: [key k] secret_file: is missing, expected a "
 			"file with the secret (wsrelayctl key makes one)\n" },
@@ -152,8 +152,8 @@ static void test_listeners(void **state)
 			"t.ini:7: [listen c] deny: covers every address, "
 			"expected that some are let in\n" },
 		{ "[listen c]\nproxy_protocol = yes\n",
-			"t.ini:7: [listen c] proxy_protocol: yes lets nobody "
-			"in, expected trusted_proxies beside it\n" },
+			"t.ini:7: [listen c] proxy_protocol: yes refuses "
+			"every peer, expected trusted_proxies beside it\n" },
 		{ "[listen c]\nproxy_protocol = yes\ntrusted_proxies = x\n",
 			"t.ini:8: [listen c] trusted_proxies: \"x\" is not a "
 			"network, expected an address such as 192.0.2.7 or a "
@@ -279,7 +279,8 @@ static void test_bad_backends(void **state)
 	expect_backend("exec:/tmp", "/tmp cannot be executed, expected a "
 				    "program");
 	expect_backend("exec:/bin/sh {*}",
-		"\"{*}\": {*} cannot stand here, expected captures of the path "
+		"\"{*}\": {*} is not allowed here, expected captures of the "
+		"path "
 		"/r/{id}/{*} (and {*} only in the path of a ws or wss "
 		"backend)");
 	expect_backend("exec:/bin/sh {no}",
@@ -325,7 +326,8 @@ static void test_bad_backends(void **state)
 	expect_framed("tcp://a:1/x", "\"/x\" behind the port, expected "
 				     "tcp://HOST:PORT");
 	expect_framed("tcp://{*}:1",
-		"\"{*}\": {*} cannot stand here, expected captures of the path "
+		"\"{*}\": {*} is not allowed here, expected captures of the "
+		"path "
 		"/r/{id}/{*} (and {*} only in the path of a ws or wss "
 		"backend)");
 }
@@ -360,11 +362,11 @@ static void test_meaning(void **state)
 	static const struct check_case cases[] = {
 		{ CAPTURE "backend = ws://{id}.example\n",
 			"t.ini:6: [route r] backend_allow: is missing, "
-			"expected networks, because a capture stands in the "
+			"expected networks, because a capture is in the "
 			"backend's host or port\n" },
 		{ CAPTURE "backend = ws://127.0.0.1:80{id}\n",
 			"t.ini:6: [route r] backend_allow: is missing, "
-			"expected networks, because a capture stands in the "
+			"expected networks, because a capture is in the "
 			"backend's host or port\n" },
 		{ ROUTE "backend = ws://a\nsubprotocols = a\n",
 			"t.ini:10: [route r] subprotocols: means nothing to "
@@ -408,7 +410,8 @@ static void test_hub_keys(void **state)
 		{ CAPTURE "backend = room:\nmode = hub\ntrunk = always\n"
 			  "queue_limit = 16M\n",
 			"t.ini:11: [route r] trunk: is always, expected "
-			"on-demand: nobody knows which captures to open at the "
+			"on-demand: it is not known which captures to open at "
+			"the "
 			"start\n" },
 		{ ROUTE "backend = ws://h\non_backend_loss = hold\n",
 			"t.ini:10: [route r] on_backend_loss: means nothing to "
@@ -457,7 +460,7 @@ static void test_auth(void **state)
 			"origins, expected one instead of any\n" },
 		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
 		       "token_cookie = t\norigins = https://a null\n",
-			"t.ini:11: [route r] token_cookie: stands beside the "
+			"t.ini:11: [route r] token_cookie: is used with the "
 			"origin null, which every page can take on, expected "
 			"a list without it\n" },
 		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
