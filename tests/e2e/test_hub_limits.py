@@ -146,8 +146,8 @@ def test_replay_gives_way_to_max_memory(relay, workers):
     assert not h.r.log("close")
 
 
-def test_over_max_memory_a_hub_gives_what_waits_for_its_backend(relay,
-                                                               workers):
+def test_over_max_memory_a_hub_gives_what_waits_for_its_backend(
+        relay, workers):
     """At once, although the backend goes on to read, slowly."""
     h = Hub(relay, workers, "on_backend_loss = hold", "queue_limit = 64M",
             server="max_memory = 4M", rcvbuf=8192)
