@@ -264,6 +264,19 @@ static void tell_end_again(struct conn *c)
 		call_ended(c, 0);
 }
 
+static void call_drained(struct conn *c)
+{
+	if (c->state == CONN_OPEN && !c->write_ended && c->cb->drained &&
+		!c->held && c->queued <= c->resume_at)
+		c->cb->drained(c);
+}
+
+void conn_drain_again(struct conn *c)
+{
+	c->drain_again = true;
+	loop_defer_next(c->loop, &c->deferred, conn_deferred);
+}
+
 /* At the end of the turn: tell the owner what could not be told at once. */
 static void conn_deferred(struct deferred *d)
 {
@@ -287,6 +300,13 @@ static void conn_deferred(struct deferred *d)
 	if (c->more && c->reading && !c->rest_waits && !c->error &&
 		!c->read_ended) {
 		conn_read(c);
+		if (c->state == CONN_CLOSED)
+			return;
+	}
+	if (c->drain_again) {
+		c->drain_again = false;
+		loop_share_begin(c->loop);
+		call_drained(c);
 		if (c->state == CONN_CLOSED)
 			return;
 	}
@@ -844,9 +864,7 @@ static void conn_writable(struct conn *c)
 	queue_sent(c, (size_t)sent);
 	c->sent_ms = loop_now(c->loop);
 	conn_update(c);
-	if (c->state == CONN_OPEN && c->cb->drained && !c->held &&
-		c->queued <= c->resume_at)
-		c->cb->drained(c);
+	call_drained(c);
 	shut_when_empty(c);
 }
 
@@ -978,8 +996,11 @@ static void conn_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	/* An error shows as both; the read below then finds it. */
-	if ((what & EV_WRITE) && (c->queued > 0 || c->held) && !c->write_ended)
+	if ((what & EV_WRITE) && (c->queued > 0 || c->held) &&
+		!c->write_ended) {
+		loop_share_begin(c->loop);
 		conn_writable(c);
+	}
 	if ((what & EV_READ) && c->state != CONN_CLOSED && !c->read_ended &&
 		!c->rest_waits)
 		conn_read(c);

@@ -36,7 +36,10 @@ struct conn_cb {
 	 * and before anything more is read; otherwise with more behind it.
 	 */
 	MUST_CHECK size_t (*input)(struct conn *c, uint8_t *p, size_t n);
-	/* The queue shrank to resume_at bytes or less. May be NULL. */
+	/*
+	 * The queue shrank to resume_at bytes or less. May be NULL. It has a
+	 * share of the turn; see conn_drain_again.
+	 */
 	void (*drained)(struct conn *c);
 	/*
 	 * The peer ended: error 0 is the end of its stream (writing may still
@@ -99,9 +102,10 @@ struct conn {
 	bool gathered;   /* the queue waits for the end of the turn only */
 	bool rest_waits; /* the owner stopped: not read before it is used up */
 	bool end_again;  /* see conn_unread */
-	bool end_due;    /* in this turn */
-	bool offered;    /* its input callback is under way */
-	bool last_words; /* the peer is gone: it is read, wanted or not */
+	bool drain_again; /* see conn_drain_again */
+	bool end_due;     /* in this turn */
+	bool offered;     /* its input callback is under way */
+	bool last_words;  /* the peer is gone: it is read, wanted or not */
 	/* Set by the transport. */
 	bool opening; /* its handshake is under way: nothing can be sent */
 	bool waiting; /* for its turn in that: the socket is not looked at */
@@ -165,6 +169,11 @@ struct message;
 size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n);
 /* What it costs in the budget, as far as it is its own. */
 size_t conn_cost(const struct conn *c);
+/*
+ * drained is called again in the next turn, unless the socket is full by then:
+ * for an owner with more to send than its share of this turn allowed.
+ */
+void conn_drain_again(struct conn *c);
 /* Nothing waits for the peer, so that conn_send_messages takes one at least. */
 static inline bool conn_is_clear(const struct conn *c)
 {

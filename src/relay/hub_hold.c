@@ -118,11 +118,18 @@ static bool send_first(struct hub *h)
 	return true;
 }
 
+/* A write for each: as many as a share of the turn allows. */
 static void send_waiting(struct hub *h)
 {
 	while (h->state == HUB_OPEN && is_free(h) &&
-		!STAILQ_EMPTY(&h->hold.waiting) && send_first(h))
-		;
+		!STAILQ_EMPTY(&h->hold.waiting)) {
+		if (!loop_share_left(h->home->loop)) {
+			conn_drain_again(h->trunk->conn);
+			return;
+		}
+		if (!send_first(h))
+			return;
+	}
 }
 
 void hub_hold_hand_over(struct hub *h)

@@ -528,6 +528,10 @@ void member_drained(struct member *m)
 
 	while (is_open(m) && conn_is_clear(m->end->conn) &&
 		(n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
+		if (!loop_share_left_now(worker_of(m)->loop)) {
+			conn_drain_again(m->end->conn);
+			return;
+		}
 		/* A replay is as fast as the line. */
 		replay = m->backlog.replay_n < n ? m->backlog.replay_n : n;
 		room = replay + pace_room(m, n - replay);

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from floods import MB, Fair, ask, pump, repeated
+from floods import MB, Fair, Flood, ask, pump, repeated
 from peers import (BINARY, CONT, PING, TEXT, Client, Server, frame, ws_pair)
 from rawhttp import head, upgrade
 from relay import KEY, RUNNER, b64, mint
@@ -155,6 +155,15 @@ def test_empty_messages_for_viewers_that_do_not_read(fair, slow):
                    connections=len(viewers)).sent > READ
 
 
+def test_backlogs_that_leave(fair):
+    """All at once, when their viewers begin to read."""
+    f = fair(room("slow = drop-old", "queue_limit = 1G"), memory="256M")
+    speaker = Client(f.r, "/room")
+    viewers = clients(f, "/room", 10, rcvbuf=4096)
+    Flood(pump, {speaker.sock: SMALL}, [], 1.6).done()
+    assert f.flood(pump, {}, sockets(viewers), connections=11).received > READ
+
+
 def test_mixed_policies(fair):
     """What gives way is found without looking at all that does not."""
     f = fair(room("slow_text = latest", "slow_binary = drop-old"))
@@ -162,6 +171,26 @@ def test_mixed_policies(fair):
     data = repeated(frame(BINARY, "x")) + \
         repeated(frame(TEXT, "x") + frame(BINARY, "x"))
     assert f.flood(pump, {speaker.sock: data}, connections=2).sent > READ
+
+
+def test_held_messages_that_leave(fair):
+    """All at once, to a backend that is there again."""
+    with Server() as s:
+        port = s.port
+        f = fair(route("hub", s.uri, "framing = line", "mode = hub",
+                       "on_backend_loss = hold", "queue_limit = 32M"),
+                 memory="64M")
+        c = Client(f.r, "/hub", wait=False)
+        backend = s.accept()
+        c.upgraded()
+    backend.close()
+    f.r.wait_log("hub-lost")
+    Flood(pump, {c.sock: SMALL}).done()
+
+    def again():
+        with Server(port=port) as s:
+            return pump({}, [s.accept().sock])
+    assert f.flood(again, connections=2).received > READ
 
 
 # --- files -----------------------------------------------------------------------
