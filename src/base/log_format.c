@@ -17,7 +17,7 @@ struct line {
 /* How a value is written. */
 typedef void add_value(struct line *l, struct str s);
 
-static void add(struct line *l, const void *p, size_t n)
+static void line_add(struct line *l, const void *p, size_t n)
 {
 	if (l->full || n > l->max - l->n) {
 		l->full = true;
@@ -29,7 +29,7 @@ static void add(struct line *l, const void *p, size_t n)
 
 static void add_text(struct line *l, const char *text)
 {
-	add(l, text, strlen(text));
+	line_add(l, text, strlen(text));
 }
 
 static void add_number(struct line *l, int64_t number)
@@ -118,7 +118,7 @@ static size_t escape_text(struct line *l, struct str s)
 	char escaped[8];
 
 	if (length > 0 && !is_control(s, length) && !short_escape(s.p[0])) {
-		add(l, s.p, length);
+		line_add(l, s.p, length);
 		return length;
 	}
 	if (short_escape(s.p[0]))
@@ -139,7 +139,7 @@ static size_t escape_json(struct line *l, struct str s)
 	char escaped[8];
 
 	if (length > 0 && c >= 0x20 && c != 0x7f && !short_escape(s.p[0])) {
-		add(l, s.p, length);
+		line_add(l, s.p, length);
 		return length;
 	}
 	if (short_escape(s.p[0]))
@@ -183,7 +183,7 @@ static void add_quoted(struct line *l, struct str s,
 static void add_value_text(struct line *l, struct str s)
 {
 	if (s.n <= LOG_VALUE_MAX && is_plain(s))
-		add(l, s.p, s.n);
+		line_add(l, s.p, s.n);
 	else
 		add_quoted(l, s, escape_text);
 }
@@ -249,8 +249,8 @@ static void add_journal_bytes(struct line *l, struct str s)
 	for (size_t i = 0; i < sizeof(length); i++)
 		length[i] = (unsigned char)((uint64_t)kept.n >> 8 * i);
 	add_text(l, "\n");
-	add(l, length, sizeof(length));
-	add(l, kept.p, kept.n);
+	line_add(l, length, sizeof(length));
+	line_add(l, kept.p, kept.n);
 }
 
 static void field_journal(struct line *l, const struct log_field *f)
@@ -263,7 +263,7 @@ static void field_journal(struct line *l, const struct log_field *f)
 			c = (char)(c - 'a' + 'A');
 		else if (c == '-')
 			c = '_';
-		add(l, &c, 1);
+		line_add(l, &c, 1);
 	}
 	if (f->type == LOG_FIELD_INT)
 		add_text(l, "=");
@@ -339,7 +339,7 @@ static void line_journal(struct line *l, const struct log_record *record)
 	char priority = priority_of(record->level);
 
 	add_text(l, "SYSLOG_IDENTIFIER=wsrelayd\nPRIORITY=");
-	add(l, &priority, 1);
+	line_add(l, &priority, 1);
 	add_text(l, "\nWSRELAY_TIME=");
 	add_time(l, &record->time);
 	add_text(l, "\nWSRELAY_EVENT=");
@@ -363,7 +363,7 @@ size_t log_format(char out[LOG_LINE_MAX], const struct log_record *record,
 		return l.n;
 	}
 	if (sink == LOG_STDERR_PRIORITY)
-		add(&l, priority, sizeof(priority));
+		line_add(&l, priority, sizeof(priority));
 	if (json)
 		line_json(&l, record);
 	else

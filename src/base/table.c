@@ -120,7 +120,7 @@ static void grow(struct table *t)
 }
 
 /* The pointer in its chain to the entry; NULL: it is not there. */
-static struct table_entry **place_of(
+static struct table_entry **find_link(
 	struct table *t, uint64_t hash, const void *key, size_t n)
 {
 	const struct table_chains *in[] = { &t->chains, &t->old };
@@ -153,7 +153,7 @@ struct table_entry *table_find(struct table *t, const void *key, size_t n)
 	struct table_entry **e;
 
 	move_some(t);
-	e = place_of(t, table_hash(t->secret, key, n), key, n);
+	e = find_link(t, table_hash(t->secret, key, n), key, n);
 	return e ? *e : NULL;
 }
 
@@ -173,7 +173,7 @@ void table_remove(struct table *t, struct table_entry *e)
 {
 	struct table_entry **place;
 
-	place = place_of(t, e->hash, e->key, e->key_n);
+	place = find_link(t, e->hash, e->key, e->key_n);
 	assert(place && *place == e);
 	*place = e->next;
 	e->next = NULL;

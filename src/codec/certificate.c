@@ -232,7 +232,8 @@ static int judge_chain(struct certificate_info *info,
 	return 0;
 }
 
-static bool is_for(const mbedtls_x509_crt *leaf, const char *oid, size_t n)
+static bool allows_usage(
+	const mbedtls_x509_crt *leaf, const char *oid, size_t n)
 {
 	return mbedtls_x509_crt_check_extended_key_usage(leaf, oid, n) == 0;
 }
@@ -244,9 +245,9 @@ static bool is_for(const mbedtls_x509_crt *leaf, const char *oid, size_t n)
 static int judge_usage(struct certificate_info *info,
 	const mbedtls_x509_crt *leaf, char why[CERTIFICATE_WHY])
 {
-	info->not_for_servers = !is_for(leaf, MBEDTLS_OID_SERVER_AUTH,
+	info->not_for_servers = !allows_usage(leaf, MBEDTLS_OID_SERVER_AUTH,
 		MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH));
-	info->not_for_clients = !is_for(leaf, MBEDTLS_OID_CLIENT_AUTH,
+	info->not_for_clients = !allows_usage(leaf, MBEDTLS_OID_CLIENT_AUTH,
 		MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH));
 	if (mbedtls_x509_crt_check_key_usage(
 		    leaf, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0)

@@ -43,7 +43,7 @@ static void skip_blanks(struct str *s)
 	}
 }
 
-static struct str take(struct str *s, size_t n)
+static struct str take_bytes(struct str *s, size_t n)
 {
 	struct str taken = { s->p, n };
 
@@ -58,14 +58,14 @@ static struct str take_token(struct str *s)
 
 	while (n < s->n && http_is_token((struct str){ s->p + n, 1 }))
 		n++;
-	return take(s, n);
+	return take_bytes(s, n);
 }
 
 static bool take_char(struct str *s, char c)
 {
 	if (s->n == 0 || s->p[0] != c)
 		return false;
-	take(s, 1);
+	take_bytes(s, 1);
 	return true;
 }
 
@@ -83,8 +83,8 @@ static int take_quoted(struct str *s, struct str *value, bool *escaped)
 	}
 	if (n >= s->n)
 		return -1;
-	*value = take(s, n);
-	take(s, 1);
+	*value = take_bytes(s, n);
+	take_bytes(s, 1);
 	return 0;
 }
 
@@ -183,7 +183,7 @@ static enum node read_node(struct str s, struct addr *a)
 		n++;
 	if (v6 && n < s.n)
 		n++; /* the bracket */
-	name = take(&s, n);
+	name = take_bytes(&s, n);
 	if (!is_port(s))
 		return NODE_BAD;
 	if (addr_parse(a, name) == 0)

@@ -30,7 +30,7 @@ struct reader {
 enum fate { FATE_TAKEN, FATE_LEFT_OUT, FATE_ERROR };
 
 /* "key 2 (abc) WHAT" */
-static void say(const struct reader *r, char *out, const char *what)
+static void say_key(const struct reader *r, char *out, const char *what)
 {
 	/* A kid has no control characters, but may be long. */
 	snprintf(out, JWK_WHY, "key %zu%s%.40s%s %s", r->index + 1,
@@ -38,9 +38,9 @@ static void say(const struct reader *r, char *out, const char *what)
 		what);
 }
 
-static enum fate fail(struct reader *r, const char *what)
+static enum fate key_fail(struct reader *r, const char *what)
 {
-	say(r, r->why, what);
+	say_key(r, r->why, what);
 	return FATE_ERROR;
 }
 
@@ -48,7 +48,7 @@ static enum fate fail(struct reader *r, const char *what)
 static enum fate leave_out(struct reader *r, const char *what)
 {
 	if (r->set->unused++ == 0)
-		say(r, r->set->warning, what);
+		say_key(r, r->set->warning, what);
 	return FATE_LEFT_OUT;
 }
 
@@ -68,7 +68,7 @@ static const char *text_of(struct reader *r, const char *name, enum fate *fate)
 
 	if (value && !json_is_string(value)) {
 		snprintf(what, sizeof(what), "has no string for its %s", name);
-		*fate = fail(r, what);
+		*fate = key_fail(r, what);
 	}
 	return json_string_value(value);
 }
@@ -77,11 +77,11 @@ static const char *text_of(struct reader *r, const char *name, enum fate *fate)
 static enum fate check_public(struct reader *r, const char *kty)
 {
 	if (!kty)
-		return fail(r, "has no kty");
+		return key_fail(r, "has no kty");
 	if (strcmp(kty, "oct") == 0)
-		return fail(r, "is symmetric (kty oct)");
+		return key_fail(r, "is symmetric (kty oct)");
 	if (json_object_get(r->jwk, "d"))
-		return fail(r, "is private (it has a d)");
+		return key_fail(r, "is private (it has a d)");
 	return FATE_TAKEN;
 }
 
@@ -98,8 +98,8 @@ static enum fate check_fits(
 	if (strcmp(alg, r->row->name) != 0)
 		return FATE_LEFT_OUT;
 	return fits ? FATE_TAKEN
-		    : fail(r, "has a kty or crv that its alg "
-			      "has not");
+		    : key_fail(r, "has a kty or crv that its alg "
+				  "has not");
 }
 
 /* RFC 7517 sections 4.2 and 4.3. */
@@ -112,7 +112,7 @@ static enum fate check_use(struct reader *r, const char *use)
 	if (!ops)
 		return FATE_TAKEN;
 	if (!json_is_array(ops))
-		return fail(r, "has key_ops that are no array");
+		return key_fail(r, "has key_ops that are no array");
 	for (size_t i = 0; i < json_array_size(ops); i++)
 		if (is(json_array_get(ops, i), "verify"))
 			return FATE_TAKEN;
@@ -167,7 +167,7 @@ static enum fate read_numbers(struct reader *r, struct jwt_public *p)
 	if (!failed)
 		return FATE_TAKEN;
 	snprintf(what, sizeof(what), "is not good: %s", why);
-	return fail(r, what);
+	return key_fail(r, what);
 }
 
 static enum fate check_kid(struct reader *r)
@@ -175,7 +175,7 @@ static enum fate check_kid(struct reader *r)
 	for (size_t i = 0; i < r->set->n && r->kid; i++)
 		if (r->set->keys[i].kid &&
 			strcmp(r->set->keys[i].kid, r->kid) == 0)
-			return fail(r, "has the kid of another one");
+			return key_fail(r, "has the kid of another one");
 	return FATE_TAKEN;
 }
 
@@ -187,14 +187,14 @@ static enum fate read_kid(struct reader *r)
 	if (!kid)
 		return FATE_TAKEN;
 	if (json_string_length(kid) > KID_MAX)
-		return fail(r, "has a kid of more than 255 bytes");
+		return key_fail(r, "has a kid of more than 255 bytes");
 	result = jwt_json_text(&r->kid, kid);
 	if (result == JWT_OK)
 		return FATE_TAKEN;
-	return fail(r, result == JWT_NO_MEMORY
-			       ? "finds no memory"
-			       : "has a kid that is not a string without "
-				 "control characters");
+	return key_fail(r, result == JWT_NO_MEMORY
+				   ? "finds no memory"
+				   : "has a kid that is not a string without "
+				     "control characters");
 }
 
 static enum fate read_key(struct reader *r, struct jwt_public *p)
@@ -203,7 +203,7 @@ static enum fate read_key(struct reader *r, struct jwt_public *p)
 	const char *kty, *crv, *alg, *use;
 
 	if (!json_is_object(r->jwk))
-		return fail(r, "is not an object");
+		return key_fail(r, "is not an object");
 	fate = read_kid(r);
 	if (fate != FATE_TAKEN)
 		return fate;

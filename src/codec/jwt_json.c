@@ -52,7 +52,7 @@ static void use_reserves(void)
 }
 
 /* NULL: not JSON, or *no_memory. */
-static json_t *load(const void *json, size_t n, bool *no_memory)
+static json_t *load_json(const void *json, size_t n, bool *no_memory)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct reserve r = { .size = (n + 64) * JWT_JSON_RESERVE };
@@ -157,7 +157,7 @@ enum jwt_result jwt_json_read(
 	 * Without further flags jansson also refuses bytes behind the object,
 	 * bad UTF-8, and NULs in strings, which our C strings could not hold.
 	 */
-	*object = load(json, n, &no_memory);
+	*object = load_json(json, n, &no_memory);
 	if (no_memory) {
 		*why = "no memory";
 		return JWT_NO_MEMORY;

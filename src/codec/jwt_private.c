@@ -11,7 +11,7 @@ struct jwt_private {
 	jwt_private_random *random;
 };
 
-static int parse(struct jwt_private *s, const char *text, size_t n)
+static int parse_key(struct jwt_private *s, const char *text, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)text;
 
@@ -41,7 +41,7 @@ struct jwt_private *jwt_private_new(
 	}
 	mbedtls_pk_init(&s->pk);
 	s->random = random;
-	r = parse(s, text, pem.n + 1);
+	r = parse_key(s, text, pem.n + 1);
 	explicit_bzero(text, pem.n);
 	free(text);
 	if (r == 0)

@@ -80,7 +80,7 @@ static int make_id(
 }
 
 /* What mbedTLS has understood, if the algorithm has a use for it. */
-static int take(struct jwt_public *p, mbedtls_pk_context *pk,
+static int take_key(struct jwt_public *p, mbedtls_pk_context *pk,
 	enum jwt_algorithm algorithm, const char **why)
 {
 	bool rsa = algorithm == JWT_RS256;
@@ -161,7 +161,7 @@ int jwt_public_from_pem(struct jwt_public *p, enum jwt_algorithm algorithm,
 	r = mbedtls_pk_parse_public_key(
 		&pk, (const unsigned char *)text, pem.n + 1);
 	if (r == 0)
-		r = take(p, &pk, algorithm, why);
+		r = take_key(p, &pk, algorithm, why);
 	mbedtls_pk_free(&pk);
 	free(text);
 	return r == 0 ? 0 : -1;
@@ -191,7 +191,7 @@ int jwt_public_from_rsa(
 		    0, NULL, 0, NULL, 0, (const unsigned char *)e.p, e.n) ||
 		mbedtls_rsa_complete(rsa) || mbedtls_rsa_check_pubkey(rsa))
 		goto done;
-	r = take(p, &pk, JWT_RS256, why);
+	r = take_key(p, &pk, JWT_RS256, why);
 done:
 	mbedtls_pk_free(&pk);
 	return r;
@@ -215,7 +215,7 @@ int jwt_public_from_p256(
 	*why = "x and y are no point of P-256";
 	r = mbedtls_pk_parse_public_key(&pk, der, sizeof(der));
 	if (r == 0)
-		r = take(p, &pk, JWT_ES256, why);
+		r = take_key(p, &pk, JWT_ES256, why);
 	mbedtls_pk_free(&pk);
 	return r == 0 ? 0 : -1;
 }

@@ -55,7 +55,7 @@ static int split_scheme(struct str s, struct str *scheme, struct str *rest)
 	return 0;
 }
 
-static int parse(struct origin *o, struct str s)
+static int parse_origin(struct origin *o, struct str s)
 {
 	struct uri_authority authority;
 	struct str rest;
@@ -100,7 +100,7 @@ static const char *replace_star(char out[AUTHORITY_MAX], struct str s)
 	return NULL;
 }
 
-/* Like parse, with a '*' in the host. */
+/* Like parse_origin, with a '*' in the host. */
 static int pattern_parse_origin(
 	struct origin *o, struct str s, const char **why)
 {
@@ -183,7 +183,7 @@ bool origin_matches(struct str origin, struct str pattern)
 	if (str_eq(pattern, STR("null")))
 		return str_eq(origin, STR("null"));
 	return pattern_parse_origin(&want, pattern, &why) == 0 &&
-	       parse(&have, origin) == 0 &&
+	       parse_origin(&have, origin) == 0 &&
 	       str_eq_nocase(have.scheme, want.scheme) &&
 	       have.port == want.port && host_matches(&have, &want);
 }
@@ -194,7 +194,7 @@ bool origin_is_same(struct str origin, struct str host, bool secure)
 	struct origin have,
 		own = { .scheme = secure ? STR("https") : STR("http") };
 
-	if (parse(&have, origin) < 0 ||
+	if (parse_origin(&have, origin) < 0 ||
 		uri_parse_authority(&authority, host) < 0)
 		return false;
 	own.host = authority.host;

@@ -24,7 +24,7 @@ static const struct str begin = { "-----BEGIN ", 11 };
 static const struct str dashes = { "-----", 5 };
 
 /* Where part begins in s; NULL: nowhere. */
-static const char *find(struct str s, struct str part)
+static const char *find_text(struct str s, struct str part)
 {
 	return memmem(s.p, s.n, part.p, part.n);
 }
@@ -37,7 +37,7 @@ static struct str from(struct str s, const char *p)
 /* The words of a label between its dashes; false: it is none. */
 static bool take_label(struct str *s, struct str *label)
 {
-	const char *end = find(*s, dashes);
+	const char *end = find_text(*s, dashes);
 
 	if (!end)
 		return false;
@@ -56,15 +56,15 @@ static bool take_label(struct str *s, struct str *label)
  */
 static bool is_only_words(struct str s)
 {
-	const char *end = find(s, STR("-----END "));
-	const char *start = find(s, begin);
+	const char *end = find_text(s, STR("-----END "));
+	const char *start = find_text(s, begin);
 
 	return !end || (start && start < end);
 }
 
 int pem_next(struct str *s, struct pem_block *b, char why[PEM_WHY])
 {
-	const char *start = find(*s, begin);
+	const char *start = find_text(*s, begin);
 	char end[64];
 	const char *found, *next;
 	int n;
@@ -82,8 +82,8 @@ int pem_next(struct str *s, struct pem_block *b, char why[PEM_WHY])
 			"expected PEM");
 	n = snprintf(end, sizeof(end), "-----END %.*s-----", (int)b->label.n,
 		b->label.p);
-	found = find(*s, (struct str){ end, (size_t)n });
-	next = find(*s, begin);
+	found = find_text(*s, (struct str){ end, (size_t)n });
+	next = find_text(*s, begin);
 	if (!found || (next && next < found))
 		return pem_fail(why,
 			"holds a %.*s without its END line, expected PEM",
@@ -101,11 +101,11 @@ int pem_open(struct str *s, const uint8_t *pem, size_t n, char why[PEM_WHY])
 	if (n - 1 > PEM_MAX)
 		return pem_fail(why, "is longer than 1 MiB, expected PEM");
 	*s = (struct str){ (const char *)pem, n - 1 };
-	if (!find(*s, begin) && pem[0] == 0x30)
+	if (!find_text(*s, begin) && pem[0] == 0x30)
 		return pem_fail(why,
 			"holds DER, expected PEM (openssl converts "
 			"it)");
-	if (!find(*s, begin))
+	if (!find_text(*s, begin))
 		return pem_fail(why, "holds no BEGIN line, expected PEM");
 	/* mbedTLS would stop there. */
 	if (memchr(s->p, '\0', s->n))

@@ -23,7 +23,7 @@ enum v2_family {
 };
 #define V2_HEAD 16 /* bytes in front of the addresses */
 
-static ssize_t bad(const char **why, const char *text)
+static ssize_t bad_header(const char **why, const char *text)
 {
 	*why = text;
 	return PROXY_BAD;
@@ -112,14 +112,16 @@ static ssize_t decode_v1(
 	while (end < n && p[end] != '\r' && p[end] != '\n')
 		end++;
 	if (end < n && p[end] == '\n')
-		return bad(why, "its line ends in a bare LF");
+		return bad_header(why, "its line ends in a bare LF");
 	if (end + 1 < n && p[end + 1] != '\n')
-		return bad(why, "a bare CR in its line");
+		return bad_header(why, "a bare CR in its line");
 	if (end + 1 >= n)
-		return n < PROXY_V1_MAX ? PROXY_PARTIAL
-					: bad(why, "its line is too long");
+		return n < PROXY_V1_MAX
+			       ? PROXY_PARTIAL
+			       : bad_header(why, "its line is too long");
 	if (parse_v1(head, (struct str){ p + begin, end - begin }) < 0)
-		return bad(why, "its line has not the form of version 1");
+		return bad_header(
+			why, "its line has not the form of version 1");
 	return (ssize_t)end + 2;
 }
 
@@ -162,16 +164,16 @@ static int read_tlvs(struct proxy_head *head, const uint8_t *p, size_t n,
 		uint8_t type = p[at];
 
 		if (n - at < 3)
-			return (int)bad(why, "a torn TLV");
+			return (int)bad_header(why, "a torn TLV");
 		length = (size_t)p[at + 1] << 8 | p[at + 2];
 		at += 3;
 		if (length > n - at)
-			return (int)bad(why, "a torn TLV");
+			return (int)bad_header(why, "a torn TLV");
 		if (type == TLV_CRC32C &&
 			(length != 4 || !checksum_is_right(p, n, at)))
-			return (int)bad(why, "its checksum is wrong");
+			return (int)bad_header(why, "its checksum is wrong");
 		if (type == TLV_SSL && length < SSL_LEAST)
-			return (int)bad(why, "a TLV that is too short");
+			return (int)bad_header(why, "a TLV that is too short");
 		if (type == TLV_SSL)
 			head->secure = p[at] & SSL_CLIENT;
 		at += length;
@@ -224,9 +226,9 @@ static ssize_t parse_v2(
 		return (ssize_t)n;
 	}
 	if (addresses < 0)
-		return bad(why, "an unknown family of addresses");
+		return bad_header(why, "an unknown family of addresses");
 	if ((size_t)addresses > n - V2_HEAD)
-		return bad(why, "it is too short for its addresses");
+		return bad_header(why, "it is too short for its addresses");
 	head->who = PROXY_UNNAMED;
 	if (p[13] == V2_UNSPEC) /* whatever follows */
 		return (ssize_t)n;
@@ -243,12 +245,12 @@ static ssize_t decode_v2(
 	size_t length;
 
 	if (n > 12 && p[12] != V2_LOCAL && p[12] != V2_PROXY)
-		return bad(why, "an unknown version or command");
+		return bad_header(why, "an unknown version or command");
 	if (n < V2_HEAD)
 		return PROXY_PARTIAL;
 	length = V2_HEAD + ((size_t)p[14] << 8 | p[15]);
 	if (length > PROXY_READ_MAX)
-		return bad(why, "it is too long");
+		return bad_header(why, "it is too long");
 	return n < length ? PROXY_PARTIAL : parse_v2(head, p, length, why);
 }
 
@@ -272,8 +274,8 @@ ssize_t proxy_decode(
 			       : decode_v1(head, (const char *)p, n, why);
 	if (begins(p, n, signature, sizeof(signature)))
 		return decode_v2(head, p, n, why);
-	return bad(why, p[0] == 0x16 ? "TLS came without one"
-				     : "the first bytes are none");
+	return bad_header(why, p[0] == 0x16 ? "TLS came without one"
+					    : "the first bytes are none");
 }
 
 /* --- writing ---------------------------------------------------------------*/

@@ -81,7 +81,7 @@ static struct str tail_of(struct str s, size_t n)
 }
 
 /* Where c first occurs in s; s.n when it does not. */
-static size_t find(struct str s, char c)
+static size_t find_char(struct str s, char c)
 {
 	const char *at = s.n > 0 ? memchr(s.p, c, s.n) : NULL;
 
@@ -126,7 +126,7 @@ static int take_authority(struct uri_target *t, struct str *rest)
 	static const struct str schemes[] = { { "http", 4 }, { "https", 5 },
 		{ "ws", 2 }, { "wss", 3 } };
 	struct uri_authority ignored;
-	size_t colon = find(*rest, ':'), n = 0;
+	size_t colon = find_char(*rest, ':'), n = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
 		if (!str_eq_nocase(head_of(*rest, colon), schemes[i]))
@@ -154,7 +154,7 @@ int uri_split_target(struct uri_target *t, struct str target)
 		return -1;
 	if (rest.p[0] != '/' && take_authority(t, &rest) < 0)
 		return -1;
-	mark = find(rest, '?');
+	mark = find_char(rest, '?');
 	/* "http://host" means "http://host/" (RFC 9110 section 4.2.3). */
 	t->path = mark == 0 ? STR("/") : head_of(rest, mark);
 	if (mark < rest.n)
@@ -232,7 +232,7 @@ const char *uri_path_fault(struct str path)
  */
 static struct str take_parameter(struct str *query, bool *more)
 {
-	size_t n = find(*query, '&');
+	size_t n = find_char(*query, '&');
 	struct str parameter = head_of(*query, n);
 
 	*more = n < query->n;
@@ -246,7 +246,7 @@ static struct str take_parameter(struct str *query, bool *more)
  */
 static bool has_name(struct str parameter, struct str name)
 {
-	struct str raw = head_of(parameter, find(parameter, '='));
+	struct str raw = head_of(parameter, find_char(parameter, '='));
 	size_t n = 0;
 
 	for (size_t i = 0; i < raw.n; i++, n++) {
@@ -273,7 +273,7 @@ size_t uri_query_get(struct str query, struct str name, struct str *value)
 	*value = STR_NONE;
 	while (more) {
 		struct str parameter = take_parameter(&query, &more);
-		size_t equals = find(parameter, '=');
+		size_t equals = find_char(parameter, '=');
 
 		if (!has_name(parameter, name))
 			continue;
@@ -346,7 +346,7 @@ static bool is_address(int family, struct str s)
 	unsigned char ip[16];
 
 	/* A NUL would end the text early. */
-	if (s.n == 0 || s.n >= sizeof(text) || find(s, '\0') < s.n)
+	if (s.n == 0 || s.n >= sizeof(text) || find_char(s, '\0') < s.n)
 		return false;
 	memcpy(text, s.p, s.n);
 	text[s.n] = '\0';
@@ -364,7 +364,7 @@ static bool is_host_name(struct str s)
 	if (s.n == 0 || s.n > 253 || !all_of(s, NAME))
 		return false;
 	for (;;) {
-		size_t dot = find(s, '.');
+		size_t dot = find_char(s, '.');
 
 		if (dot == 0 || dot > 63)
 			return false;
@@ -392,7 +392,7 @@ static int parse_port(struct str s, uint16_t *port)
 int uri_parse_authority(struct uri_authority *a, struct str s)
 {
 	bool bracket = s.n > 0 && s.p[0] == '[';
-	size_t n = bracket ? find(s, ']') + 1 : find(s, ':');
+	size_t n = bracket ? find_char(s, ']') + 1 : find_char(s, ':');
 
 	a->host = STR_NONE;
 	a->port = 0;

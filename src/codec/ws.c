@@ -86,8 +86,8 @@ bool ws_decoder_idle(const struct ws_decoder *d)
 }
 
 /* Each step returns whether ws_decode is done: an event, or out of bytes. */
-static bool fail(struct ws_decoder *d, struct ws_event *event, uint16_t code,
-	const char *why)
+static bool decoder_fail(struct ws_decoder *d, struct ws_event *event,
+	uint16_t code, const char *why)
 {
 	d->state = STATE_DEAD;
 	*event = (struct ws_event){
@@ -96,15 +96,15 @@ static bool fail(struct ws_decoder *d, struct ws_event *event, uint16_t code,
 	return true;
 }
 
-static void advance(uint8_t **p, size_t *n, size_t used)
+static void skip_bytes(uint8_t **p, size_t *n, size_t used)
 {
 	*p += used;
 	*n -= used;
 }
 
 /* Fills room up to want bytes. Whether it now holds as many. */
-static bool keep(struct ws_decoder *d, uint8_t *room, uint8_t **p, size_t *n,
-	size_t want)
+static bool keep_bytes(struct ws_decoder *d, uint8_t *room, uint8_t **p,
+	size_t *n, size_t want)
 {
 	size_t missing = want > d->kept ? want - d->kept : 0;
 	size_t take = missing < *n ? missing : *n;
@@ -112,7 +112,7 @@ static bool keep(struct ws_decoder *d, uint8_t *room, uint8_t **p, size_t *n,
 	if (take > 0)
 		memcpy(room + d->kept, *p, take);
 	d->kept = (uint8_t)(d->kept + take);
-	advance(p, n, take);
+	skip_bytes(p, n, take);
 	return take == missing;
 }
 
@@ -189,7 +189,7 @@ static bool head_finish(
 
 	d->frame = head[0];
 	if (why)
-		return fail(d, event, WS_CODE_PROTOCOL_ERROR, why);
+		return decoder_fail(d, event, WS_CODE_PROTOCOL_ERROR, why);
 	if (d->masked)
 		memcpy(d->mask, head + head_length(head) - 4, 4);
 	if (opcode & BIT_CONTROL) {
@@ -204,7 +204,8 @@ static bool head_finish(
 	}
 	if (d->message_length > d->max_message ||
 		d->left > d->max_message - d->message_length) {
-		(void)fail(d, event, WS_CODE_TOO_BIG, "a message too long");
+		(void)decoder_fail(
+			d, event, WS_CODE_TOO_BIG, "a message too long");
 		event->length = d->message_length + d->left;
 		event->last = d->frame & BIT_FIN;
 		return true;
@@ -223,16 +224,16 @@ static bool head_take(
 
 	d->frame = 0; /* the one before is over: see ws_skip_to_close */
 	if (!in_place) {
-		if (!keep(d, d->keep, p, n, 2))
+		if (!keep_bytes(d, d->keep, p, n, 2))
 			return true;
 		head = d->keep;
 	}
 	why = head_check(d, head);
 	if (why)
-		return fail(d, event, WS_CODE_PROTOCOL_ERROR, why);
+		return decoder_fail(d, event, WS_CODE_PROTOCOL_ERROR, why);
 	if (in_place)
-		advance(p, n, head_length(head));
-	else if (!keep(d, d->keep, p, n, head_length(head)))
+		skip_bytes(p, n, head_length(head));
+	else if (!keep_bytes(d, d->keep, p, n, head_length(head)))
 		return true;
 	d->kept = 0;
 	d->room = in_place ? (uint8_t)head_length(head) : 0;
@@ -264,13 +265,14 @@ static bool data_take(
 
 	if (take == 0 && !frame_ends)
 		return true;
-	advance(p, n, take);
+	skip_bytes(p, n, take);
 	d->left -= take;
 	unmask(d, data, take);
 	if (d->message_opcode == WS_TEXT && !d->any_text &&
 		(!utf8_add(&d->utf8, data, take) ||
 			(last && !utf8_complete(&d->utf8))))
-		return fail(d, event, WS_CODE_INVALID_DATA, /* section 8.1 */
+		return decoder_fail(d, event,
+			WS_CODE_INVALID_DATA, /* section 8.1 */
 			"text that is not UTF-8");
 	if (frame_ends)
 		d->state = STATE_HEAD;
@@ -299,7 +301,7 @@ static bool close_read(struct ws_decoder *d, struct ws_event *event)
 	if (event->n == 0)
 		return true;
 	if (event->n == 1)
-		return fail(d, event, WS_CODE_PROTOCOL_ERROR,
+		return decoder_fail(d, event, WS_CODE_PROTOCOL_ERROR,
 			"a close frame of one byte");
 	/* The analyser does not see that control_take has read them.
 	   NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
@@ -307,10 +309,10 @@ static bool close_read(struct ws_decoder *d, struct ws_event *event)
 	event->data += 2;
 	event->n -= 2;
 	if (!ws_code_valid(event->code))
-		return fail(d, event, WS_CODE_PROTOCOL_ERROR,
+		return decoder_fail(d, event, WS_CODE_PROTOCOL_ERROR,
 			"a close code that must not be sent");
 	if (!utf8_valid(event->data, event->n))
-		return fail(d, event, WS_CODE_INVALID_DATA,
+		return decoder_fail(d, event, WS_CODE_INVALID_DATA,
 			"a close reason that is not UTF-8");
 	return true;
 }
@@ -322,15 +324,15 @@ static bool control_take(
 	uint8_t *data = *p;
 
 	if (d->kept == 0 && *n >= length) {
-		advance(p, n, length);
+		skip_bytes(p, n, length);
 	} else {
 		/* Rare, so that idle connections need not hold the room. */
 		if (!d->control)
 			d->control = malloc(WS_CONTROL_MAX);
 		if (!d->control)
-			return fail(
+			return decoder_fail(
 				d, event, WS_CODE_INTERNAL_ERROR, "no memory");
-		if (!keep(d, d->control, p, n, length))
+		if (!keep_bytes(d, d->control, p, n, length))
 			return true;
 		data = d->control;
 	}
@@ -383,14 +385,14 @@ bool ws_skip_to_close(struct ws_decoder *d, uint8_t *p, size_t n)
 	for (;;) {
 		size_t take = d->left < n ? (size_t)d->left : n;
 
-		advance(&p, &n, take);
+		skip_bytes(&p, &n, take);
 		d->left -= take;
 		if (d->left > 0)
 			return false;
 		if (d->kept == 0 && (d->frame & BITS_OPCODE) == WS_CLOSE)
 			return true;
-		if (!keep(d, d->keep, &p, &n, 2) ||
-			!keep(d, d->keep, &p, &n, head_length(d->keep)))
+		if (!keep_bytes(d, d->keep, &p, &n, 2) ||
+			!keep_bytes(d, d->keep, &p, &n, head_length(d->keep)))
 			return false;
 		d->kept = 0;
 		d->frame = d->keep[0];

@@ -141,7 +141,7 @@ static void make_label(char *label, size_t size, const struct conf_section *s,
 		at.key ? " " : "", at.key ? at.key : "");
 }
 
-static void place_of(const struct builder *b, struct build_at at,
+static void find_place(const struct builder *b, struct build_at at,
 	const struct conf_section *s, const char **file, int *line)
 {
 	const struct build_pair *p = build_find(b, at);
@@ -168,7 +168,7 @@ void build_error(struct builder *b, struct build_at at, const char *format, ...)
 	if (b->faulty)
 		b->faulty[build_number(b->conf, at.section, at.index)] = true;
 	make_label(label, sizeof(label), s, at, "");
-	place_of(b, at, s, &file, &line);
+	find_place(b, at, s, &file, &line);
 	add_error(b, file, line, label, what);
 }
 
@@ -186,7 +186,7 @@ void build_warn(struct builder *b, struct build_at at, const char *format, ...)
 	vsnprintf(what, sizeof(what), format, ap);
 	va_end(ap);
 	make_label(label, sizeof(label), s, at, "warning: ");
-	place_of(b, at, s, &file, &line);
+	find_place(b, at, s, &file, &line);
 	/* Errors hide no warning, and the cap is of both. */
 	if (b->errors <= BUILD_ERRORS_MAX)
 		add_line(b, file, line, label, what);

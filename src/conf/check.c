@@ -363,7 +363,7 @@ void check_listens(struct builder *b)
 
 /* --- all ------------------------------------------------------------------- */
 
-static void resolve(struct builder *b)
+static void resolve_all(struct builder *b)
 {
 	struct conf *c = b->conf;
 
@@ -393,7 +393,7 @@ void check_all(struct builder *b)
 			i++)
 			check_required(b, (enum keys_section)s, i);
 	/* The arrays have stopped growing: pointers into them are good. */
-	resolve(b);
+	resolve_all(b);
 	check_server(b);
 	for (size_t i = 0; i < c->certificates_n; i++)
 		check_certificate(b, &c->certificates[i]);

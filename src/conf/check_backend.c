@@ -24,7 +24,7 @@ static struct build_at at_backend(const struct conf_route *r)
 }
 
 /* An owned copy of one part; NULL after a complaint. */
-static char *keep(struct builder *b, struct str s)
+static char *copy_part(struct builder *b, struct str s)
 {
 	char *copy = str_dup(s);
 
@@ -162,8 +162,8 @@ static int parse_authority(struct builder *b, struct conf_route *r,
 			(int)text.n, text.p);
 		return -1;
 	}
-	r->to.host = keep(b, a.host);
-	r->to.port = keep(b, a.port.p ? a.port : str_of(default_port));
+	r->to.host = copy_part(b, a.host);
+	r->to.port = copy_part(b, a.port.p ? a.port : str_of(default_port));
 	if (!r->to.host || !r->to.port ||
 		check_host(b, r, r->to.host, a.brackets) < 0)
 		return -1;
@@ -190,7 +190,7 @@ static void parse_ws(struct builder *b, struct conf_route *r, struct str s)
 	r->to.kind = BACKEND_WS;
 	if (parse_authority(b, r, &s, r->to.tls ? "443" : "80") < 0)
 		return;
-	r->to.path = keep(b, s.n > 0 ? s : STR("/"));
+	r->to.path = copy_part(b, s.n > 0 ? s : STR("/"));
 	if (!r->to.path || check_captures(b, r, r->to.path, true) < 0)
 		return;
 	if (strpbrk(r->to.path, "?#")) {
@@ -219,7 +219,7 @@ static void parse_unix(struct builder *b, struct conf_route *r, struct str s)
 			(int)s.n, s.p, SOCKET_PATH_MAX);
 		return;
 	}
-	r->to.path = keep(b, s);
+	r->to.path = copy_part(b, s);
 	if (r->to.path)
 		check_captures(b, r, r->to.path, false);
 }
@@ -241,7 +241,7 @@ static int split_arguments(
 		while (word.n < s.n && s.p[word.n] != ' ' &&
 			s.p[word.n] != '\t')
 			word.n++;
-		v[to->argc] = keep(b, word);
+		v[to->argc] = copy_part(b, word);
 		if (!v[to->argc])
 			return -1;
 		to->argc++;

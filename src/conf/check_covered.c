@@ -200,7 +200,7 @@ static void check_pages(struct builder *b)
 
 /* --- routes in front of a page's files -------------------------------------- */
 
-static bool is_there(const char *file)
+static bool file_exists(const char *file)
 {
 	struct stat st;
 
@@ -228,7 +228,7 @@ static void warn_hidden(
 	if (buf_add_printf(&file, "%s%.*s%c", p->root, (int)below.n,
 		    below.n ? below.p : "", '\0') < 0)
 		build_no_memory(b);
-	else if (is_there((const char *)file.p))
+	else if (file_exists((const char *)file.p))
 		build_warn(b, check_at_route(r, "path"),
 			"hides %s%s of [page %s] at %s:%d, because routes are "
 			"looked at before pages (give it another path, such as "

@@ -43,7 +43,7 @@ static ssize_t read_all(int fd, uint8_t *p, size_t size)
  * Room for the longest file first: a buffer that grows would leave parts of a
  * key in memory that is given back.
  */
-static uint8_t *load(int fd, size_t max, size_t *n)
+static uint8_t *load_file(int fd, size_t max, size_t *n)
 {
 	uint8_t *room = malloc(max + 1);
 	uint8_t *p = NULL;
@@ -69,7 +69,7 @@ static uint8_t *load(int fd, size_t max, size_t *n)
 }
 
 /* Bytes for the snapshot that is being built: -1 without memory. Takes p. */
-static int keep(struct builder *b, const struct conf_file *what)
+static int keep_file(struct builder *b, const struct conf_file *what)
 {
 	struct conf_file *f = malloc(sizeof(*f));
 
@@ -112,7 +112,7 @@ static int read_again(struct builder *b, struct build_at at, size_t max,
 	int error;
 
 	if (fd >= 0)
-		out->p = load(fd, max, &out->n);
+		out->p = load_file(fd, max, &out->n);
 	error = errno;
 	if (fd >= 0)
 		close(fd);
@@ -160,7 +160,7 @@ int file_read(struct builder *b, struct build_at at, const char *name,
 			    : read_again(b, at, max, &f);
 
 	*out = (struct file_bytes){ 0 };
-	if (result < 0 || keep(b, &f) < 0)
+	if (result < 0 || keep_file(b, &f) < 0)
 		return -1;
 	*out = (struct file_bytes){ f.p, f.n, f.everybody };
 	return 0;

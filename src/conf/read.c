@@ -37,7 +37,7 @@ struct reading {
 /* --- sections -------------------------------------------------------------- */
 
 /* One more zeroed element; NULL without memory. */
-static void *append(void **v, size_t *n, size_t size)
+static void *append_element(void **v, size_t *n, size_t size)
 {
 	void *grown = value_grow(*v, *n, size);
 	void *element;
@@ -62,27 +62,27 @@ static void *add_object(struct conf *c, enum keys_section s)
 		return &c->server;
 	case SECTION_LISTEN:
 		v = c->listens;
-		object = append(&v, &c->listens_n, size);
+		object = append_element(&v, &c->listens_n, size);
 		c->listens = v;
 		break;
 	case SECTION_CERTIFICATE:
 		v = c->certificates;
-		object = append(&v, &c->certificates_n, size);
+		object = append_element(&v, &c->certificates_n, size);
 		c->certificates = v;
 		break;
 	case SECTION_KEY:
 		v = c->keys;
-		object = append(&v, &c->keys_n, size);
+		object = append_element(&v, &c->keys_n, size);
 		c->keys = v;
 		break;
 	case SECTION_PAGE:
 		v = c->pages;
-		object = append(&v, &c->pages_n, size);
+		object = append_element(&v, &c->pages_n, size);
 		c->pages = v;
 		break;
 	case SECTION_ROUTE:
 		v = c->routes;
-		object = append(&v, &c->routes_n, size);
+		object = append_element(&v, &c->routes_n, size);
 		c->routes = v;
 		break;
 	case SECTION_COUNT:
@@ -463,7 +463,7 @@ static bool was_read(const struct builder *b, const struct stat *st)
 }
 
 /* at: the include line; NULL for the first file. */
-static void read_one(struct builder *b, const char *name, int nesting,
+static void read_one_file(struct builder *b, const char *name, int nesting,
 	const struct build_at *at)
 {
 	struct buf text = { 0 };
@@ -540,7 +540,7 @@ static void read_include(
 			"file or a pattern",
 			include);
 	for (size_t i = 0; result == 0 && i < found.gl_pathc; i++)
-		read_one(r->b, found.gl_pathv[i], r->nesting + 1, &at);
+		read_one_file(r->b, found.gl_pathv[i], r->nesting + 1, &at);
 	globfree(&found);
 done:
 	buf_free(&pattern);
@@ -569,7 +569,7 @@ int read_begin(struct builder *b)
 
 void read_from_file(struct builder *b, const char *name)
 {
-	read_one(b, name, 0, NULL);
+	read_one_file(b, name, 0, NULL);
 }
 
 void read_from_text(struct builder *b, const char *name, struct str text)

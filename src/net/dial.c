@@ -110,7 +110,7 @@ void dial_cancel(struct dial *d)
 
 /* --- connecting ---------------------------------------------------------------*/
 
-static void attempt_failed(struct dial *d, const char *text)
+static void connect_failed(struct dial *d, const char *text)
 {
 	if (d->event) {
 		event_free(d->event);
@@ -133,7 +133,7 @@ static void connect_ready(evutil_socket_t fd, short what, void *arg)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
 		error = errno;
 	if (error)
-		attempt_failed(d, strerror(error));
+		connect_failed(d, strerror(error));
 	else
 		dial_end(d, DIAL_OK, NULL);
 }
@@ -143,7 +143,7 @@ static void connect_timeout(struct timer *t)
 	struct dial *d = CONTAINER_OF(t, struct dial, timer);
 
 	if (d->next < d->n && d->fd >= 0)
-		attempt_failed(d, "timed out");
+		connect_failed(d, "timed out");
 	else
 		dial_end(d, DIAL_TIMEOUT,
 			d->fd < 0 ? "the name server does not answer"
@@ -157,7 +157,7 @@ static void connect_to(struct dial *d, const struct sockaddr *sa, socklen_t n)
 	if (d->fd < 0) {
 		/* A family that this machine has not is one address's fault. */
 		if (errno == EAFNOSUPPORT)
-			attempt_failed(d, strerror(errno));
+			connect_failed(d, strerror(errno));
 		else
 			dial_end(d, DIAL_INTERNAL, strerror(errno));
 		return;
@@ -168,7 +168,7 @@ static void connect_to(struct dial *d, const struct sockaddr *sa, socklen_t n)
 	}
 	/* A Unix socket says EAGAIN when the backlog is full. */
 	if (errno != EINPROGRESS) {
-		attempt_failed(d, strerror(errno));
+		connect_failed(d, strerror(errno));
 		return;
 	}
 	d->event = event_new(d->loop->base, d->fd, EV_WRITE, connect_ready, d);
@@ -337,7 +337,7 @@ static void resolve_name(struct dial *d)
 	/* NULL: it has called back already. */
 }
 
-static void resolve(struct dial *d)
+static void resolve_host(struct dial *d)
 {
 	struct addr a;
 
@@ -390,7 +390,7 @@ struct dial *dial_start(struct loop *l, const struct dial_params *params)
 	} else if (params->port == 0) {
 		dial_end(d, DIAL_REFUSED, "there is no such port");
 	} else {
-		resolve(d);
+		resolve_host(d);
 	}
 	return d;
 }

@@ -218,7 +218,8 @@ static const uint8_t *gather(struct tls_loop *l, const struct iovec **v,
 	return l->gather;
 }
 
-static void advance(const struct iovec **v, int *parts, size_t *at, size_t n)
+static void advance_parts(
+	const struct iovec **v, int *parts, size_t *at, size_t n)
 {
 	*at += n;
 	while (*parts > 0 && *at >= (*v)->iov_len) {
@@ -259,7 +260,7 @@ static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 		return -1;
 	}
 	note_activity(t);
-	advance(&v, &parts, &at, 0);
+	advance_parts(&v, &parts, &at, 0);
 	while (parts > 0 && !c->held) {
 		const uint8_t *p = gather(l, &v, &parts, &at, &n);
 		int sealed = mbedtls_ssl_write(&t->ssl, p, n);
@@ -269,7 +270,7 @@ static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 			return tls_fail(t, sealed);
 		}
 		taken += (size_t)sealed;
-		advance(&v, &parts, &at, (size_t)sealed);
+		advance_parts(&v, &parts, &at, (size_t)sealed);
 		if ((parts == 0 || l->sealed_n + RECORD_MAX > batch) &&
 			push(t) < 0) {
 			errno = t->io_error;

@@ -269,7 +269,7 @@ static int choose_identity(void *arg, mbedtls_ssl_context *ssl,
 
 /* --- contexts --------------------------------------------------------------------------*/
 
-static int say(char text[TLS_TEXT], const char *what, int error)
+static int explain(char text[TLS_TEXT], const char *what, int error)
 {
 	char why[100];
 
@@ -285,7 +285,7 @@ static int add_identities(struct tls_context *x, const struct tls_identity *v,
 
 	x->identities = calloc(n ? n : 1, sizeof(*x->identities));
 	if (!x->identities)
-		return say(text, "no memory", 0);
+		return explain(text, "no memory", 0);
 	for (size_t i = 0; i < n; i++) {
 		struct tls_parsed *p = &x->identities[x->identities_n++];
 
@@ -294,17 +294,17 @@ static int add_identities(struct tls_context *x, const struct tls_identity *v,
 		error = mbedtls_x509_crt_parse(
 			&p->chain, v[i].chain.p, v[i].chain.n);
 		if (error)
-			return say(text, "certificate", error);
+			return explain(text, "certificate", error);
 		error = mbed_parse_key(
 			&p->key, v[i].key.p, v[i].key.n, random_bytes);
 		if (error)
-			return say(text, "key", error);
+			return explain(text, "key", error);
 		/* The others are shown to clients that ask for their names. */
 		if (i == 0)
 			error = mbedtls_ssl_conf_own_cert(
 				&x->config, &p->chain, &p->key);
 		if (error)
-			return say(text, "certificate", error);
+			return explain(text, "certificate", error);
 	}
 	return 0;
 }
@@ -316,7 +316,7 @@ static int add_ca(
 
 	/* > 0: so many could not be read; some old root often can't. */
 	if (error < 0 || x->ca.version == 0)
-		return say(text, "certificate authorities", error);
+		return explain(text, "certificate authorities", error);
 	mbedtls_ssl_conf_ca_chain(&x->config, &x->ca, NULL);
 	return 0;
 }
@@ -331,7 +331,7 @@ static int add_crl(
 		return 0;
 	error = mbedtls_x509_crl_parse(&x->crl, crl->p, crl->n);
 	if (error)
-		return say(text, "revocation lists", error);
+		return explain(text, "revocation lists", error);
 	mbedtls_ssl_conf_ca_chain(&x->config, &x->ca, &x->crl);
 	return 0;
 }
@@ -354,7 +354,7 @@ static struct tls_context *context_new(bool server, char text[TLS_TEXT])
 		server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
 		MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
 	if (error) {
-		(void)say(text, "settings", error);
+		(void)explain(text, "settings", error);
 		tls_context_unref(x);
 		return NULL;
 	}

@@ -379,7 +379,8 @@ static void say_spawn_error(struct exec_attempt *a, int error)
 }
 
 /* Starts the process and its end. REASON_NONE, or why not. */
-static enum reason start(struct exec_attempt *a, const struct backend_params *p)
+static enum reason start_program(
+	struct exec_attempt *a, const struct backend_params *p)
 {
 	char **argv = make_argv(&a->route->to, p->captures);
 	char *query = backend_query(p);
@@ -450,7 +451,7 @@ static struct attempt *exec_open(const struct backend_params *p)
 	if (a->counted) {
 		atomic_fetch_add_explicit(
 			&p->worker->shared->programs, 1, memory_order_relaxed);
-		a->reason = start(a, p);
+		a->reason = start_program(a, p);
 	}
 	loop_defer(p->worker->loop, &a->deferred, exec_ready);
 	return &a->attempt;

@@ -28,7 +28,7 @@ struct hub_attempt {
 	struct deferred deferred;
 };
 
-static void attempt_free(struct hub_attempt *a)
+static void hub_attempt_free(struct hub_attempt *a)
 {
 	idmap_remove(&a->params.worker->joins, &a->by_id);
 	loop_undefer(a->params.worker->loop, &a->deferred);
@@ -40,12 +40,12 @@ static void attempt_free(struct hub_attempt *a)
 	free(a);
 }
 
-static void attempt_failed(
+static void hub_attempt_failed(
 	struct hub_attempt *a, enum reason reason, const char *detail)
 {
 	struct backend_params p = a->params;
 
-	attempt_free(a);
+	hub_attempt_free(a);
 	p.done(p.owner,
 		&(struct backend_result){ .reason = reason, .detail = detail });
 }
@@ -54,7 +54,7 @@ static void failed_at_once(struct deferred *d)
 {
 	struct hub_attempt *a = CONTAINER_OF(d, struct hub_attempt, deferred);
 
-	attempt_failed(a, a->reason, NULL);
+	hub_attempt_failed(a, a->reason, NULL);
 }
 
 static void join(struct hub_attempt *a)
@@ -111,7 +111,7 @@ static struct attempt *hub_open(const struct backend_params *p)
 	idmap_add(&p->worker->joins, &a->by_id, p->client->id);
 	a->path = str_dup(p->request->path);
 	if (!a->path || keep_offers(a, p->request) < 0) {
-		attempt_free(a);
+		hub_attempt_free(a);
 		return NULL;
 	}
 	join(a);
@@ -138,7 +138,7 @@ static void hub_cancel(struct attempt *attempt)
 			&(struct hub_leaver){ .letter = take_leave(a),
 				.reason = w->draining ? REASON_SHUTDOWN
 						      : REASON_CLIENT_GONE });
-	attempt_free(a);
+	hub_attempt_free(a);
 }
 
 const struct backend_kind backend_hub = {
@@ -165,7 +165,7 @@ static void give_back(struct hub_attempt *a, struct seat *seat,
 	hub_leave(a->hub, &(struct hub_leaver){ .letter = take_leave(a),
 				  .seat = seat,
 				  .reason = reason });
-	attempt_failed(a, reason, detail);
+	hub_attempt_failed(a, reason, detail);
 }
 
 void backend_hub_joined(struct worker *w, const struct mail *m)
@@ -195,7 +195,7 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 	}
 	a->hub = NULL; /* done takes the reference */
 	joined.leave = take_leave(a);
-	attempt_free(a);
+	hub_attempt_free(a);
 	p.done(p.owner, &r);
 }
 
@@ -211,6 +211,6 @@ void backend_hub_refused(struct worker *w, const struct mail *m)
 		hub_letters_free(&a->letters);
 		join(a);
 	} else {
-		attempt_failed(a, m->reason, m->text);
+		hub_attempt_failed(a, m->reason, m->text);
 	}
 }

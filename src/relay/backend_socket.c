@@ -26,14 +26,14 @@ struct socket_attempt {
 	bool over;          /* done was called, or it was cancelled */
 };
 
-static void attempt_free(struct socket_attempt *a)
+static void socket_attempt_free(struct socket_attempt *a)
 {
 	timer_fini(a->params.worker->loop, &a->deadline);
 	free(a->tls_host);
 	free(a);
 }
 
-static void attempt_failed(
+static void socket_attempt_failed(
 	struct socket_attempt *a, enum reason reason, const char *detail)
 {
 	a->over = true;
@@ -41,9 +41,9 @@ static void attempt_failed(
 	a->params.done(a->params.owner,
 		&(struct backend_result){ .reason = reason, .detail = detail });
 	if (a->conn)
-		conn_close(a->conn); /* attempt_free follows */
+		conn_close(a->conn); /* socket_attempt_free follows */
 	else
-		attempt_free(a);
+		socket_attempt_free(a);
 }
 
 /* The first bytes a backend sees: who the client is. */
@@ -69,10 +69,10 @@ static void opened(struct socket_attempt *a)
 					    p.client->route) };
 
 	if (!r.end) {
-		attempt_failed(a, REASON_INTERNAL, "no memory");
+		socket_attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
-	attempt_free(a);
+	socket_attempt_free(a);
 	p.done(p.owner, &r);
 }
 
@@ -102,13 +102,13 @@ static void opening_ended(struct conn *c, int error)
 	if (a->over)
 		conn_close(c);
 	else
-		attempt_failed(a, backend_tls_reason(c),
+		socket_attempt_failed(a, backend_tls_reason(c),
 			backend_tls_detail(c, error, text));
 }
 
 static void opening_closed(struct conn *c)
 {
-	attempt_free(c->owner);
+	socket_attempt_free(c->owner);
 }
 
 static const struct conn_cb opening_cb = {
@@ -123,7 +123,7 @@ static void opening_deadline(struct timer *t)
 	struct socket_attempt *a = CONTAINER_OF(
 		t, struct socket_attempt, deadline);
 
-	attempt_failed(a, REASON_BACKEND_TIMEOUT, "the TLS handshake");
+	socket_attempt_failed(a, REASON_BACKEND_TIMEOUT, "the TLS handshake");
 }
 
 static void start_tls(struct socket_attempt *a)
@@ -136,7 +136,7 @@ static void start_tls(struct socket_attempt *a)
 	 */
 	if (a->conn->queued > 0 ||
 		backend_start_tls(p, a->conn, a->tls_host) < 0) {
-		attempt_failed(a, REASON_INTERNAL, "no memory");
+		socket_attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
 	timer_set(p->worker->loop, &a->deadline,
@@ -145,7 +145,7 @@ static void start_tls(struct socket_attempt *a)
 
 /* --- opening ------------------------------------------------------------------------*/
 
-static void dialled(void *owner, enum dial_result result, int fd,
+static void socket_dialled(void *owner, enum dial_result result, int fd,
 	const struct addr *to, const char *text)
 {
 	struct socket_attempt *a = owner;
@@ -154,13 +154,13 @@ static void dialled(void *owner, enum dial_result result, int fd,
 	(void)to;
 	a->dial = NULL;
 	if (fd < 0) {
-		attempt_failed(a, backend_dial_reason(result), text);
+		socket_attempt_failed(a, backend_dial_reason(result), text);
 		return;
 	}
 	conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
 	a->conn = conn_new(p->worker->loop, fd, fd, &opening_cb, a);
 	if (!a->conn) {
-		attempt_failed(a, REASON_INTERNAL, "no memory");
+		socket_attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
 	send_proxy(p->client, p->client_fd, a->conn);
@@ -185,12 +185,12 @@ static struct attempt *socket_open(const struct backend_params *p)
 	}
 	if (backend_tls_host(p, &a->tls_host) < 0)
 		goto fail;
-	a->dial = backend_dial(p, dialled, a);
+	a->dial = backend_dial(p, socket_dialled, a);
 	if (!a->dial)
 		goto fail;
 	return &a->attempt;
 fail:
-	attempt_free(a);
+	socket_attempt_free(a);
 	return NULL;
 }
 
@@ -206,7 +206,7 @@ static void socket_cancel(struct attempt *attempt)
 		return;
 	}
 	dial_cancel(a->dial);
-	attempt_free(a);
+	socket_attempt_free(a);
 }
 
 const struct backend_kind backend_socket = {

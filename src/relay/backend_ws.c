@@ -42,7 +42,7 @@ struct ws_attempt {
 	char key[HANDSHAKE_KEY];
 };
 
-static void attempt_free(struct ws_attempt *a)
+static void ws_attempt_free(struct ws_attempt *a)
 {
 	timer_fini(a->params.worker->loop, &a->deadline);
 	free(a->tls_host);
@@ -53,7 +53,7 @@ static void attempt_free(struct ws_attempt *a)
 }
 
 /* Says how it went; the attempt is freed here, or when its socket is closed. */
-static void attempt_done(struct ws_attempt *a, struct backend_result *r)
+static void ws_attempt_done(struct ws_attempt *a, struct backend_result *r)
 {
 	struct conn *c = r->end ? NULL : a->conn;
 
@@ -61,15 +61,15 @@ static void attempt_done(struct ws_attempt *a, struct backend_result *r)
 	timer_clear(a->params.worker->loop, &a->deadline);
 	a->params.done(a->params.owner, r);
 	if (c)
-		conn_close(c); /* attempt_free follows */
+		conn_close(c); /* ws_attempt_free follows */
 	else
-		attempt_free(a);
+		ws_attempt_free(a);
 }
 
-static void attempt_failed(
+static void ws_attempt_failed(
 	struct ws_attempt *a, enum reason reason, const char *detail)
 {
-	attempt_done(a,
+	ws_attempt_done(a,
 		&(struct backend_result){ .reason = reason, .detail = detail });
 }
 
@@ -255,7 +255,7 @@ static bool was_offered(const struct ws_attempt *a, struct str protocol)
 	return false;
 }
 
-static void accepted(struct ws_attempt *a)
+static void upgrade_done(struct ws_attempt *a)
 {
 	const struct conf_route *route = a->params.client->route;
 	const struct ws_answer *answer = &a->answer;
@@ -267,11 +267,11 @@ static void accepted(struct ws_attempt *a)
 	ws_answer_head(answer, &h);
 	if (handshake_check_response(&h, (struct str){ a->key, HANDSHAKE_KEY },
 		    &protocol, &why) < 0) {
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
+		ws_attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
 		return;
 	}
 	if (protocol.p && !was_offered(a, protocol)) {
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+		ws_attempt_failed(a, REASON_BACKEND_HANDSHAKE,
 			"it selected a subprotocol that was not offered");
 		return;
 	}
@@ -281,11 +281,11 @@ static void accepted(struct ws_attempt *a)
 		r.end = ws_end_new(
 			a->params.worker, a->conn, END_BACKEND, route);
 	if (!r.end) {
-		attempt_failed(a, REASON_INTERNAL, "no memory");
+		ws_attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
 	r.protocol = protocol;
-	attempt_done(a, &r);
+	ws_attempt_done(a, &r);
 }
 
 /* A refusal, with its body as far as it came. */
@@ -304,10 +304,10 @@ static void refused(struct ws_attempt *a)
 	detail[7] = (char)('0' + h.status % 10);
 	r.status = h.status;
 	if (ws_answer_fields(&a->answer, &fields) < 0) {
-		attempt_failed(a, REASON_INTERNAL, "no memory");
+		ws_attempt_failed(a, REASON_INTERNAL, "no memory");
 	} else {
 		r.fields = buf_str(&fields);
-		attempt_done(a, &r);
+		ws_attempt_done(a, &r);
 	}
 	buf_free(&fields);
 }
@@ -322,16 +322,16 @@ static void take_response(struct ws_attempt *a, const uint8_t *p, size_t n)
 	case WS_ANSWER_MORE:
 		break;
 	case WS_ANSWER_SWITCHED:
-		accepted(a);
+		upgrade_done(a);
 		break;
 	case WS_ANSWER_REFUSED:
 		refused(a);
 		break;
 	case WS_ANSWER_BAD:
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
+		ws_attempt_failed(a, REASON_BACKEND_HANDSHAKE, why);
 		break;
 	case WS_ANSWER_NO_MEMORY:
-		attempt_failed(a, REASON_INTERNAL, "no memory");
+		ws_attempt_failed(a, REASON_INTERNAL, "no memory");
 		break;
 	}
 }
@@ -352,18 +352,19 @@ static void ws_ended(struct conn *c, int error)
 	if (a->over)
 		conn_close(c);
 	else if (reason != REASON_NONE && a->answer.head_n == 0)
-		attempt_failed(a, reason, backend_tls_detail(c, error, text));
+		ws_attempt_failed(
+			a, reason, backend_tls_detail(c, error, text));
 	else if (a->answer.head_n > 0)
 		refused(a);
 	else
-		attempt_failed(a, REASON_BACKEND_HANDSHAKE,
+		ws_attempt_failed(a, REASON_BACKEND_HANDSHAKE,
 			error ? strerror(error)
 			      : "it closed instead of answering");
 }
 
 static void ws_closed(struct conn *c)
 {
-	attempt_free(c->owner);
+	ws_attempt_free(c->owner);
 }
 
 static const struct conn_cb ws_cb = {
@@ -381,11 +382,11 @@ static void ws_deadline(struct timer *t)
 	if (a->answer.head_n > 0)
 		refused(a); /* its status is known, its body is slow */
 	else
-		attempt_failed(
+		ws_attempt_failed(
 			a, REASON_BACKEND_TIMEOUT, "no answer to the upgrade");
 }
 
-static void dialled(void *owner, enum dial_result result, int fd,
+static void ws_dialled(void *owner, enum dial_result result, int fd,
 	const struct addr *to, const char *text)
 {
 	struct ws_attempt *a = owner;
@@ -394,14 +395,14 @@ static void dialled(void *owner, enum dial_result result, int fd,
 	(void)to;
 	a->dial = NULL;
 	if (fd < 0) {
-		attempt_failed(a, backend_dial_reason(result), text);
+		ws_attempt_failed(a, backend_dial_reason(result), text);
 		return;
 	}
 	conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
 	a->conn = conn_new(l, fd, fd, &ws_cb, a);
 	if (!a->conn ||
 		backend_start_tls(&a->params, a->conn, a->tls_host) < 0) {
-		attempt_failed(a, REASON_INTERNAL, "no memory");
+		ws_attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
 	timer_set(l, &a->deadline,
@@ -425,12 +426,12 @@ static struct attempt *ws_open(const struct backend_params *p)
 	}
 	if (make_request(a, p) < 0 || backend_tls_host(p, &a->tls_host) < 0)
 		goto fail;
-	a->dial = backend_dial(p, dialled, a);
+	a->dial = backend_dial(p, ws_dialled, a);
 	if (!a->dial)
 		goto fail;
 	return &a->attempt;
 fail:
-	attempt_free(a);
+	ws_attempt_free(a);
 	return NULL;
 }
 
@@ -446,7 +447,7 @@ static void ws_cancel(struct attempt *attempt)
 		return;
 	}
 	dial_cancel(a->dial);
-	attempt_free(a);
+	ws_attempt_free(a);
 }
 
 const struct backend_kind backend_ws = {

@@ -66,7 +66,7 @@ static struct bucket *set_of(struct buckets *b, const uint8_t key[BUCKETS_KEY])
 }
 
 /* Its own place, or else the one that is full soonest. */
-static struct bucket *place_of(
+static struct bucket *choose_place(
 	struct buckets *b, const uint8_t key[BUCKETS_KEY])
 {
 	struct bucket *set = set_of(b, key);
@@ -86,9 +86,10 @@ static bool is_of(const struct bucket *k, const uint8_t key[BUCKETS_KEY])
 	return memcmp(k->key, key, BUCKETS_KEY) == 0;
 }
 
-static struct bucket *find(struct buckets *b, const uint8_t key[BUCKETS_KEY])
+static struct bucket *find_bucket(
+	struct buckets *b, const uint8_t key[BUCKETS_KEY])
 {
-	struct bucket *k = place_of(b, key);
+	struct bucket *k = choose_place(b, key);
 
 	if (!is_of(k, key)) {
 		*k = (struct bucket){ 0 };
@@ -109,7 +110,8 @@ static int64_t taken(int64_t full_us, const struct conf_rate *rate, int64_t now,
 }
 
 /* 0, or how many us are missing until there is one. */
-static int64_t take(int64_t *full_us, const struct conf_rate *rate, int64_t now)
+static int64_t take_one(
+	int64_t *full_us, const struct conf_rate *rate, int64_t now)
 {
 	int64_t missing;
 	int64_t then = taken(*full_us, rate, now, &missing);
@@ -130,10 +132,10 @@ int64_t buckets_take(struct buckets *b, const uint8_t key[BUCKETS_KEY],
 	if (rate->n == 0)
 		return 0;
 	pthread_mutex_lock(&b->lock);
-	k = find(b, key);
-	wait = take(&k->full_us, rate, now);
+	k = find_bucket(b, key);
+	wait = take_one(&k->full_us, rate, now);
 	if (wait > 0)
-		wait = take(&k->refusals_us, rate, now) == 0
+		wait = take_one(&k->refusals_us, rate, now) == 0
 			       ? (wait + 999) / 1000
 			       : BUCKETS_FLOOD;
 	pthread_mutex_unlock(&b->lock);
@@ -149,7 +151,7 @@ bool buckets_is_empty(struct buckets *b, const uint8_t key[BUCKETS_KEY],
 	if (rate->n == 0)
 		return false;
 	pthread_mutex_lock(&b->lock);
-	k = place_of(b, key);
+	k = choose_place(b, key);
 	(void)taken(
 		is_of(k, key) ? k->full_us : 0, rate, now_ms * 1000, &missing);
 	pthread_mutex_unlock(&b->lock);

@@ -82,7 +82,7 @@ void daemon_complain(const char *format, ...)
 	print_lines(str_of(line));
 }
 
-static struct conf *load(const struct daemon_source *source)
+static struct conf *load_conf(const struct daemon_source *source)
 {
 	struct buf errors = { 0 };
 	struct conf *conf = source->load(source->data, &errors);
@@ -123,7 +123,7 @@ static int drop_privileges(const char *user)
 
 int daemon_check(const struct daemon_source *source, FILE *dump)
 {
-	struct conf *conf = load(source);
+	struct conf *conf = load_conf(source);
 	struct buf out = { 0 };
 	int status;
 
@@ -417,7 +417,7 @@ static struct tls_tickets **tickets_new(const struct conf *conf)
 	return v;
 }
 
-static int start(struct daemon *d)
+static int start_daemon(struct daemon *d)
 {
 	struct timespec now;
 
@@ -493,7 +493,7 @@ static void daemon_free(struct daemon *d)
  */
 static int prepare(struct daemon *d, const struct daemon_source *source)
 {
-	struct conf *first = load(source);
+	struct conf *first = load_conf(source);
 	struct buf errors = { 0 };
 	int status = EXIT_FAILURE;
 
@@ -545,7 +545,7 @@ int daemon_run(const struct daemon_source *source)
 		F_INT("pid", getpid()), F_INT("routes", d.conf->routes_n),
 		F_INT("pages", d.conf->pages_n),
 		F_INT("workers", workers_wanted(&d)));
-	if (start(&d) < 0) {
+	if (start_daemon(&d) < 0) {
 		LOG(LOG_ERROR, "start-failed",
 			F_STR("detail", strerror(errno)));
 		goto out_log;

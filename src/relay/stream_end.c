@@ -120,7 +120,7 @@ static void message(struct stream_end *e, const struct framing_message *m)
 }
 
 /* Takes whole messages off the front; returns the bytes used. */
-static size_t take(struct stream_end *e, uint8_t *p, size_t n)
+static size_t take_messages(struct stream_end *e, uint8_t *p, size_t n)
 {
 	size_t used = 0, max = (size_t)e->route->max_backend_message;
 
@@ -169,7 +169,7 @@ static size_t stream_end_input(struct conn *c, uint8_t *p, size_t n)
 	struct stream_end *e = c->owner;
 
 	e->heard = true;
-	return take(e, p, n);
+	return take_messages(e, p, n);
 }
 
 static void stream_end_drained(struct conn *c)

@@ -18,7 +18,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-static void skip(struct str *s, size_t n)
+static void skip_text(struct str *s, size_t n)
 {
 	s->p += n;
 	s->n -= n;
@@ -30,7 +30,7 @@ static size_t skip_blanks(struct str *s)
 
 	while (n < s->n && is_blank(s->p[n]))
 		n++;
-	skip(s, n);
+	skip_text(s, n);
 	return n;
 }
 
@@ -46,7 +46,7 @@ static enum template_word word_parse(struct str *s)
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (str_starts(*s, words[i].text)) {
-			skip(s, words[i].text.n);
+			skip_text(s, words[i].text.n);
 			return words[i].word;
 		}
 	return TEMPLATE_END;
@@ -126,13 +126,13 @@ static int placeholder_parse(struct str *s, const struct captures *captures,
 	if (word == TEMPLATE_END || skip_blanks(&rest) == 0)
 		return 0;
 	path = (struct str){ rest.p, path_parse(rest, captures) };
-	skip(&rest, path.n);
+	skip_text(&rest, path.n);
 	skip_blanks(&rest);
 	if (path.n == 0 || !str_starts(rest, STR("}}")))
 		return 0;
 	r = path_fill(piece, path, captures);
 	if (r == 1) {
-		skip(&rest, 2);
+		skip_text(&rest, 2);
 		piece->word = word;
 		*s = rest;
 	}
@@ -152,7 +152,7 @@ int template_next(struct str *rest, const struct captures *captures,
 
 		if (!brace)
 			break;
-		skip(&s, (size_t)(brace - s.p));
+		skip_text(&s, (size_t)(brace - s.p));
 		if (brace[1] == '{')
 			r = placeholder_parse(&s, captures, piece);
 		if (r < 0)
@@ -162,7 +162,7 @@ int template_next(struct str *rest, const struct captures *captures,
 			*rest = s;
 			return 0;
 		}
-		skip(&s, 1);
+		skip_text(&s, 1);
 	}
 	rest->p += rest->n;
 	rest->n = 0;

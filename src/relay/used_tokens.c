@@ -79,7 +79,7 @@ static int heap_reserve(struct used_key *k)
 	return 0;
 }
 
-static void forget(struct used_tokens *t, struct used *u)
+static void forget_token(struct used_tokens *t, struct used *u)
 {
 	struct used_key *k = u->key;
 	struct used *last = k->heap[k->n--];
@@ -139,7 +139,7 @@ void used_tokens_free(struct used_tokens *t)
 		struct used_key *k = CONTAINER_OF(e, struct used_key, by_name);
 
 		while (k->n > 0)
-			forget(t, k->heap[k->n]);
+			forget_token(t, k->heap[k->n]);
 		table_remove(&t->keys, e);
 		free(k->heap);
 		free(k);
@@ -151,7 +151,7 @@ void used_tokens_free(struct used_tokens *t)
 }
 
 /* Under the lock. */
-static enum reason add(struct used_tokens *t, struct used_key *k,
+static enum reason add_token(struct used_tokens *t, struct used_key *k,
 	const uint8_t id[USED_TOKENS_ID], int64_t exp_ms)
 {
 	struct used *u;
@@ -180,11 +180,11 @@ enum reason used_tokens_add(struct used_tokens *t, const char *key,
 	/* Two for each that may come: what expires does not pile up. */
 	for (int i = 0; k && i < 2 && k->n > 0 && k->heap[1]->exp_ms < now_ms;
 		i++)
-		forget(t, k->heap[1]);
+		forget_token(t, k->heap[1]);
 	if (k && table_find(&t->by_id, id, USED_TOKENS_ID))
 		r = REASON_TOKEN_USED;
 	else if (k)
-		r = add(t, k, id, exp_ms);
+		r = add_token(t, k, id, exp_ms);
 	pthread_mutex_unlock(&t->lock);
 	return r;
 }
@@ -196,6 +196,6 @@ void used_tokens_remove(struct used_tokens *t, const uint8_t id[USED_TOKENS_ID])
 	pthread_mutex_lock(&t->lock);
 	e = table_find(&t->by_id, id, USED_TOKENS_ID);
 	if (e)
-		forget(t, CONTAINER_OF(e, struct used, by_id));
+		forget_token(t, CONTAINER_OF(e, struct used, by_id));
 	pthread_mutex_unlock(&t->lock);
 }

@@ -54,8 +54,8 @@ static struct entry *set_of(struct verified *v, const uint8_t text[JWT_HASH])
 	return v->places[n % SETS];
 }
 
-static struct entry *find(struct verified *v, const uint8_t text[JWT_HASH],
-	const uint8_t key[JWT_HASH])
+static struct entry *find_entry(struct verified *v,
+	const uint8_t text[JWT_HASH], const uint8_t key[JWT_HASH])
 {
 	struct entry *e = set_of(v, text);
 
@@ -73,7 +73,7 @@ bool verified_has(struct verified *v, const uint8_t text[JWT_HASH],
 	bool has;
 
 	pthread_mutex_lock(&v->lock);
-	e = find(v, text, key);
+	e = find_entry(v, text, key);
 	has = e && e->used > 0 && e->exp_ms > now_ms;
 	if (has)
 		e->used = ++v->uses;
@@ -84,7 +84,8 @@ bool verified_has(struct verified *v, const uint8_t text[JWT_HASH],
 }
 
 /* Free ones were used at 0, and so are the first to go. */
-static struct entry *oldest(struct verified *v, const uint8_t text[JWT_HASH])
+static struct entry *oldest_entry(
+	struct verified *v, const uint8_t text[JWT_HASH])
 {
 	struct entry *e = set_of(v, text);
 	struct entry *found = e;
@@ -102,9 +103,9 @@ void verified_add(struct verified *v, const uint8_t text[JWT_HASH],
 
 	pthread_mutex_lock(&v->lock);
 	/* Another worker may have been as fast. */
-	e = find(v, text, key);
+	e = find_entry(v, text, key);
 	if (!e)
-		e = oldest(v, text);
+		e = oldest_entry(v, text);
 	memcpy(e->text, text, JWT_HASH);
 	memcpy(e->key, key, JWT_HASH);
 	e->exp_ms = exp_ms;

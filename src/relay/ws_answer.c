@@ -34,7 +34,7 @@ static enum ws_answer_event take_body(
 	}
 }
 
-static enum ws_answer_event bad(const char **why, const char *text)
+static enum ws_answer_event bad_answer(const char **why, const char *text)
 {
 	*why = text;
 	return WS_ANSWER_BAD;
@@ -50,13 +50,14 @@ static enum ws_answer_event take_head(
 		return WS_ANSWER_BAD;
 	if (h.status < 200 && h.status != 101) {
 		if (++a->interim > WS_ANSWER_INTERIM_MAX)
-			return bad(why, "too many interim answers");
+			return bad_answer(why, "too many interim answers");
 		buf_drop(&a->in, n);
 		a->scanned = 0;
 		return WS_ANSWER_MORE;
 	}
 	if (h.status != 101 && (h.status < 300 || h.status == 304))
-		return bad(why, "its status is neither 101 nor a refusal");
+		return bad_answer(
+			why, "its status is neither 101 nor a refusal");
 	a->head_n = n;
 	if (h.status == 101)
 		return WS_ANSWER_SWITCHED;
@@ -80,10 +81,10 @@ enum ws_answer_event ws_answer_add(
 			(const char *)a->in.p, a->in.n, &a->scanned);
 
 		if (end < 0)
-			return bad(why, "its answer is not HTTP");
+			return bad_answer(why, "its answer is not HTTP");
 		if (end > WS_ANSWER_HEAD_MAX ||
 			(end == 0 && a->in.n > WS_ANSWER_HEAD_MAX))
-			return bad(why, "its answer's head is too long");
+			return bad_answer(why, "its answer's head is too long");
 		if (end == 0)
 			return WS_ANSWER_MORE;
 		event = take_head(a, (size_t)end, why);

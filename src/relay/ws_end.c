@@ -279,7 +279,7 @@ static void violation(struct ws_end *e, const struct ws_event *ev)
 }
 
 /* Behind a violation: waits for the peer's close frame. */
-static void skip(struct ws_end *e, uint8_t *p, size_t n)
+static void skip_frames(struct ws_end *e, uint8_t *p, size_t n)
 {
 	relay_dropped(&e->end, n);
 	if (ws_skip_to_close(&e->decoder, p, n) && e->state == WS_CLOSING)
@@ -290,14 +290,14 @@ static void skip(struct ws_end *e, uint8_t *p, size_t n)
  * After each event the state is looked at again: the pair may have closed us,
  * or want no more for now. Returns how many bytes were used.
  */
-static size_t take(
+static size_t take_events(
 	struct ws_end *e, uint8_t *p, const size_t all, struct pong *pong)
 {
 	size_t n = all;
 	struct ws_event ev;
 
 	if (e->skipping) {
-		skip(e, p, n);
+		skip_frames(e, p, n);
 		return n;
 	}
 	while (e->state != WS_FINISHED && conn_goes_on(e->end.conn)) {
@@ -325,7 +325,7 @@ static size_t take(
 			e->skipping = true;
 			if (e->state == WS_OPEN)
 				violation(e, &ev);
-			skip(e, p, n);
+			skip_frames(e, p, n);
 			return all;
 		}
 	}
@@ -344,7 +344,7 @@ static size_t ws_end_input(struct conn *c, uint8_t *p, size_t n)
 	struct ws_end *e = c->owner;
 	struct pong pong = { .wanted = false };
 	bool closing = e->state == WS_CLOSING;
-	size_t used = take(e, p, n, &pong);
+	size_t used = take_events(e, p, n, &pong);
 
 	send_pong(e, &pong);
 	if (closing && e->state == WS_CLOSING) {

@@ -87,7 +87,7 @@ struct place {
 	struct str authority;
 };
 
-static struct place place_of(const struct wsuri_issuer *i)
+static struct place public_place(const struct wsuri_issuer *i)
 {
 	struct str url = str_of(i->match->page->public_url);
 	struct place place = { "ws", i->request->host };
@@ -182,7 +182,7 @@ static int add_token(
 int wsuri_add(struct buf *out, const struct wsuri_issuer *i, const char *path,
 	bool host_relative)
 {
-	struct place place = place_of(i);
+	struct place place = public_place(i);
 	const char *param = token_param(i, path, place.authority);
 
 	if (!param)
