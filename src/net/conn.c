@@ -1,5 +1,5 @@
 /*
- * The read under way corks what it makes others send:
+ * The read under way corks what other connections send because of it:
  *
  *   readable(A): recv -> scratch -> A.input -> conn_send_frame_borrowed(B)
  *                -> cork: iovecs into the scratch -> at the end: one sendmsg
@@ -73,7 +73,7 @@ static struct chunk *chunk_new(struct conn *c, size_t capacity)
 
 #define CHUNK_MIN   4096
 #define WRITE_PARTS 64
-/* What two kernels may hold of a peer that has not heard of our end yet. */
+/* What two kernels may hold of a peer that has not received our end yet. */
 #define CONN_DROP_MAX (8u << 20)
 /* So much that is gathered does not wait for the end of the turn. */
 #define GATHER_MAX 65536
@@ -156,8 +156,9 @@ static void drop_rest(struct conn *c)
 }
 
 /*
- * It will not be used. While its bytes are with the owner keep_rest does this: what was sent
- * of it is still borrowed, and only there it is known how much was used.
+ * Drops a rest that will not be used. While its bytes are with the owner
+ * keep_rest does this: what was sent of it is still borrowed, and only there it
+ * is known how much was used.
  */
 static void give_up_rest(struct conn *c)
 {
@@ -184,7 +185,8 @@ static void conn_free(struct conn *c)
 
 /*
  * Where nothing is lost by it the end of TLS is an orderly one: without
- * close_notify the peer must take it for somebody's cut (RFC 8446 section 6.1).
+ * close_notify the peer must take it for an attacker's cut (RFC 8446 section
+ * 6.1).
  */
 static void say_goodbye(struct conn *c)
 {
@@ -215,15 +217,16 @@ static void call_ended(struct conn *c, int error)
 	if (c->ended_called)
 		return;
 	c->ended_called = true;
-	/* A broken write says more than the end of the stream behind it. */
+	/* The error of a write is told rather than the EOF that follows it. */
 	c->cb->ended(c, c->error ? c->error : error);
 }
 
 /*
- * The peer has closed without reading all: what it said before that is in our
+ * The peer has closed without reading all: what it sent before that is in our
  * kernel still. It is read, wanted or not, and then the error is found there:
  * no more will come than what a receive buffer holds. A Unix peer that has only
- * shut its reading side lives, may say as much as ever, and is not hurried.
+ * shut its reading side is alive and may send as much as before: it is read as
+ * usual.
  */
 static bool is_gone(const struct conn *c, int error)
 {
@@ -411,7 +414,7 @@ static void write_failed(struct conn *c, int error)
 	if (error == EPIPE && !c->last_words) {
 		/*
 		 * A process has closed its standard input, or a Unix peer its
-		 * reading side, which is its right: what it says still counts,
+		 * reading side, which is its right: what it sends still counts,
 		 * and its end will be seen there.
 		 */
 		if (c->two_fds)
@@ -431,7 +434,7 @@ static struct chunk *last_chunk(const struct conn *c)
 	return CONTAINER_OF(c->queue.stqh_last, struct chunk, next.stqe_next);
 }
 
-/* Something may go in front of it only when that is no middle of a frame. */
+/* Whether its frame has begun to leave: nothing may go in front of it then. */
 static bool has_begun(const struct chunk *k)
 {
 	return k->begun || k->from > 0;
@@ -772,7 +775,7 @@ size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
 
 	conn_flush(c);
 	if (c->state != CONN_OPEN || c->write_ended)
-		return n; /* nobody will ever read them */
+		return n; /* the peer reads no more */
 	if (c->queued > 0 || c->held)
 		return 0;
 	if (n > WRITE_PARTS)
@@ -822,7 +825,7 @@ static void shut_when_empty(struct conn *c)
 	if (c->state != CONN_FINISHING || c->queued > 0)
 		return;
 	if (!c->write_ended && c->transport->shut(c) < 0) {
-		if (errno == EAGAIN) { /* its last word waits for the socket */
+		if (errno == EAGAIN) { /* close_notify waits for room */
 			conn_update(c);
 			return;
 		}
@@ -1085,7 +1088,7 @@ void conn_note_progress(struct conn *c)
 {
 	int unsent;
 
-	/* A pipe has no such number. */
+	/* A pipe has no such count. */
 	if (ioctl(c->fd, SIOCOUTQ, &unsent) < 0 || unsent == c->unsent)
 		return;
 	c->unsent = unsent;
@@ -1098,7 +1101,7 @@ void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms)
 	int interval = keepalive_s / 3 > 0 ? keepalive_s / 3 : 1;
 	int count = 3;
 
-	/* On a Unix socket these fail, which is as well. */
+	/* These fail on a Unix socket, which needs none of them. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive_s,
