@@ -8,10 +8,10 @@
  *                        what the socket refuses -> queue -> writable -> send
  *
  * Life: OPEN -> conn_finish -> FINISHING (the queue leaves) -> LINGERING (our
- * side is shut, the peer's bytes are read and dropped, so that a reset does
- * not destroy the last write) -> CLOSED; or conn_close at any time. Whatever
- * happens, cb->closed is called exactly once, at the end of a turn, as the
- * last word; the owner frees itself there. Belongs to its loop's thread.
+ * side is shut, the peer's bytes are read and dropped, so that a reset does not
+ * destroy the last write) -> CLOSED; or conn_close at any time. Whatever
+ * happens, cb->closed is called exactly once, at the end of a turn, as the last
+ * call; the owner frees itself there. Belongs to its loop's thread.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -211,15 +211,15 @@ void conn_read(struct conn *c);
 /* Closes now, queue or not; TLS with its close_notify where nothing waits. */
 void conn_close(struct conn *c);
 /*
- * Whether the peer seems to be gone although nobody told us: the kernel has
- * had no answer for that long, though it asked. For connections that are not
- * being read.
+ * Whether the peer seems to be gone although no end came: the kernel has had no
+ * answer for that long, though it asked. For connections that are not being
+ * read.
  */
 bool conn_vanished(const struct conn *c, int64_t ms);
 /*
- * How long ago the peer's kernel took the last of what was sent; -1: some of
- * it is under way still (a slow line: the kernel holds megabytes that our
- * queue knows nothing of), INT64_MAX: nobody can say.
+ * How long ago the peer's kernel took the last of what was sent; -1: some of it
+ * is under way still (a slow line: the kernel holds megabytes that our queue
+ * knows nothing of), INT64_MAX: not known.
  */
 int64_t conn_arrived_ago(const struct conn *c);
 /* Bytes that leave the kernel are progress in sending, too: see sent_ms. */
