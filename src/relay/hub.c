@@ -1,14 +1,15 @@
 /*
- * The home side of a hub: its trunk, its life (hub_directory.c: how it is found).
+ * The home side of a hub: its trunk, its life (hub_directory.c: how it is
+ * found).
  *
  *   JOIN mail -> seat -> trunk open? -> JOINED mail (with replay)
  *   trunk input -> message, framed once -> batch -> end of turn: fan out
  *   INPUT mail -> driver? -> trunk, or (room:) a message for the others
  *   the last LEAVE -> linger -> end
  *
- * Life: NEW -> OPENING -> OPEN -> ENDING, and, when its members are held,
- * OPEN <-> HELD (hub_hold.c). From ENDING on the directory does not know it any
- * more: who comes now gets a new hub.
+ * Life: NEW -> OPENING -> OPEN -> ENDING, and, when its members are held, OPEN
+ * <-> HELD (hub_hold.c). From ENDING on it is not in the directory any more: a
+ * client that comes now gets a new hub.
  */
 #include "relay/hub.h"
 
@@ -379,7 +380,7 @@ static void name_trunk(struct hub *h)
 }
 
 /*
- * The trunk is opened like any backend, but for nobody: no subject, no
+ * The trunk is opened like any backend, but for no client: no subject, no
  * address, no field of any client's request.
  */
 void hub_open_trunk(struct hub *h)
@@ -456,8 +457,7 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	if (h->state == HUB_ENDING)
 		return;
 	if (h->batch_n > 0)
-		hub_fan_out(
-			&h->fan); /* what it said last is still for everybody */
+		hub_fan_out(&h->fan); /* what it sent last is still for all */
 	hub_flush_all_held(h);
 	h->state = HUB_ENDING;
 	(void)hub_unlist(h, true);
