@@ -6,12 +6,12 @@
  *            replay, count     mail         -> member ...
  *   trunk <- hub: driver, limits <-- member: rights, whole messages
  *
- * A hub stands for a route and one set of captures: one normalised path. Its
+ * A hub is for a route and one set of captures: one normalised path. Its
  * backend connection, the trunk, lives on the worker where the first client
  * came in: its home. The home decides the order of everything. What crosses
  * threads is mail: one item per worker and turn, whatever its number of
- * members; messages by reference. With addressing = tagged a message may be
- * for one client (message.to); one of opcode WS_CLOSE, the payload of a close
+ * members; messages by reference. With addressing = tagged a message may be for
+ * one client (message.to); one of opcode WS_CLOSE, the payload of a close
  * frame, ends that client when what came before has been delivered.
  *
  * Functions that say "home" run on the home worker, "any" on any; members
@@ -62,7 +62,7 @@ struct hub *hub_ref(struct hub *h);
 void hub_unref(struct hub *h);
 
 /*
- * What a client says to the home of its hub, and no want of memory may keep
+ * What a client says to the home of its hub, and want of memory must not keep
  * back, or its count or its seat would stay for ever: made before it joins.
  */
 struct hub_letters {
