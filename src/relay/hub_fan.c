@@ -1,5 +1,5 @@
 /*
- * From the trunk to everybody: framed once, kept for replay, given to each
+ * From the trunk to all members: framed once, kept for replay, given to each
  * worker once a turn; held back for one that does not keep up.
  */
 #include "relay/hub_private.h"
@@ -87,7 +87,7 @@ void hub_flush_held(struct hub *h, struct worker *w)
 	}
 }
 
-/* What of the batch is for everybody, or for somebody there. */
+/* What of the batch is for all, or for a member there. */
 static size_t pick_for(
 	const struct hub *h, const struct worker *w, struct message **v)
 {
@@ -257,7 +257,7 @@ void hub_trunk_input(struct hub *h, const struct piece *p)
 		end_forget(&h->whole, budget);
 }
 
-/* Nobody will read it later: it leaves in front of the end. */
+/* The end follows: what is held leaves in front of it, or never. */
 void hub_flush_all_held(struct hub *h)
 {
 	struct message *v[HUB_BATCH];
