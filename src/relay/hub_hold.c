@@ -192,7 +192,7 @@ bool hub_hold_drained(struct hub *h)
 
 /* --- held ---------------------------------------------------------------------------*/
 
-/* How a program ends well, or a peer that speaks of its end, is no loss. */
+/* A program that ends well is no loss, nor a peer that closes in order. */
 static bool is_loss(const struct hub *h, const struct ending *why)
 {
 	static const enum reason losses[] = { REASON_BACKEND_RESET,
@@ -205,7 +205,7 @@ static bool is_loss(const struct hub *h, const struct ending *why)
 			return true;
 	if (why->reason != REASON_BACKEND_CLOSE)
 		return false;
-	/* The end of a stream looks the same, whoever killed its backend. */
+	/* A stream ends the same way when its backend was killed. */
 	if (kind == BACKEND_TCP || kind == BACKEND_UNIX)
 		return true;
 	return kind == BACKEND_WS && why->code != WS_CODE_NORMAL &&
@@ -236,7 +236,7 @@ static void log_held(const struct hub *h, enum log_level level,
 		F_INT("retry_ms", retry_ms));
 }
 
-/* Whoever is there waits; not longer than hold_timeout since the loss. */
+/* The members wait, not longer than hold_timeout since the loss. */
 static void wait_for_trunk(struct hub *h)
 {
 	struct loop *l = h->home->loop;
