@@ -32,7 +32,7 @@ static void resume_when_empty(struct hub *h)
 		hub_tell_workers(h, MAIL_HUB_RESUME, NULL);
 }
 
-/* Somebody else drives. */
+/* Another member drives. */
 static void deny(struct hub *h, struct seat *s)
 {
 	char id[CLIENT_ID_TEXT];
