@@ -5,7 +5,8 @@
  *   start -> keeper -> hub -> it ends -> back-off -> keeper -> hub ...
  *                       ^ or a client comes before that
  *
- * The keeper lives on the worker that is the hub's home whoever makes it.
+ * The keeper lives on the worker that is the hub's home, whichever worker makes
+ * it.
  */
 #include "relay/hub_private.h"
 
