@@ -1,8 +1,9 @@
 /*
  * hub_private.h: a hub's own structure, for its files: hub_directory.c (how it
- * is found), hub.c (trunk, life), hub_seats.c (who is in, who drives), hub_fan.c (from the trunk to
- * everybody), hub_input.c (from members to the trunk), hub_tagged.c (what a
- * backend that knows its clients is told of them, and what it says).
+ * is found), hub.c (trunk, life), hub_seats.c (members, driver), hub_fan.c
+ * (from the trunk to all members), hub_input.c (from members to the trunk),
+ * hub_tagged.c (what a backend that knows its clients is told of them, and what
+ * it says).
  */
 #ifndef RELAY_HUB_PRIVATE_H
 #define RELAY_HUB_PRIVATE_H
@@ -31,7 +32,7 @@ struct attempt;
 
 #define HUB_BATCH 64
 
-/* addressing = tagged: whether the backend has heard of a seat. */
+/* addressing = tagged: whether the backend was told of a seat. */
 enum seat_known {
 	SEAT_UNKNOWN,
 	SEAT_JOIN_WAITS, /* in hub_tagged.waiting */
@@ -64,9 +65,9 @@ struct seat { /* a client, as its hub's home knows it */
 };
 
 struct hub_tagged {
-	TAILQ_HEAD(, seat) waiting; /* of whom the backend is to be told */
+	TAILQ_HEAD(, seat) waiting; /* the backend is to be told of these */
 	struct deferred tell;
-	uint64_t driver; /* whom it knows to drive; 0 = nobody */
+	uint64_t driver; /* the driver that it was told; 0 = none */
 	uint64_t sent;   /* messages for single clients */
 	uint64_t unknown, malformed[TAGGED_ERRORS];
 	bool skipping; /* the rest of a message that is too long */
@@ -112,7 +113,7 @@ struct hub {
 	struct worker *home;
 	struct waiting inflight; /* input in mail to the home */
 	atomic_bool trunk_full;
-	atomic_bool resume_wanted; /* somebody has stopped reading */
+	atomic_bool resume_wanted; /* a member is not read */
 
 	/* Below: the home's thread only, but shards. */
 	TAILQ_ENTRY(hub) home_next; /* in home->hubs */
@@ -168,7 +169,7 @@ struct remote *hub_remote(struct hub *h, const struct worker *w);
 struct mail *hub_mail(struct hub *h, enum mail_kind kind, size_t n);
 /*
  * The same, without memory in spare; NULL: that is under way, so what it says
- * will be heard.
+ * will be read.
  */
 struct mail *hub_mail_spare(
 	struct hub *h, enum mail_kind kind, struct mail *spare);
@@ -176,7 +177,7 @@ struct mail *hub_mail_spare(
 void hub_tell_workers(
 	struct hub *h, enum mail_kind kind, const struct ending *why);
 void hub_open_trunk(struct hub *h);
-/* Whether who comes becomes a member at once. */
+/* Whether a client that comes becomes a member at once. */
 bool hub_lets_in(const struct hub *h);
 
 /* Its trunk was open for so long that its end is no failure to open. */
@@ -218,7 +219,7 @@ void hub_hold_trunk_gone(struct hub *h);
 bool hub_hold_fits(const struct hub *h, struct str protocol);
 /* It is OPEN: what waits is sent. */
 void hub_hold_opened(struct hub *h);
-/* HELD: somebody came; the last has left. */
+/* HELD: a member came; the last has left. */
 void hub_hold_joined(struct hub *h);
 void hub_hold_empty(struct hub *h);
 /* A member's message: sent now, or later, even if its seat is left by then. */
@@ -228,7 +229,10 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p);
  * connection, in order, and leaves before that closes.
  */
 void hub_hold_hand_over(struct hub *h);
-/* The trunk is a new one: it does not know who has left and still waits. */
+/*
+ * The trunk is a new one: it was not told of clients that have left and still
+ * wait.
+ */
 void hub_hold_forget_known(struct hub *h);
 /* The trunk's queue is empty: whether members may go on. */
 MUST_CHECK bool hub_hold_drained(struct hub *h);
@@ -248,7 +252,7 @@ void hub_tell_refused(struct hub *h, struct mail *answer,
 /* Its member is to end, for what it sent. */
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason);
 void hub_seat_free(struct seat *s);
-/* NULL: nobody here has this id. */
+/* NULL: no seat has this id. */
 struct seat *hub_seat_find(struct hub *h, uint64_t id);
 
 /* hub_input.c */
@@ -258,7 +262,7 @@ bool hub_trunk_is_full(struct hub *h);
 void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p);
 
 /* hub_fan.c */
-/* A message for everybody, but for the client except (0: nobody). */
+/* A message for all, but for the client except (0: none). */
 void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 	uint64_t except);
 /* The same for a message that is made; takes the reference. */
@@ -273,7 +277,7 @@ void hub_flush_all_held(struct hub *h);
 /* hub_tagged.c: all but hub_is_tagged do nothing when the hub is not. */
 bool hub_is_tagged(const struct hub *h);
 /*
- * The trunk has opened (again): it is told of all who are present, then who
+ * The trunk has opened (again): it is told of all that are present, then which
  * drives. Before anything of theirs is sent.
  */
 void hub_tagged_announce(struct hub *h);
