@@ -1,4 +1,4 @@
-/* Who is in a hub, in which order, and who drives. The home's thread. */
+/* The members of a hub, in order, and the driver. The home's thread. */
 #include "relay/hub_private.h"
 
 #include <stdlib.h>
@@ -110,7 +110,10 @@ static void choose_driver(struct hub *h)
 	h->driver = s;
 }
 
-/* The teacher whose Wi-Fi broke takes over from the seat she left behind. */
+/*
+ * A client with the driver's subject becomes the driver at once, before its old
+ * seat times out.
+ */
 static void take_over(struct hub *h, struct seat *s)
 {
 	const struct seat *d = h->driver;
