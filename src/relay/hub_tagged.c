@@ -1,5 +1,6 @@
 /*
- * addressing = tagged: one link, and on it who is meant (codec/tagged.h).
+ * addressing = tagged: one link, and the client of each message on it
+ * (codec/tagged.h).
  *
  *   seat taken, left, driver changed -> waiting -> "+ ID", "- ID", "= ID"
  *   member's message                 -> "> ID payload"         -> trunk
@@ -8,7 +9,7 @@
  *
  * What the backend is told of its clients is never lost and never piles up:
  * while the trunk is full a seat waits, as one that is to be told of or, when
- * the backend knows it, as one that has left. Nobody waits twice.
+ * the backend knows it, as one that has left. No seat waits twice.
  */
 #include "relay/hub_private.h"
 
@@ -28,7 +29,7 @@ bool hub_is_tagged(const struct hub *h)
 	return h->route->addressing == CONF_ADDRESSING_TAGGED;
 }
 
-/* --- to the backend: who is there --------------------------------------------------*/
+/* --- to the backend: its clients ---------------------------------------------------*/
 
 /* Takes the text of an event; failed: there was no memory for it. */
 static void send_event(struct hub *h, struct buf *text, bool failed)
@@ -168,8 +169,8 @@ void hub_tagged_announce(struct hub *h)
 }
 
 /*
- * Not at once: who drains may be in the middle of a message, between a line
- * and its end.
+ * Not at once: the caller may be in the middle of a message, between a line and
+ * its end.
  */
 void hub_tagged_drained(struct hub *h)
 {
@@ -229,7 +230,7 @@ static void malformed(struct hub *h, enum tagged_error e)
 		F_STR("detail", tagged_strerror(e)));
 }
 
-/* Somebody who has just left, or never was: no fault if it is the first. */
+/* A client that has just left, or never was: no fault if it is the first. */
 static void unknown(struct hub *h)
 {
 	char id[CLIENT_ID_TEXT];
