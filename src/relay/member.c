@@ -31,9 +31,9 @@
 #define BATCH 64
 /*
  * What counts is how old the picture is that a browser gets: the kernel is not
- * to hoard more than this of what it has not sent. Where only the newest
- * counts it is little: a picture of 32 kB over 250 kB/s is then 0.23 s old,
- * with 128 KiB 0.55 s.
+ * to hold more than this of what it has not sent. Where only the newest counts
+ * it is little: a picture of 32 kB over 250 kB/s is then 0.23 s old, with 128
+ * KiB 0.55 s.
  */
 #define UNSENT_LIMIT  (128u * 1024)
 #define UNSENT_LATEST (16u * 1024)
@@ -221,7 +221,7 @@ void member_gone(struct member *m)
 	struct worker *w = s->worker;
 
 	assert(!is_open(m));
-	/* Before the line: who reads it may come at once. */
+	/* Before the log line: its reader may connect again at once. */
 	admission_give_back(w->shared, &m->client);
 	log_close(m);
 	worker_count_reason(w, (enum reason)m->reason);
@@ -402,7 +402,7 @@ static void note_serials(struct member *m, struct message *const *v, size_t n)
 struct sorted {
 	struct message *const *v;
 	size_t all_n;
-	uint16_t all[HUB_BATCH_MAX];  /* those for everybody */
+	uint16_t all[HUB_BATCH_MAX];  /* those for all */
 	uint16_t next[HUB_BATCH_MAX]; /* the next for the same client */
 };
 
@@ -430,7 +430,7 @@ static bool is_for(struct member *m, const struct message *x)
 	return true;
 }
 
-/* Its own and those for everybody, in the order in which they came. */
+/* Its own and those for all, in the order in which they came. */
 static void deliver_sorted(struct member *m, const struct sorted *s)
 {
 	struct message *mine[BATCH];
@@ -483,7 +483,7 @@ static void deliver_addressed(
 		who[i]->last = (uint16_t)i;
 	}
 	if (sorted.all_n > 0) {
-		/* Nobody is freed within a turn. */
+		/* No member is freed within a turn. */
 		TAILQ_FOREACH (m, &s->members, next)
 			deliver_sorted(m, &sorted);
 		return;
@@ -667,7 +667,7 @@ static void member_check(struct member *m)
 	const struct conf_route *r = m->client.route;
 	struct loop *l = worker_of(m)->loop;
 	int64_t now = loop_now(l);
-	/* Who is not read can't be called idle. */
+	/* A member that is not read can't be called idle. */
 	int64_t since = m->paused ? now : m->last_ms;
 	int64_t idle = r->idle_timeout ? since + r->idle_timeout : INT64_MAX;
 
