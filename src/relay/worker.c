@@ -284,7 +284,7 @@ static struct mail *take_mail(struct worker *w)
 	return m;
 }
 
-/* A client asks for a seat; the answer is written on the same sheet. */
+/* A client asks for a seat; the answer reuses the mail. */
 static void read_join(struct mail *m)
 {
 	struct hub *h = hub_ref(m->hub);
@@ -390,8 +390,8 @@ static void read_mail(void *arg)
 }
 
 /*
- * What was posted to a worker that reads no more. Hubs still want to know who
- * has left.
+ * What was posted to a worker that reads no more. Hubs must still be told which
+ * clients have left.
  */
 static void drop_mail(struct worker *w)
 {
