@@ -230,8 +230,8 @@ static void advance_parts(
 }
 
 /*
- * What is sealed can't be taken back: where the newest matters, no more than
- * the socket is asked to hold.
+ * What is sealed can't be taken back: where only the newest message matters
+ * (unsent_limit), no more is sealed than the socket is to hold.
  */
 static size_t batch_of(const struct conn *c)
 {

@@ -1,6 +1,7 @@
 /*
  * credentials.h: a worker's side of TLS: the contexts of all listeners and
- * routes of one snapshot. Each worker parses its own, for RSA keys lock.
+ * routes of one snapshot. Each worker parses its own, because mbedTLS locks an
+ * RSA key while it is used.
  */
 #ifndef RELAY_CREDENTIALS_H
 #define RELAY_CREDENTIALS_H

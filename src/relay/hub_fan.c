@@ -53,7 +53,10 @@ static void hold_for(
 		return;
 	}
 	atomic_store(&r->ready_wanted, true);
-	/* It may have read all in between: then nothing else would tell. */
+	/*
+	 * The worker may have read all in between: no READY mail would come
+	 * then.
+	 */
 	if (waiting_cost(&r->mailed) == 0)
 		hub_flush_held(h, w);
 }
@@ -81,7 +84,10 @@ void hub_flush_held(struct hub *h, struct worker *w)
 
 	while (flush_some(h, w) == 0 && r->held.n > 0) {
 		atomic_store(&r->ready_wanted, true);
-		/* It may have read all before that: it would not tell then. */
+		/*
+		 * The worker may have read all before that: no READY mail would
+		 * come then.
+		 */
 		if (waiting_cost(&r->mailed) > 0)
 			return;
 	}

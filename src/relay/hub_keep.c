@@ -43,7 +43,7 @@ static void try_later(struct keeper *k)
 		loop_now(k->worker->loop) + backoff_next(&k->backoff, random));
 }
 
-/* It lives, or its trunk is still closing: there are never two of ours. */
+/* Whether the hub is there, or its trunk still closing: there are never two. */
 static bool is_there(const struct keeper *k)
 {
 	const struct hub *h;

@@ -92,7 +92,7 @@ struct remote { /* a worker that has members */
 	struct backlog held;      /* for it, while too much is in its mail */
 	struct waiting mailed;    /* messages in its mail; JOINED is an item */
 	atomic_bool ready_wanted; /* tell the home when they are read */
-	/* What must be said to it, or by it, without memory, too. */
+	/* Mail to it or by it that must not fail for want of memory. */
 	struct mail ready, resume, end;
 };
 

@@ -152,7 +152,7 @@ static struct seat *add_seat(struct hub *h, struct mail *m)
 	return s;
 }
 
-/* With the first to come, or to be there from the start. */
+/* Called for the first member, or at the start for trunk = always. */
 int hub_settle(struct hub *h)
 {
 	if (timer_init(h->home->loop, &h->linger, linger_over) < 0)

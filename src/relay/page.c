@@ -385,7 +385,7 @@ void page_answer(struct page_answer *a, const struct page_match *match,
 	reason = answer(a, &asked);
 	if (reason == REASON_NONE)
 		return;
-	/* Half an answer is none: not a byte of it goes out. */
+	/* An answer that failed is dropped whole. */
 	memcpy(why, a->why, sizeof(why));
 	page_answer_free(a);
 	a->reason = reason;

@@ -6,7 +6,7 @@
  *                     -> the other queue is long: from->flow(off)
  *   pair_drained(to): from->flow(on)
  *
- * Ending: the side that ends first says why (pair_ended), that reason stands;
+ * Ending: the side that ends first says why (pair_ended), that reason is kept;
  * both ends are closed in order; when both are gone one line is logged and the
  * pair is freed.
  */
@@ -52,7 +52,7 @@ struct pair {
 	char *detail;       /* of its end, for the log */
 	uint16_t code;      /* of the close frame that ended it */
 	uint8_t reason;     /* enum reason, REASON_NONE = it lives */
-	uint8_t side;       /* enum end_side: who ended it */
+	uint8_t side;       /* enum end_side: the one that ended it */
 	uint8_t expires_as; /* the reason when expires_ms comes */
 };
 

@@ -136,7 +136,7 @@ uint16_t relay_client_code(enum reason r, uint16_t code)
 	return code ? code : WS_CODE_GOING_AWAY;
 }
 
-/* What was the client's fault is none of the backend's. */
+/* A backend is not told the client's faults: to it the client goes away. */
 uint16_t relay_backend_code(const struct ending *why)
 {
 	switch (why->reason) {

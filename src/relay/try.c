@@ -241,7 +241,7 @@ static int add_text(struct try_setup *t, const struct try_params *p)
 			 : p->keep ? DATADIR "/try"
 				   : t->dir) < 0 ||
 		 add_backend(out, p->command) < 0 ||
-		 /* Many programs never look at their input: Ctrl-C is quick. */
+		 /* Many programs ignore the end of input: Ctrl-C is quick. */
 		 buf_add_printf(
 			 out, "exec_dir = %s\nclose_timeout = 1s\n", cwd) < 0 ||
 		 buf_add(out, "", 1, SIZE_MAX) < 0;

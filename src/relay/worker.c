@@ -176,7 +176,7 @@ void worker_left(struct worker *w)
 
 /* --- configuration ------------------------------------------------------------------*/
 
-/* -1 with a line in the log: what there was stays. */
+/* -1 with a line in the log: the old configuration stays. */
 static int take_conf(struct worker *w, struct conf *conf)
 {
 	char text[TLS_TEXT];
