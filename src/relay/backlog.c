@@ -51,7 +51,7 @@ static size_t cost_of(const struct message *m)
 	return m->n + BUDGET_ITEM;
 }
 
-static void forget(struct backlog *b, struct backlog_item *i)
+static void drop_item(struct backlog *b, struct backlog_item *i)
 {
 	struct message *m = i->message;
 	enum backlog_kind kind = kind_of(m);
@@ -72,7 +72,8 @@ static void forget(struct backlog *b, struct backlog_item *i)
 }
 
 /* The oldest of the kinds for which want says so; NULL: there is none. */
-static struct backlog_item *oldest(const struct backlog *b, const bool *want)
+static struct backlog_item *oldest_item(
+	const struct backlog *b, const bool *want)
 {
 	struct backlog_item *first = NULL;
 
@@ -92,7 +93,7 @@ void backlog_drop(struct backlog *b, size_t n)
 	while (n-- > 0) {
 		struct backlog_item *i = TAILQ_FIRST(&b->replay);
 
-		forget(b, i ? i : oldest(b, all));
+		drop_item(b, i ? i : oldest_item(b, all));
 	}
 }
 
@@ -104,7 +105,7 @@ void backlog_free(struct backlog *b)
 }
 
 /* -1 without memory. */
-static int append(
+static int append_item(
 	struct backlog *b, struct message *m, bool exempt, bool replay)
 {
 	struct backlog_item *i = malloc(sizeof(*i));
@@ -143,7 +144,7 @@ static int drop_replay(struct backlog *b, enum backlog_kind kind)
 		next = TAILQ_NEXT(i, next);
 		if (kind_of(i->message) != kind)
 			continue;
-		forget(b, i);
+		drop_item(b, i);
 		dropped++;
 	}
 	return dropped;
@@ -160,14 +161,15 @@ static int drop_older(struct backlog *b, const struct message *m)
 	if (b->shared && m->to) {
 		e = idmap_find(&b->latest[kind], m->to);
 		if (e) {
-			forget(b, CONTAINER_OF(e, struct backlog_item, latest));
+			drop_item(b,
+				CONTAINER_OF(e, struct backlog_item, latest));
 			dropped++;
 		}
 		return dropped;
 	}
 	dropped = drop_replay(b, kind);
 	while ((i = TAILQ_FIRST(&b->items[kind]))) {
-		forget(b, i);
+		drop_item(b, i);
 		dropped++;
 	}
 	return dropped;
@@ -202,10 +204,10 @@ static bool drop_oldest(struct backlog *b, const struct conf_route *r)
 		[BACKLOG_TEXT] = r->slow_text_kind == CONF_SLOW_DROP_OLD,
 		[BACKLOG_BINARY] = r->slow_binary_kind == CONF_SLOW_DROP_OLD,
 	};
-	struct backlog_item *i = oldest(b, may);
+	struct backlog_item *i = oldest_item(b, may);
 
 	if (i)
-		forget(b, i);
+		drop_item(b, i);
 	return i != NULL;
 }
 
@@ -217,7 +219,7 @@ int backlog_add(
 	int dropped = 0;
 
 	if (m->opcode == WS_CLOSE)
-		return append(b, m, true, false) < 0 ? BACKLOG_MEMORY : 0;
+		return append_item(b, m, true, false) < 0 ? BACKLOG_MEMORY : 0;
 	switch (policy) {
 	case CONF_SLOW_CLOSE:
 		dropped = over(b, m, limit);
@@ -233,7 +235,7 @@ int backlog_add(
 		break;
 	}
 	/* Of latest there is one at most: no limit has to count it. */
-	if (append(b, m, policy == CONF_SLOW_LATEST, false) < 0)
+	if (append_item(b, m, policy == CONF_SLOW_LATEST, false) < 0)
 		return BACKLOG_MEMORY;
 	return dropped;
 }
@@ -245,7 +247,7 @@ bool backlog_is_latest(const struct message *m, const struct conf_route *r)
 
 int backlog_add_replay(struct backlog *b, struct message *m)
 {
-	return append(b, m, true, true);
+	return append_item(b, m, true, true);
 }
 
 size_t backlog_peek(const struct backlog *b, struct message **v, size_t max)
