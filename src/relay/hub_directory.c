@@ -119,7 +119,7 @@ static struct hub_route *route_of(
 
 /* --- under the lock -------------------------------------------------------*/
 
-static struct hub *find(struct hub_route *r, struct str path)
+static struct hub *find_hub(struct hub_route *r, struct str path)
 {
 	struct table_entry *e = table_find(&r->by_path, path.p, path.n);
 
@@ -196,7 +196,7 @@ struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 	struct hub *h;
 
 	pthread_mutex_lock(&r->lock);
-	h = find(r, path);
+	h = find_hub(r, path);
 	if (!h && r->by_path.n >= (size_t)route->max_hubs && !make_room(r)) {
 		*reason = REASON_LIMIT_HUBS;
 	} else if (!h) {
@@ -221,7 +221,7 @@ struct hub *hubs_get_kept(struct worker *w, const struct conf_route *route)
 	struct hub *h;
 
 	pthread_mutex_lock(&r->lock);
-	h = find(r, path);
+	h = find_hub(r, path);
 	if (!h)
 		h = list_new(r, w, w->conf, route, path);
 	if (h)
