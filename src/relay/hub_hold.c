@@ -41,7 +41,7 @@ bool hub_holds(const struct hub *h)
 
 /* --- what waits for a trunk -------------------------------------------------------*/
 
-static void add(struct hub *h, struct seat *s, const struct piece *p)
+static void hold_input(struct hub *h, struct seat *s, const struct piece *p)
 {
 	struct held_input *i = malloc(sizeof(*i) + p->n);
 
@@ -165,12 +165,12 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
 		 * reason to pause. One whose connection broke is lost next.
 		 */
 		if (waiting_cost(&h->hold.cost) + p->n + BUDGET_ITEM <= limit)
-			add(h, s, p);
+			hold_input(h, s, p);
 		else
 			h->hold.dropped++;
 		return;
 	}
-	add(h, s, p);
+	hold_input(h, s, p);
 	if (waiting_is_over(&h->hold.cost, limit))
 		atomic_store(&h->trunk_full, true);
 }
