@@ -44,7 +44,7 @@ static void try_later(struct keeper *k)
 }
 
 /* Whether the hub is there, or its trunk still closing: there are never two. */
-static bool is_there(const struct keeper *k)
+static bool hub_exists(const struct keeper *k)
 {
 	const struct hub *h;
 
@@ -55,11 +55,11 @@ static bool is_there(const struct keeper *k)
 }
 
 /* Makes the hub, or settles the one that a client has made and not reached. */
-static void keep(struct timer *t)
+static void open_hub(struct timer *t)
 {
 	struct keeper *k = CONTAINER_OF(t, struct keeper, timer);
 
-	if (!k->worker->draining && !is_there(k) &&
+	if (!k->worker->draining && !hub_exists(k) &&
 		hubs_open_kept(k->worker, k->route) < 0)
 		try_later(k);
 }
@@ -68,14 +68,14 @@ static int keeper_new(struct worker *w, const struct conf_route *route)
 {
 	struct keeper *k = calloc(1, sizeof(*k));
 
-	if (!k || timer_init(w->loop, &k->timer, keep) < 0) {
+	if (!k || timer_init(w->loop, &k->timer, open_hub) < 0) {
 		free(k);
 		return -1;
 	}
 	k->worker = w;
 	k->route = route->index;
 	TAILQ_INSERT_TAIL(&w->keepers, k, next);
-	keep(&k->timer);
+	open_hub(&k->timer);
 	return 0;
 }
 
@@ -142,5 +142,5 @@ void hub_keeper_over(struct hub *h)
 
 	/* It fired while the old trunk was closing. */
 	if (k && !h->home->draining && !k->timer.at)
-		keep(&k->timer);
+		open_hub(&k->timer);
 }
