@@ -285,7 +285,7 @@ static void close_one(
 	push_to(h, s, m);
 }
 
-static void take(struct hub *h, const struct piece *p)
+static void take_message(struct hub *h, const struct piece *p)
 {
 	struct tagged_message t;
 	enum tagged_error e = tagged_parse(&t, p->data, p->n,
@@ -332,7 +332,7 @@ void hub_tagged_input(struct hub *h, const struct piece *p)
 		hub_end(h, &(struct ending){ .reason = failed });
 	if (!whole)
 		return;
-	take(h, whole);
+	take_message(h, whole);
 	if (whole == &assembled)
 		end_forget(&h->whole, budget);
 }
