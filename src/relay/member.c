@@ -315,7 +315,7 @@ static void count_out(struct member *m, struct message *const *v, size_t n)
 	counter_add(&c->messages[END_BACKEND], n);
 }
 
-static void keep(struct member *m, struct message *x)
+static void put_in_backlog(struct member *m, struct message *x)
 {
 	int dropped = backlog_add(&m->backlog, x, m->client.route);
 
@@ -362,7 +362,7 @@ static void deliver(struct member *m, struct message *const *v, size_t n)
 	}
 	pace_use(m, taken);
 	for (; taken < n && is_open(m); taken++)
-		keep(m, v[taken]);
+		put_in_backlog(m, v[taken]);
 	if (m->pace && m->backlog.n > 0 && !m->pace->timer.at)
 		member_drained(m);
 }
@@ -593,7 +593,7 @@ static void use_rates(struct member *m, int64_t messages, size_t bytes)
 	timer_set(l, &m->rate_timer, now + (a > b ? a : b));
 }
 
-static void deny(struct member *m, const struct piece *p)
+static void deny_message(struct member *m, const struct piece *p)
 {
 	char id[CLIENT_ID_TEXT];
 
@@ -624,7 +624,7 @@ void member_input(struct member *m, const struct piece *p)
 	}
 	m->last_ms = loop_now(w->loop);
 	if (!(m->client.perm & JWT_WRITE)) {
-		deny(m, p);
+		deny_message(m, p);
 		if (is_open(m))
 			use_rates(m, p->last, p->n);
 		return;
