@@ -294,7 +294,7 @@ static void read_join(struct mail *m)
 }
 
 /* Returns whether the mail is taken. */
-static bool read_one(struct worker *w, struct mail *m)
+static bool read_one_mail(struct worker *w, struct mail *m)
 {
 	struct ending why = {
 		.reason = m->reason, .code = m->code, .text = str_of(m->text)
@@ -366,7 +366,7 @@ static void read_lent(struct worker *w, struct mail *m)
 		mail_move(copy, m);
 		m = copy;
 	}
-	if (!read_one(w, m))
+	if (!read_one_mail(w, m))
 		mail_free(m);
 }
 
@@ -383,7 +383,7 @@ static void read_mail(void *arg)
 			return;
 		if (m->lent)
 			read_lent(w, m);
-		else if (!read_one(w, m))
+		else if (!read_one_mail(w, m))
 			mail_free(m);
 	}
 	loop_wake(w->loop);
