@@ -1,11 +1,6 @@
 /*
- * The read under way corks what other connections send because of it:
- *
- *   readable(A): recv -> scratch -> A.input -> conn_send_frame_borrowed(B)
- *                -> cork: iovecs into the scratch -> at the end: one sendmsg
- *
- * so that ten small messages that came in one read leave in one write, and a
- * payload is never copied unless B's socket is full.
+ *   readable(A): recv -> loop scratch -> A.input -> what that sends is corked
+ *                and leaves when it returns (conn_send.c)
  *
  * What A's owner does not use of a read, because it has paused or its share of
  * the turn is used up, is A's rest: input again in a later turn, before more is
@@ -15,68 +10,19 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <linux/sockios.h>
-#include <linux/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 
 #include "base/budget.h"
-#include "base/message.h"
+#include "net/conn_private.h"
 
-/*
- * One piece of a queue: bytes that a socket refused. They are copied into
- * data, or belong to a message that many queues share.
- */
-struct chunk {
-	STAILQ_ENTRY(chunk) next;
-	struct message *message; /* NULL: the bytes are in data */
-	const uint8_t *p;
-	size_t from, to, capacity;
-	bool begun;  /* its first bytes end a frame whose beginning has left */
-	bool urgent; /* see conn_send_urgent */
-	uint8_t data[];
-};
-
-/* What it costs; a message counts its bytes itself. */
-static size_t chunk_cost(const struct chunk *k)
-{
-	return sizeof(*k) + (k->message ? 0 : k->capacity);
-}
-
-static void chunk_free(struct conn *c, struct chunk *k)
-{
-	c->queued -= k->to - k->from;
-	budget_sub(c->loop->budget, chunk_cost(k));
-	if (k->message)
-		message_unref(k->message);
-	free(k);
-}
-
-/* NULL without memory. */
-static struct chunk *chunk_new(struct conn *c, size_t capacity)
-{
-	struct chunk *k = malloc(sizeof(*k) + capacity);
-
-	if (!k)
-		return NULL;
-	*k = (struct chunk){ .p = k->data, .capacity = capacity };
-	budget_add(c->loop->budget, chunk_cost(k));
-	return k;
-}
-
-#define CHUNK_MIN   4096
-#define WRITE_PARTS 64
 /* What two kernels may hold of a peer that has not received our end yet. */
 #define CONN_DROP_MAX (8u << 20)
-/* So much that is gathered does not wait for the end of the turn. */
-#define GATHER_MAX 65536
 
 static void conn_event(evutil_socket_t fd, short what, void *arg);
 static void conn_timer(struct timer *t);
@@ -133,20 +79,15 @@ struct conn *conn_new(
 	return c;
 }
 
+void conn_defer(struct conn *c)
+{
+	loop_defer(c->loop, &c->deferred, conn_deferred);
+}
+
 void conn_set_owner(struct conn *c, const struct conn_cb *cb, void *owner)
 {
 	c->cb = cb;
 	c->owner = owner;
-}
-
-static void queue_free(struct conn *c)
-{
-	struct chunk *k;
-
-	while ((k = STAILQ_FIRST(&c->queue))) {
-		STAILQ_REMOVE_HEAD(&c->queue, next);
-		chunk_free(c, k);
-	}
 }
 
 static void drop_rest(struct conn *c)
@@ -170,7 +111,7 @@ static void give_up_rest(struct conn *c)
 
 static void conn_free(struct conn *c)
 {
-	queue_free(c);
+	conn_queue_free(c);
 	drop_rest(c);
 	if (c->loop->cork.to == c) {
 		c->loop->cork.to = NULL;
@@ -344,7 +285,7 @@ static bool drops_enough(const struct conn *c)
  * The one place where interest is computed from facts: read while the owner
  * wants it and the peer has not ended; write while something waits.
  */
-static void conn_update(struct conn *c)
+void conn_update(struct conn *c)
 {
 	short want = 0;
 
@@ -394,7 +335,6 @@ bool conn_goes_on(struct conn *c)
 /* --- writing -----------------------------------------------------------------*/
 
 static void shut_when_empty(struct conn *c);
-static void conn_writable(struct conn *c);
 
 static void close_write_fd(struct conn *c)
 {
@@ -405,9 +345,9 @@ static void close_write_fd(struct conn *c)
 }
 
 /* The peer takes no more bytes from us. */
-static void write_failed(struct conn *c, int error)
+void conn_write_failed(struct conn *c, int error)
 {
-	queue_free(c);
+	conn_queue_free(c);
 	c->gathered = false;
 	c->write_ended = true;
 	c->last_words = !c->two_fds && is_gone(c, error);
@@ -427,261 +367,6 @@ static void write_failed(struct conn *c, int error)
 	shut_when_empty(c);
 }
 
-static struct chunk *last_chunk(const struct conn *c)
-{
-	if (STAILQ_EMPTY(&c->queue))
-		return NULL;
-	return CONTAINER_OF(c->queue.stqh_last, struct chunk, next.stqe_next);
-}
-
-/* Whether its frame has begun to leave: nothing may go in front of it then. */
-static bool has_begun(const struct chunk *k)
-{
-	return k->begun || k->from > 0;
-}
-
-/* Room for n bytes at the end of the queue; NULL without memory. */
-static struct chunk *chunk_for(struct conn *c, size_t n)
-{
-	struct chunk *k = last_chunk(c);
-	size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
-	size_t capacity = n > least ? n : least;
-
-	if (k && !k->urgent && !has_begun(k) && k->to + n <= k->capacity)
-		return k;
-	k = chunk_new(c, capacity);
-	if (k)
-		STAILQ_INSERT_TAIL(&c->queue, k, next);
-	return k;
-}
-
-/*
- * Queues what remains of the parts after the first skip bytes. It is never
- * divided: a chunk ends where a frame ends, so that a pong fits between two.
- */
-static void queue_parts(
-	struct conn *c, const struct iovec *v, int parts, size_t skip)
-{
-	struct chunk *k;
-	size_t n = 0;
-
-	for (int i = 0; i < parts; i++)
-		n += v[i].iov_len;
-	n -= skip;
-	if (n == 0)
-		return;
-	k = chunk_for(c, n);
-	if (!k) {
-		write_failed(c, ENOMEM);
-		return;
-	}
-	k->begun = k->begun || skip > 0;
-	for (int i = 0; i < parts; i++) {
-		size_t from = skip < v[i].iov_len ? skip : v[i].iov_len;
-		size_t part = v[i].iov_len - from;
-
-		skip -= from;
-		memcpy(k->data + k->to, (const uint8_t *)v[i].iov_base + from,
-			part);
-		k->to += part;
-	}
-	c->queued += n;
-}
-
-/* Likewise, and its leaving is waited for. */
-static void queue_rest(
-	struct conn *c, const struct iovec *v, int parts, size_t skip)
-{
-	queue_parts(c, v, parts, skip);
-	conn_update(c);
-}
-
-/* What the transport has taken, but not the socket, waits for that. */
-static ssize_t transport_send(struct conn *c, const struct iovec *v, int parts)
-{
-	ssize_t sent = c->transport->send(c, v, parts);
-
-	if (c->held)
-		conn_update(c);
-	return sent;
-}
-
-static void send_parts(struct conn *c, const struct iovec *v, int parts)
-{
-	ssize_t sent = transport_send(c, v, parts);
-
-	if (sent < 0) {
-		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-			write_failed(c, errno);
-			return;
-		}
-		sent = 0;
-	}
-	queue_rest(c, v, parts, (size_t)sent);
-}
-
-static void uncork(struct loop *l)
-{
-	struct cork *k = &l->cork;
-	struct conn *c = k->to;
-	int parts = k->parts;
-
-	k->to = NULL;
-	k->parts = 0;
-	k->heads_n = 0;
-	if (c && parts > 0 && c->state == CONN_OPEN && !c->write_ended)
-		send_parts(c, k->v, parts);
-}
-
-void conn_flush(struct conn *c)
-{
-	if (c->loop->cork.to == c)
-		uncork(c->loop);
-}
-
-/*
- * Bytes that lie behind each other become one part: messages whose heads were
- * written into the room in front of them leave as the one run they came in.
- */
-static void cork_add(struct cork *k, const void *p, size_t n)
-{
-	struct iovec *last = k->parts ? &k->v[k->parts - 1] : NULL;
-
-	if (n == 0)
-		return;
-	if (last && (const uint8_t *)last->iov_base + last->iov_len == p) {
-		last->iov_len += n;
-		return;
-	}
-	k->v[k->parts++] = (struct iovec){ .iov_base = (void *)(uintptr_t)p,
-		.iov_len = n };
-}
-
-void conn_set_gathering(struct conn *c)
-{
-	c->gathering = true;
-}
-
-void conn_send_gathered(struct conn *c)
-{
-	if (!c->gathered)
-		return;
-	c->gathered = false;
-	if (c->queued > 0 && !c->write_ended && c->state != CONN_CLOSED)
-		conn_writable(c);
-	conn_update(c);
-}
-
-#define FRAME_PARTS 3
-
-static int frame_parts(struct iovec v[FRAME_PARTS], const struct conn_frame *f)
-{
-	int parts = 0;
-
-	if (f->head_n > 0)
-		v[parts++] = (struct iovec){ (void *)(uintptr_t)f->head,
-			f->head_n };
-	if (f->payload_n > 0)
-		v[parts++] = (struct iovec){ (void *)(uintptr_t)f->payload,
-			f->payload_n };
-	if (f->tail_n > 0)
-		v[parts++] = (struct iovec){ (void *)(uintptr_t)f->tail,
-			f->tail_n };
-	return parts;
-}
-
-/* Into the queue, although the socket may have room. */
-static void gather(struct conn *c, const struct iovec *v, int parts)
-{
-	/* Behind what the socket refused it waits like anything else. */
-	if (c->queued == 0) {
-		c->gathered = true;
-		loop_defer(c->loop, &c->deferred, conn_deferred);
-	}
-	queue_parts(c, v, parts, 0);
-	if (c->queued >= GATHER_MAX)
-		conn_send_gathered(c);
-}
-
-static void cork_copy(struct cork *k, const void *p, size_t n)
-{
-	if (n == 0)
-		return;
-	memcpy(k->heads + k->heads_n, p, n);
-	cork_add(k, k->heads + k->heads_n, n);
-	k->heads_n += n;
-}
-
-/* What the running read produces for c waits for the end of that read. */
-static void cork(struct conn *c, const struct conn_frame *f)
-{
-	struct cork *k = &c->loop->cork;
-
-	cork_copy(k, f->head, f->head_n);
-	cork_add(k, f->payload, f->payload_n);
-	cork_copy(k, f->tail, f->tail_n);
-	k->to = c;
-}
-
-/* Whether the cork is c's and has room for one more. */
-static bool cork_takes(const struct conn *c, const struct conn_frame *f)
-{
-	const struct cork *k = &c->loop->cork;
-
-	return k->to == c && c->loop->corked &&
-	       k->parts + FRAME_PARTS <= CORK_PARTS &&
-	       k->heads_n + f->head_n + f->tail_n <= sizeof(k->heads);
-}
-
-void conn_send_frame_borrowed(struct conn *c, const struct conn_frame *f)
-{
-	struct loop *l = c->loop;
-	struct iovec v[FRAME_PARTS];
-	int parts = frame_parts(v, f);
-
-	assert(f->head_n <= CONN_HEAD_MAX && f->tail_n <= CONN_HEAD_MAX);
-	if (conn_is_shut(c) || parts == 0)
-		return;
-	conn_send_gathered(c);
-	if (l->cork.to && !cork_takes(c, f))
-		uncork(l);
-	if (c->write_ended)
-		return;
-	/* Order: what comes later waits behind what waits. */
-	if (c->queued > 0 || c->held)
-		queue_rest(c, v, parts, 0);
-	else if (l->corked)
-		cork(c, f);
-	else
-		send_parts(c, v, parts);
-}
-
-void conn_send_frame_copied(struct conn *c, const struct conn_frame *f)
-{
-	size_t n = f->head_n + f->payload_n + f->tail_n;
-	bool gathers = c->gathering && n < GATHER_MAX;
-	struct iovec v[FRAME_PARTS];
-	int parts = frame_parts(v, f);
-
-	conn_flush(c); /* what was borrowed comes before it */
-	if (!gathers)
-		conn_send_gathered(c);
-	if (conn_is_shut(c) || parts == 0)
-		return;
-	if (gathers)
-		gather(c, v, parts);
-	else if (c->queued > 0 || c->held)
-		queue_rest(c, v, parts, 0);
-	else
-		send_parts(c, v, parts);
-}
-
-void conn_send_copied(struct conn *c, const void *p, size_t n)
-{
-	conn_send_frame_copied(
-		c, &(struct conn_frame){ .payload = p, .payload_n = n });
-}
-
 size_t conn_cost(const struct conn *c)
 {
 	return c->queued + rest_cost(c->rest);
@@ -690,133 +375,6 @@ size_t conn_cost(const struct conn *c)
 bool conn_is_shut(const struct conn *c)
 {
 	return c->state != CONN_OPEN || c->write_ended;
-}
-
-/* The rest of a shared message waits, by reference. */
-static void queue_message(struct conn *c, struct message *m, size_t from)
-{
-	struct chunk *k = chunk_new(c, 0);
-
-	if (!k) {
-		write_failed(c, ENOMEM);
-		return;
-	}
-	k->message = message_ref(m);
-	k->p = m->bytes;
-	k->from = from;
-	k->to = m->n;
-	c->queued += m->n - from;
-	STAILQ_INSERT_TAIL(&c->queue, k, next);
-	conn_update(c);
-}
-
-/*
- * It is the first of the queue, or behind the first when that has begun to
- * leave. One that waits there is replaced, if nothing of it has left.
- */
-static struct chunk *urgent_chunk(struct conn *c)
-{
-	struct chunk *first = STAILQ_FIRST(&c->queue), *k = first;
-
-	if (first && has_begun(first))
-		k = STAILQ_NEXT(first, next);
-	if (k && k->urgent) {
-		c->queued -= k->to;
-		k->to = 0;
-		return k;
-	}
-	k = chunk_new(c, CONN_URGENT_MAX);
-	if (!k)
-		return NULL;
-	k->urgent = true;
-	if (first && has_begun(first))
-		STAILQ_INSERT_AFTER(&c->queue, first, k, next);
-	else
-		STAILQ_INSERT_HEAD(&c->queue, k, next);
-	return k;
-}
-
-void conn_send_urgent(struct conn *c, const void *p, size_t n)
-{
-	struct chunk *k;
-
-	assert(n <= CONN_URGENT_MAX);
-	conn_flush(c);
-	if (conn_is_shut(c))
-		return;
-	/* What is gathered, an older pong maybe, leaves in this turn anyway. */
-	if (conn_is_clear(c) || c->gathered) {
-		conn_send_copied(c, p, n);
-		return;
-	}
-	k = urgent_chunk(c);
-	if (!k) {
-		write_failed(c, ENOMEM);
-		return;
-	}
-	memcpy(k->data, p, n);
-	k->to = n;
-	c->queued += n;
-	conn_update(c);
-}
-
-void conn_queue_message(struct conn *c, struct message *m)
-{
-	conn_flush(c);
-	if (c->state == CONN_OPEN && !c->write_ended)
-		queue_message(c, m, 0);
-}
-
-size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
-{
-	struct iovec parts[WRITE_PARTS];
-	size_t taken = 0;
-	ssize_t sent;
-
-	conn_flush(c);
-	if (c->state != CONN_OPEN || c->write_ended)
-		return n; /* the peer reads no more */
-	if (c->queued > 0 || c->held)
-		return 0;
-	if (n > WRITE_PARTS)
-		n = WRITE_PARTS;
-	for (size_t i = 0; i < n; i++)
-		parts[i] = (struct iovec){ .iov_base = v[i]->bytes,
-			.iov_len = v[i]->n };
-	sent = transport_send(c, parts, (int)n);
-	if (sent < 0) {
-		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-			write_failed(c, errno);
-		else /* the first must wait for the socket, not for us */
-			queue_message(c, v[taken++], 0);
-		return c->write_ended ? n : taken;
-	}
-	while (taken < n && (size_t)sent >= v[taken]->n)
-		sent -= (ssize_t)v[taken++]->n;
-	if (taken < n && !c->write_ended) {
-		queue_message(c, v[taken], (size_t)sent);
-		taken++;
-	}
-	return taken;
-}
-
-/* Drops n sent bytes off the queue. */
-static void queue_sent(struct conn *c, size_t n)
-{
-	while (n > 0) {
-		struct chunk *k = STAILQ_FIRST(&c->queue);
-		size_t part = k->to - k->from;
-
-		if (part > n)
-			part = n;
-		n -= part;
-		k->from += part;
-		c->queued -= part;
-		if (k->from < k->to)
-			return;
-		STAILQ_REMOVE_HEAD(&c->queue, next);
-		chunk_free(c, k);
-	}
 }
 
 /* The queue has left and our side is to end: FINISHING -> LINGERING. */
@@ -841,30 +399,10 @@ static void shut_when_empty(struct conn *c)
 	timer_set(c->loop, &c->timer, c->sent_ms + c->linger_ms);
 }
 
-static void conn_writable(struct conn *c)
+void conn_writable(struct conn *c)
 {
-	struct iovec v[WRITE_PARTS];
-	int parts = 0;
-	struct chunk *k;
-	ssize_t sent;
-
-	STAILQ_FOREACH (k, &c->queue, next) {
-		if (parts == WRITE_PARTS)
-			break;
-		v[parts++] = (struct iovec){
-			.iov_base = (void *)(uintptr_t)(k->p + k->from),
-			.iov_len = k->to - k->from
-		};
-	}
-	sent = c->transport->send(c, v, parts);
-	if (sent < 0) {
-		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-			write_failed(c, errno);
-		else
-			conn_update(c);
+	if (conn_send_queue(c) < 0)
 		return;
-	}
-	queue_sent(c, (size_t)sent);
 	c->sent_ms = loop_now(c->loop);
 	conn_update(c);
 	call_drained(c);
@@ -917,7 +455,7 @@ static void offer(struct conn *c, uint8_t *p, size_t n)
 	c->offered = true;
 	used = c->cb->input(c, p, n);
 	/* Nothing that was sent points into these bytes any more. */
-	uncork(l);
+	conn_uncork(l);
 	l->corked = false;
 	c->offered = false;
 	if (keep_rest(c, p, n, used) < 0)
@@ -1045,79 +583,4 @@ static void conn_timer(struct timer *t)
 		timer_set(c->loop, &c->timer, due);
 	else
 		conn_close(c);
-}
-
-/* --- sockets -----------------------------------------------------------------*/
-
-bool conn_vanished(const struct conn *c, int64_t ms)
-{
-	struct tcp_info info;
-	socklen_t n = sizeof(info);
-	struct pollfd p = { .fd = c->fd };
-
-	if (c->fd < 0)
-		return false;
-	if (poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)))
-		return true;
-	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
-		return false; /* a pipe or a Unix socket cannot vanish */
-	/*
-	 * Silence alone is no sign: with nothing under way there is nothing to
-	 * acknowledge. Repeated retransmits or probes without an answer are.
-	 */
-	return (info.tcpi_retransmits > 1 || info.tcpi_probes > 1) &&
-	       info.tcpi_last_ack_recv > ms;
-}
-
-int64_t conn_arrived_ago(const struct conn *c)
-{
-	struct tcp_info info;
-	socklen_t n = sizeof(info);
-	int unsent;
-
-	if (ioctl(c->fd, SIOCOUTQ, &unsent) < 0)
-		return INT64_MAX;
-	if (unsent > 0 || c->held)
-		return -1;
-	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
-		return INT64_MAX;
-	return info.tcpi_last_ack_recv;
-}
-
-void conn_note_progress(struct conn *c)
-{
-	int unsent;
-
-	/* A pipe has no such count. */
-	if (ioctl(c->fd, SIOCOUTQ, &unsent) < 0 || unsent == c->unsent)
-		return;
-	c->unsent = unsent;
-	c->sent_ms = loop_now(c->loop);
-}
-
-void conn_tune(int fd, int keepalive_s, unsigned user_timeout_ms)
-{
-	int on = 1;
-	int interval = keepalive_s / 3 > 0 ? keepalive_s / 3 : 1;
-	int count = 3;
-
-	/* These fail on a Unix socket, which needs none of them. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive_s,
-		sizeof(keepalive_s));
-	(void)setsockopt(
-		fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-	if (user_timeout_ms)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-			&user_timeout_ms, sizeof(user_timeout_ms));
-}
-
-void conn_set_unsent_limit(struct conn *c, unsigned bytes)
-{
-	c->unsent_limit = bytes;
-	/* Not on a Unix socket, which has no such thing. */
-	(void)setsockopt(
-		c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
 }

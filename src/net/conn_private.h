@@ -1,0 +1,31 @@
+/*
+ * conn_private.h: what the files of a connection share: conn.c (its life, what
+ * is watched, reading, the end), conn_send.c (what waits for the peer and how
+ * it leaves), conn_socket.c (what the kernel knows of its socket).
+ */
+#ifndef NET_CONN_PRIVATE_H
+#define NET_CONN_PRIVATE_H
+
+#include "base/compiler.h"
+
+struct conn;
+struct loop;
+
+/* conn.c */
+/* The one place where libevent is told what to watch for. */
+void conn_update(struct conn *c);
+/* At the end of the turn the owner is told what could not be told at once. */
+void conn_defer(struct conn *c);
+/* The peer takes no more bytes; error is an errno. What waits is dropped. */
+void conn_write_failed(struct conn *c, int error);
+/* The socket may have room: what waits is sent, and the owner told. */
+void conn_writable(struct conn *c);
+
+/* conn_send.c */
+/* Sends what the running read has corked, for whichever connection. */
+void conn_uncork(struct loop *l);
+/* One write of what waits. -1: nothing was sent, or the connection broke. */
+MUST_CHECK int conn_send_queue(struct conn *c);
+void conn_queue_free(struct conn *c);
+
+#endif
