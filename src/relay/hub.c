@@ -52,8 +52,8 @@ void hub_read_give_way(struct hub *h)
 {
 	if (h->seats_n == 0)
 		hub_end(h, &(struct ending){ .reason = REASON_LINGER,
-				   .detail = "it gave way to another: "
-					     "max_hubs is reached" });
+				   .detail = "an empty hub, ended for a "
+					     "new one: max_hubs is reached" });
 }
 
 struct hub *hub_new(struct worker *home, struct conf *conf,
