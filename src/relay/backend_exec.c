@@ -35,7 +35,9 @@
  */
 struct exec_attempt {
 	struct attempt attempt;
-	struct backend_params params; /* until done */
+	TAILQ_ENTRY(exec_attempt) next; /* in worker->programs */
+	char **argv, **envp;            /* until it is started */
+	struct backend_params params;   /* until done */
 	struct worker *worker;
 	const struct conf_route *route;
 	struct conf *conf; /* a reference, for route */
@@ -49,11 +51,17 @@ struct exec_attempt {
 	bool counted;            /* as a process of its route */
 	bool cancelled;
 	bool told; /* done was called, or will never be */
-	struct deferred deferred;
 	struct timer silence;
 	int64_t second; /* of the count below */
 	unsigned lines, hidden;
 };
+
+static void strings_free(char **v)
+{
+	for (size_t i = 0; v && v[i]; i++)
+		free(v[i]);
+	free(v);
+}
 
 static void exec_free(struct exec_attempt *a)
 {
@@ -65,6 +73,8 @@ static void exec_free(struct exec_attempt *a)
 			&s->programs, 1, memory_order_relaxed);
 	}
 	timer_fini(a->worker->loop, &a->silence);
+	strings_free(a->argv);
+	strings_free(a->envp);
 	conf_unref(a->conf);
 	free(a);
 }
@@ -134,13 +144,6 @@ static void silence_timer(struct timer *t)
 }
 
 /* --- what the program is told -------------------------------------------------------*/
-
-static void strings_free(char **v)
-{
-	for (size_t i = 0; v && v[i]; i++)
-		free(v[i]);
-	free(v);
-}
 
 static char **make_argv(
 	const struct conf_backend *to, const struct captures *captures)
@@ -298,12 +301,8 @@ static const struct proc_cb exec_cb = {
 	.gone = exec_gone,
 };
 
-/*
- * At the end of the turn, so that done never runs inside open.
- */
-static void exec_ready(struct deferred *d)
+static void exec_ready(struct exec_attempt *a)
 {
-	struct exec_attempt *a = CONTAINER_OF(d, struct exec_attempt, deferred);
 	struct backend_params p = a->params;
 	struct backend_result r = { .reason = a->reason, .end = a->end };
 	bool cancelled = a->cancelled;
@@ -379,21 +378,14 @@ static void say_spawn_error(struct exec_attempt *a, int error)
 }
 
 /* Starts the process and its end. REASON_NONE, or why not. */
-static enum reason start_program(
-	struct exec_attempt *a, const struct backend_params *p)
+static enum reason start_program(struct exec_attempt *a)
 {
-	char **argv = make_argv(&a->route->to, p->captures);
-	char *query = backend_query(p);
-	char **envp = query ? make_env(p, str_of(query)) : NULL;
-	struct conn *c = NULL;
-	enum reason reason = REASON_INTERNAL;
+	struct conn *c;
 	int in, out;
 
-	if (!argv || !envp)
-		goto out;
 	a->proc = proc_start(a->worker->loop,
-		&(struct proc_params){ .argv = argv,
-			.envp = envp,
+		&(struct proc_params){ .argv = a->argv,
+			.envp = a->envp,
 			.dir = a->route->exec_dir,
 			.limits = &a->worker->shared->limits,
 			.grace_ms = a->route->close_timeout,
@@ -404,10 +396,9 @@ static enum reason start_program(
 		int error = errno;
 
 		say_spawn_error(a, error);
-		reason = error == EMFILE || error == ENFILE || error == ENOMEM
-				 ? REASON_INTERNAL
-				 : REASON_BACKEND_SPAWN;
-		goto out;
+		return error == EMFILE || error == ENFILE || error == ENOMEM
+			       ? REASON_INTERNAL
+			       : REASON_BACKEND_SPAWN;
 	}
 	a->pid = proc_pid(a->proc);
 	a->started_ms = loop_now(a->worker->loop);
@@ -418,17 +409,50 @@ static enum reason start_program(
 		if (c)
 			conn_close(c);
 		proc_end_after(a->proc, 0);
-		goto out;
+		return REASON_INTERNAL;
 	}
 	stream_end_set_proc(a->end, a->proc);
 	timer_set(a->worker->loop, &a->silence,
 		loop_now(a->worker->loop) + SILENCE_MS);
-	reason = REASON_NONE;
-out:
+	return REASON_NONE;
+}
+
+/*
+ * To start a program takes a millisecond or more: as many are started in a turn
+ * as a share of it allows, and a flood of requests waits for its own programs.
+ * Behind open, in which done may not be called.
+ */
+static void start_programs(struct deferred *d)
+{
+	struct worker *w = CONTAINER_OF(d, struct worker, programs_turn);
+	struct exec_attempt *a;
+
+	loop_share_begin(w->loop);
+	while ((a = TAILQ_FIRST(&w->programs))) {
+		if (w->draining && a->reason == REASON_NONE)
+			a->reason = REASON_SHUTDOWN;
+		if (a->reason == REASON_NONE && !a->cancelled) {
+			if (!loop_share_left_now(w->loop)) {
+				loop_defer_next(w->loop, d, start_programs);
+				return;
+			}
+			a->reason = start_program(a);
+		}
+		TAILQ_REMOVE(&w->programs, a, next);
+		exec_ready(a);
+	}
+}
+
+/* What the program is told, while the request is there. -1 without memory. */
+static int prepare_program(
+	struct exec_attempt *a, const struct backend_params *p)
+{
+	char *query = backend_query(p);
+
+	a->argv = make_argv(&a->route->to, p->captures);
+	a->envp = query ? make_env(p, str_of(query)) : NULL;
 	free(query);
-	strings_free(argv);
-	strings_free(envp);
-	return reason;
+	return a->argv && a->envp ? 0 : -1;
 }
 
 static struct attempt *exec_open(const struct backend_params *p)
@@ -451,9 +475,12 @@ static struct attempt *exec_open(const struct backend_params *p)
 	if (a->counted) {
 		atomic_fetch_add_explicit(
 			&p->worker->shared->programs, 1, memory_order_relaxed);
-		a->reason = start_program(a, p);
+		if (prepare_program(a, p) < 0)
+			a->reason = REASON_INTERNAL;
 	}
-	loop_defer(p->worker->loop, &a->deferred, exec_ready);
+	TAILQ_INSERT_TAIL(&p->worker->programs, a, next);
+	loop_defer_next(
+		p->worker->loop, &p->worker->programs_turn, start_programs);
 	return &a->attempt;
 }
 

@@ -454,6 +454,7 @@ struct worker *worker_new(
 	TAILQ_INIT(&w->fronts);
 	TAILQ_INIT(&w->line);
 	TAILQ_INIT(&w->late_line);
+	TAILQ_INIT(&w->programs);
 	TAILQ_INIT(&w->pairs);
 	TAILQ_INIT(&w->hubs);
 	TAILQ_INIT(&w->keepers);
@@ -509,6 +510,7 @@ void worker_free(struct worker *w)
 	hubs_keep_no_more(w);
 	timer_fini(w->loop, &w->tick);
 	loop_undefer(w->loop, &w->line_turn);
+	loop_undefer(w->loop, &w->programs_turn);
 	if (!w->borrowed_loop)
 		loop_free(w->loop);
 	pthread_mutex_destroy(&w->mail_lock);

@@ -26,6 +26,7 @@ struct conf;
 struct conf_address;
 struct conf_listen;
 struct credentials;
+struct exec_attempt;
 struct front;
 struct hub;
 struct hubs;
@@ -95,6 +96,9 @@ struct worker {
 	struct fronts line, late_line;    /* of tokens, see front_line.c */
 	struct deferred line_turn;
 	bool verified; /* a token, in this turn of the loop */
+	/* Programs that are to be started: see backend_exec.c. */
+	TAILQ_HEAD(, exec_attempt) programs;
+	struct deferred programs_turn;
 	TAILQ_HEAD(, pair) pairs;
 	TAILQ_HEAD(, hub) hubs;       /* those at home here */
 	TAILQ_HEAD(, keeper) keepers; /* of hubs that are always there */

@@ -223,6 +223,14 @@ def test_requests_in_a_row(fair):
         assert f.flood(pump, {s: repeated(head("/healthz"))}, [s]).sent > READ
 
 
+def test_requests_of_programs(fair):
+    f = fair(route("r", "exec:/bin/cat", "framing = line",
+                   "max_processes = 1000"))
+    request = upgrade("/r")
+    assert f.flood(ask, f.r.port, lambda: request, None, 300,
+                   connections=300) > 0
+
+
 def test_handshakes(fair, certificates):
     f = fair("[listen tls]\naddress = 127.0.0.1:0\ncertificates = main\n" +
              certificates.ini("main", "localhost"))
