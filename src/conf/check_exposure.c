@@ -31,7 +31,7 @@ static void check_socket_mode(
 			a->text);
 }
 
-/* --- who can reach it ------------------------------------------------------- */
+/* --- what can reach it ------------------------------------------------------ */
 
 /*
  * By DNS rebinding a page of any site reaches such a listener under its own

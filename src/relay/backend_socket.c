@@ -46,7 +46,7 @@ static void socket_attempt_failed(
 		socket_attempt_free(a);
 }
 
-/* The first bytes a backend sees: who the client is. */
+/* The first bytes a backend sees: the client's address. */
 static void send_proxy(
 	const struct client *client, int client_fd, struct conn *c)
 {

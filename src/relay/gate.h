@@ -1,6 +1,6 @@
 /*
- * gate.h: who may come in. Order: address, limits, route, origin, token, the
- * limit of its subject; then the backend.
+ * gate.h: which requests may come in. Order: address, limits, route, origin,
+ * token, the limit of its subject; then the backend.
  */
 #ifndef RELAY_GATE_H
 #define RELAY_GATE_H

@@ -56,7 +56,7 @@ uint16_t relay_backend_code(const struct ending *why);
 #define RELAY_LENGTH_TEXT 112
 const char *relay_length_text(char text[RELAY_LENGTH_TEXT], uint64_t n,
 	bool at_least, const char *key, uint64_t max);
-/* Who ended it, for the log: "client", "backend" or "relay". */
+/* The side that ended it, for the log: "client", "backend" or "relay". */
 const char *relay_side(enum reason r, int side);
 /* The close code that a client is told; 0: it can't be told. */
 uint16_t relay_client_code(enum reason r, uint16_t code);

@@ -397,7 +397,7 @@ static void ping_failed(struct ws_end *e, bool vanished)
 
 	if (e->end.side == END_BACKEND)
 		why.code = WS_CODE_INTERNAL_ERROR; /* for the browser */
-	e->ended = e->gone = vanished; /* a close frame would reach nobody */
+	e->ended = e->gone = vanished; /* a close frame would not arrive */
 	relay_ended(&e->end, &why);
 }
 
