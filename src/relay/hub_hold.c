@@ -88,11 +88,14 @@ static bool is_free(const struct hub *h)
 
 /*
  * Sends one. Returns false when the trunk took nothing of it and it is intact:
- * a program that was killed is first noticed by that.
+ * a program that was killed is first noticed by that; or when the hub has ended.
  */
 static bool send_one(struct hub *h, struct seat *s, const struct piece *p)
 {
 	hub_send_to_trunk(h, s, p);
+	/* Of want of memory: what waits is handed over, or dropped, by then. */
+	if (h->state != HUB_OPEN)
+		return false;
 	h->hold.partial = !conn_is_clear(h->trunk->conn);
 	if (!conn_is_shut(h->trunk->conn))
 		return true;
@@ -159,6 +162,10 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
 	if (open && STAILQ_EMPTY(&h->hold.waiting) && is_free(h) &&
 		send_one(h, s, p))
 		return;
+	if (open && h->state != HUB_OPEN) {
+		h->hold.dropped++;
+		return;
+	}
 	if (open && conn_is_shut(c) && !c->error) {
 		/*
 		 * A backend that has closed its input and lives: that is no

@@ -74,6 +74,9 @@ void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p)
 	tagged.brief = true; /* many write to it, and when, it decides */
 
 	hub_tagged_before_input(h, s);
+	/* Without memory for that the hub has ended, and its sender perhaps. */
+	if (h->state != HUB_OPEN)
+		return;
 	tagged.prefix = prefix;
 	tagged.prefix_n = (uint8_t)hub_tagged_prefix(h, s, prefix);
 	r = h->trunk->ops->send(h->trunk, &tagged);

@@ -38,6 +38,7 @@ class House:
         self.names = itertools.count()
         self.servers = {"tcp": Server(tls=False), "ws": Server(tls=False),
                         "tagged": Server(tls=False),
+                        "left": Server(tls=False),
                         "hold": Server(path=directory / "hold.sock")}
         for kind, server in self.servers.items():
             threading.Thread(target=self.serve, daemon=True,
@@ -60,6 +61,8 @@ class House:
                       f"framing = line\naddressing = tagged\n{HUB}",
             "hold": f"backend = unix:{self.dir}/hold.sock\n"
                     f"framing = line\non_backend_loss = hold\n{HUB}",
+            "left": f"backend = ws://127.0.0.1:{port['left']}/\n"
+                    f"addressing = tagged\non_backend_loss = hold\n{HUB}",
             "keyed": "backend = echo:\nkeys = idp"}
         lines = [f"[route {name}]\npath = /{name}/{{id}}\n{text}\n" +
                  ("" if "keys" in text else "keys = lab\n") + TIMES
@@ -113,6 +116,16 @@ class House:
             if line == b"die\n":
                 return
             sock.sendall(line)
+
+    def left_backend(self, sock):
+        """Tagged, and lost at the word of a client."""
+        b = WsPeer(sock).accept()
+        while True:
+            f = b.recv()
+            if f.payload.endswith(b" die"):
+                return
+            if f.payload.startswith(b"> "):
+                b.send(TEXT, b"> * " + f.payload.split(b" ", 2)[2])
 
     # --- clients -----------------------------------------------------------
 
@@ -242,6 +255,28 @@ def hold(house):
         house.leave(b)
 
 
+def left(house):
+    """Of a client that has left messages wait for the next backend."""
+    path = house.path("left")
+    with house.open(path) as a, house.open(path) as b:
+        b.send(TEXT, b"die")
+        end = time.monotonic() + 1
+        while time.monotonic() < end and \
+                not house.relay.log("hub-lost", path=path):
+            time.sleep(0.005)
+        for n in range(5):
+            a.send(TEXT, str(n))
+        with contextlib.suppress(Refused):
+            house.leave(a)
+        end = time.monotonic() + PATIENCE
+        while not house.arrives(b, 0.1):
+            b.send(TEXT, b"on")
+            if time.monotonic() > end:
+                raise TimeoutError("the backend does not come back")
+        house.get(b)
+        house.leave(b)
+
+
 def keyed(house):
     path = house.path("keyed")
     with house.open(path, token=SIGNER.token(path, kid="one")) as c:
@@ -303,5 +338,5 @@ def _tls(name, resume):
 
 SCENARIOS = {f.__name__: f for f in (
     _pair("echo"), _pair("tcp"), _pair("ws"), _pair("exec"), room, tagged,
-    hold, keyed, page, reload,
+    hold, left, keyed, page, reload,
     _tls("tls", False), _tls("tls-resumed", True))}
