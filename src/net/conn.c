@@ -483,7 +483,7 @@ int conn_unread(struct conn *c, const void *p, size_t n)
 static void read_once(struct conn *c)
 {
 	struct loop *l = c->loop;
-	ssize_t n = c->transport->recv(c, l->scratch, LOOP_SCRATCH);
+	ssize_t n = c->transport->recv(c, l->scratch, loop_read_size(l));
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)

@@ -24,6 +24,8 @@
 #include "net/tls.h"
 
 #define ALARM_NONE INT64_MAX
+/* So many that reads of LOOP_SCRATCH alone would fill the turn. */
+#define CROWD 16
 
 static void alarm_fired(evutil_socket_t fd, short what, void *arg);
 
@@ -132,6 +134,7 @@ int loop_run(struct loop *l)
 		l->now_known = false;
 		l->eager_before = l->eager;
 		l->eager = 0;
+		l->turn_until = 0;
 		if (event_base_loop(l->base, flags) < 0)
 			return -1;
 		loop_run_deferred(l);
@@ -193,12 +196,24 @@ static int64_t now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-static int64_t share_ns(const struct loop *l)
+size_t loop_read_size(const struct loop *l)
+{
+	bool crowded = l->eager > CROWD || l->eager_before > CROWD;
+
+	return crowded ? LOOP_READ_MIN : LOOP_SCRATCH;
+}
+
+static int64_t share_ns(struct loop *l, int64_t now)
 {
 	int64_t ns = LOOP_TURN_NS / (l->eager_before + 1);
 
+	if (l->turn_until == 0)
+		l->turn_until = now + LOOP_TURN_NS;
 	if (ns > LOOP_SHARE_MAX_NS)
-		return LOOP_SHARE_MAX_NS;
+		ns = LOOP_SHARE_MAX_NS;
+	/* Many that use a little less than their shares fill it, too. */
+	if (now >= l->turn_until)
+		ns = LOOP_SHARE_MIN_NS;
 	return ns < LOOP_SHARE_MIN_NS ? LOOP_SHARE_MIN_NS : ns;
 }
 
@@ -211,7 +226,7 @@ bool loop_share_left_now(struct loop *l)
 	now = now_ns();
 	/* The share begins with the first look: steps before it are free. */
 	if (l->share_until == 0)
-		l->share_until = now + share_ns(l);
+		l->share_until = now + share_ns(l, now);
 	if (now < l->share_until)
 		return true;
 	l->share_used = true;

@@ -105,6 +105,7 @@ struct loop {
 	int64_t share_until; /* ns, 0 = the clock was not looked at yet */
 	/* How many used theirs up in this turn, and in the one before. */
 	unsigned eager, eager_before;
+	int64_t turn_until; /* ns, likewise, of the turn's time */
 };
 
 /* NULL: no memory or descriptor. The budget outlives the loop. */
@@ -128,8 +129,8 @@ int64_t loop_now(struct loop *l);
  * before each further thing whether it may go on; if not, it does the rest in
  * the next turn (loop_defer_next, loop_wake), in which all others come first. A
  * share is a time: all that used theirs up in the turn before divide
- * LOOP_TURN_NS among them, each gets LOOP_SHARE_MIN_NS at least, and a first
- * thing is always done. The clock is looked at once in LOOP_SHARE_STEPS
+ * LOOP_TURN_NS among them, each gets LOOP_SHARE_MIN_NS at least, no more than
+ * that when LOOP_TURN_NS are over, and a first thing is always done. The clock is looked at once in LOOP_SHARE_STEPS
  * questions, so that asking costs nothing per message; loop_share_left_now
  * looks at it each time: for steps that take long themselves. One share is
  * under way at a time.
@@ -141,6 +142,12 @@ int64_t loop_now(struct loop *l);
 void loop_share_begin(struct loop *l);
 MUST_CHECK bool loop_share_left(struct loop *l);
 MUST_CHECK bool loop_share_left_now(struct loop *l);
+/*
+ * How many bytes a read may take, LOOP_SCRATCH at most: when many use their
+ * shares up, not many more than these allow, for the rest must be kept.
+ */
+#define LOOP_READ_MIN (64u * 1024)
+size_t loop_read_size(const struct loop *l);
 /* Whether the share under way, or the last, was used up. */
 static inline bool loop_share_is_used(const struct loop *l)
 {
