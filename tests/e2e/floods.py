@@ -42,9 +42,9 @@ STOCK = 8 * MB
 BOOKS = 3 if SLOWER else 1
 LEAN = {"ASAN_OPTIONS": SANITIZERS["ASAN_OPTIONS"] +
         ":quarantine_size_mb=1:malloc_context_size=4"}
-SECONDS = 0.8       # of a flood
+SECONDS = 0.6       # of a flood
 MOST = 1024 * MB    # of it, too
-BEFORE = 0.25       # seconds of echoes without it
+BEFORE = 0.2        # seconds of echoes without it
 PACE = 0.004        # between two echoes
 LOOK = 0.05         # between two looks at the memory
 STUCK = 3           # seconds behind the flood that the last may take
@@ -165,10 +165,10 @@ class Asking:
 
 def ask(port, make, context=None, at_once=32, seconds=SECONDS):
     """Connections, so many at once, one for each request that make() makes,
-    until it is over. Returns how many were answered."""
+    until it is over and one is answered. Returns how many were."""
     poll, asking, answered = select.epoll(), {}, 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or not answered:
         while len(asking) < at_once:
             x = Asking(port, make(), context)
             asking[x.sock.fileno()] = x

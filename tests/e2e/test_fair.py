@@ -99,9 +99,18 @@ def test_input_of_a_room(fair, n):
                    connections=n).sent > READ
 
 
+def test_input_of_many_rooms(fair):
+    f = fair(route("room", "room:", "mode = hub").replace(
+        "path = /room", "path = /room/{id}"))
+    rooms = [clients(f, f"/room/{i}", 10) for i in range(40)]
+    everybody = sockets(itertools.chain(*rooms))
+    assert f.flood(pump, {r[0].sock: SMALL for r in rooms}, everybody,
+                   connections=400).sent > READ
+
+
 # --- pings, fragments ------------------------------------------------------------
 
-@pytest.mark.parametrize("n", [1, 20])
+@pytest.mark.parametrize("n", [1, 20, 300])
 def test_pings(fair, n):
     """Of clients that may only read."""
     f = fair(KEY + route("r", "echo:", auth="token"))
@@ -110,9 +119,8 @@ def test_pings(fair, n):
                    connections=n).sent > READ
 
 
-@pytest.mark.parametrize("n", [1, 20])
-@pytest.mark.parametrize("rate", ["", "message_rate = 10"],
-                         ids=["any", "rate"])
+@pytest.mark.parametrize("n,rate", [(1, ""), (20, ""),
+                                    (20, "message_rate = 10")])
 def test_fragments(fair, n, rate):
     """Endless, without payload."""
     f = fair(route("r", "echo:", rate))
@@ -283,6 +291,8 @@ def opened(fair, s, kind, mode, *more, memory="16M", **options):
 
 kinds = pytest.mark.parametrize("kind", ["ws", "line"])
 modes = pytest.mark.parametrize("mode", ["pair", "hub"])
+some = pytest.mark.parametrize("kind,mode", [("ws", "pair"), ("line", "pair"),
+                                             ("line", "hub")])
 
 
 @modes
@@ -303,8 +313,21 @@ def test_backend_of_many(fair, kind):
                        connections=401).sent > READ
 
 
-@modes
-@kinds
+def test_backends_with_long_messages(fair):
+    """Which are not finished, when memory is short."""
+    with Server() as s:
+        f = fair(route("r", s.uri, "framing = line"))
+        members, backends = [], []
+        for _ in range(20):
+            members.append(Client(f.r, "/r", wait=False))
+            backends.append(s.accept())
+            members[-1].upgraded()
+        line = b"x" * (15 * MB) + b"\n"
+        assert f.flood(pump, writers(backends, line), sockets(members),
+                       connections=40).sent > READ
+
+
+@some
 def test_backend_whose_client_has_left(fair, kind, mode):
     with Server() as s:
         f, c, b = opened(fair, s, kind, mode)
@@ -313,8 +336,7 @@ def test_backend_whose_client_has_left(fair, kind, mode):
         assert READ < sent and (mode == "hub" or sent < UNENDING)
 
 
-@modes
-@kinds
+@some
 def test_backend_whose_client_is_closed_for_memory(fair, kind, mode):
     with Server() as s:
         f, c, b = opened(fair, s, kind, mode, "queue_limit = 1G",
