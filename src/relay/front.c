@@ -34,6 +34,7 @@
 #include "relay/front_private.h"
 #include "relay/front_proxy.h"
 #include "relay/gate.h"
+#include "relay/hub.h"
 #include "relay/identity.h"
 #include "relay/page.h"
 #include "relay/request.h"
@@ -251,7 +252,9 @@ static enum reason check_limits(const struct front *f)
 {
 	if (f->over != REASON_NONE)
 		return (enum reason)f->over;
-	return worker_memory_full(f->worker) ? REASON_MEMORY : REASON_NONE;
+	return worker_memory_full(f->worker) && !hubs_give_replay(f->worker)
+		       ? REASON_MEMORY
+		       : REASON_NONE;
 }
 
 /*

@@ -31,6 +31,19 @@ static int mail_messages(
 	return 0;
 }
 
+/* A room: no worker is behind with what its members say: they may go on. */
+static void let_members_go_on(struct hub *h)
+{
+	if (h->route->to.kind != BACKEND_ROOM)
+		return;
+	for (size_t i = 0; i < h->shared->workers_n; i++)
+		if (h->remotes[i].held.n > 0 &&
+			waiting_cost(&h->remotes[i].mailed) > 0)
+			return; /* it will say when it has read that */
+	atomic_store(&h->trunk_full, false);
+	hub_resume_when_empty(h);
+}
+
 /* A worker that does not keep up: its members' policy applies to it, too. */
 static void hold_for(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n)
@@ -38,6 +51,9 @@ static void hold_for(
 	struct remote *r = hub_remote(h, w);
 	struct mail *m;
 
+	/* In a room it is members that say too much: they can be held up. */
+	if (h->route->to.kind == BACKEND_ROOM)
+		atomic_store(&h->trunk_full, true);
 	for (size_t i = 0; i < n; i++) {
 		int dropped = backlog_add(&r->held, v[i], h->route);
 
@@ -50,6 +66,7 @@ static void hold_for(
 			worker_post(w, m);
 		}
 		backlog_free(&r->held);
+		let_members_go_on(h);
 		return;
 	}
 	atomic_store(&r->ready_wanted, true);
@@ -91,6 +108,7 @@ void hub_flush_held(struct hub *h, struct worker *w)
 		if (waiting_cost(&r->mailed) > 0)
 			return;
 	}
+	let_members_go_on(h);
 }
 
 /* What of the batch is for all, or for a member there. */

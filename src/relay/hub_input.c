@@ -23,7 +23,7 @@ static bool is_full(struct hub *h)
 	       waiting_is_over(&h->inflight, (size_t)h->route->queue_limit);
 }
 
-static void resume_when_empty(struct hub *h)
+void hub_resume_when_empty(struct hub *h)
 {
 	if (!atomic_load(&h->trunk_full) &&
 		waiting_cost(&h->inflight) <=
@@ -147,14 +147,14 @@ void hub_read_input(struct hub *h, const struct mail *m)
 
 	take_input(h, m->seat, &p);
 	waiting_sub(&h->inflight, m->n);
-	resume_when_empty(h);
+	hub_resume_when_empty(h);
 }
 
 void hub_trunk_drained(struct hub *h)
 {
 	if (hub_hold_drained(h)) {
 		atomic_store(&h->trunk_full, false);
-		resume_when_empty(h);
+		hub_resume_when_empty(h);
 	}
 	hub_tagged_drained(h);
 }

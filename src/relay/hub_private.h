@@ -261,6 +261,9 @@ bool hub_trunk_is_full(struct hub *h);
 /* A message of a member, which may have left (seat.gone). */
 void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p);
 
+/* Its members are read again, if what has paused them is over. */
+void hub_resume_when_empty(struct hub *h);
+
 /* hub_fan.c */
 /* A message for all, but for the client except (0: none). */
 void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,

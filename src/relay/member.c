@@ -319,6 +319,9 @@ static void put_in_backlog(struct member *m, struct message *x)
 {
 	int dropped = backlog_add(&m->backlog, x, m->client.route);
 
+	/* Before a client is closed for want of memory replays give way. */
+	if (dropped == BACKLOG_MEMORY && hubs_give_replay(worker_of(m)))
+		dropped = backlog_add(&m->backlog, x, m->client.route);
 	if (dropped < 0)
 		member_ended(m, END_CLIENT,
 			&(struct ending){ .reason = dropped == BACKLOG_SLOW
@@ -636,6 +639,9 @@ void member_input(struct member *m, const struct piece *p)
 		counter_add(&w->counters.messages[END_CLIENT], 1);
 	whole = end_assemble(
 		&m->whole, w->loop->budget, p, &assembled, &failed);
+	if (failed == REASON_MEMORY && hubs_give_replay(w))
+		whole = end_assemble(
+			&m->whole, w->loop->budget, p, &assembled, &failed);
 	if (failed != REASON_NONE)
 		member_ended(
 			m, END_CLIENT, &(struct ending){ .reason = failed });

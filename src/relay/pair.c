@@ -19,6 +19,7 @@
 #include "net/conn.h"
 #include "relay/admission.h"
 #include "relay/expiry.h"
+#include "relay/hub.h"
 #include "relay/rate.h"
 #include "relay/worker.h"
 
@@ -305,6 +306,9 @@ void pair_input(struct end *from_end, const struct piece *piece)
 	if (to->whole) {
 		out = end_assemble(
 			&f->whole, p->worker->loop->budget, piece, &whole, &r);
+		if (r == REASON_MEMORY && hubs_give_replay(p->worker))
+			out = end_assemble(&f->whole, p->worker->loop->budget,
+				piece, &whole, &r);
 		if (r != REASON_NONE)
 			refuse_message(p, from, r);
 		if (!out)

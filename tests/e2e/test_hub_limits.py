@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from peers import BINARY, TEXT, Background, Client
+from peers import BINARY, TEXT, Background, Client, frame
 from relay import mint, wait_for
-from test_hub import Hub, everything, texts
+from test_hub import Hub, everything, hub, texts
 from test_pressure import Dribble
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
@@ -168,6 +168,38 @@ def test_over_max_memory_a_hub_gives_what_waits_for_its_backend(
     for c, job in zip(members, jobs):
         c.close()
         job.done()
+
+
+def test_a_room_holds_up_who_floods_it(relay, workers):
+    """Its members read; what their workers are behind with is no reason to
+    close them, whatever slow says."""
+    r = relay(hub("room:", "queue_limit = 64K", "slow = close"),
+              server=f"workers = {workers}")
+    floods, *others = [Client(r, "/h/1") for _ in range(12)]
+    jobs = [Background(texts, c, 20001) for c in others]
+    for _ in range(100):
+        floods.write(frame(TEXT, b"") * 200)
+    floods.send(TEXT, "end")
+    for job in jobs:
+        got = job.done()
+        assert got[-1] == "end" and not any(got[:-1])
+    assert not r.log("close")
+
+
+def test_replays_give_way_before_a_client(relay, workers):
+    """Those of hubs that nobody is in, at once."""
+    r = relay(hub("room:", "replay = 100", "replay_bytes = 16M",
+                  "queue_limit = 16M", "max_message = 8M").replace(
+                      "linger = 50ms", "linger = 1h"),
+              server=f"workers = {workers}\nmax_memory = 4M")
+    for n in range(8):
+        a, b = Client(r, f"/h/{n}"), Client(r, f"/h/{n}")
+        a.send(BINARY, bytes(900_000))
+        assert len(b.recv().payload) == 900_000
+        b.close()
+        a.close()
+    assert not [x for x in r.log("close") if x["reason"] == "memory"]
+    assert not r.log("refuse")
 
 
 # --- rates ---------------------------------------------------------------------------------
