@@ -429,8 +429,11 @@ static void start_programs(struct deferred *d)
 
 	loop_share_begin(w->loop);
 	while ((a = TAILQ_FIRST(&w->programs))) {
+		/* What exec_ready frees is not in the list any more.
+		   NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (w->draining && a->reason == REASON_NONE)
 			a->reason = REASON_SHUTDOWN;
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (a->reason == REASON_NONE && !a->cancelled) {
 			if (!loop_share_left_now(w->loop)) {
 				loop_defer_next(w->loop, d, start_programs);
