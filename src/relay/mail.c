@@ -15,6 +15,7 @@ struct mail *mail_new(enum mail_kind kind, size_t n)
 		return NULL;
 	m->kind = kind;
 	m->fd = -1;
+	m->v = (struct message **)(void *)(m + 1);
 	return m;
 }
 

@@ -69,7 +69,7 @@ struct mail {
 	/* Part of its owner's memory: for what must be said without any left. */
 	bool lent;
 	atomic_bool posted; /* it is lent, and under way */
-	struct message *v[];
+	struct message **v; /* the memory behind it, as mail_new was told */
 };
 
 /*
