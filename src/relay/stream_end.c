@@ -164,7 +164,8 @@ static size_t take_messages(struct stream_end *e, uint8_t *p, size_t n)
  * The beginning of a message stays with the connection until its rest comes:
  * at most a message, its head and one read, for decode refuses what is longer.
  * When memory is short no message may make that worse (see end_assemble): what
- * is longer than a read is not only the rest of one.
+ * is longer than a read is not only the rest of one. A hub's backend is let be:
+ * with it all members would end, and the one for which most waits gives way.
  */
 static size_t stream_end_input(struct conn *c, uint8_t *p, size_t n)
 {
@@ -174,7 +175,7 @@ static size_t stream_end_input(struct conn *c, uint8_t *p, size_t n)
 	e->heard = true;
 	used = take_messages(e, p, n);
 	if (!e->closing && n - used > LOOP_SCRATCH &&
-		worker_memory_full(e->worker))
+		e->end.owner == END_OF_PAIR && worker_memory_full(e->worker))
 		relay_ended(
 			&e->end, &(struct ending){ .reason = REASON_MEMORY });
 	return used;
