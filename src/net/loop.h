@@ -57,7 +57,7 @@ struct deferred {
 
 /*
  * What the running read has produced for one connection, sent as one write
- * when the read is done: see conn.c.
+ * when the read is done: see conn_send.c.
  */
 #define CORK_PARTS 128
 struct cork {
@@ -130,10 +130,10 @@ int64_t loop_now(struct loop *l);
  * the next turn (loop_defer_next, loop_wake), in which all others come first. A
  * share is a time: all that used theirs up in the turn before divide
  * LOOP_TURN_NS among them, each gets LOOP_SHARE_MIN_NS at least, no more than
- * that when LOOP_TURN_NS are over, and a first thing is always done. The clock is looked at once in LOOP_SHARE_STEPS
- * questions, so that asking costs nothing per message; loop_share_left_now
- * looks at it each time: for steps that take long themselves. One share is
- * under way at a time.
+ * that when LOOP_TURN_NS are over, and a first thing is always done. The clock
+ * is looked at once in LOOP_SHARE_STEPS questions, so that asking costs nothing
+ * per message; loop_share_left_now looks at it each time: for steps that take
+ * long themselves. One share is under way at a time.
  */
 #define LOOP_TURN_NS      INT64_C(8000000)
 #define LOOP_SHARE_MAX_NS INT64_C(2000000)

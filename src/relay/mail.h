@@ -65,7 +65,7 @@ struct mail {
 	char *text;
 	uint8_t *bytes;
 	size_t n;
-	struct message **list;
+	struct message **list; /* in place of v, allocated by itself; or NULL */
 	/* Part of its owner's memory: for what must be said without any left. */
 	bool lent;
 	atomic_bool posted; /* it is lent, and under way */
