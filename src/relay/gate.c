@@ -10,7 +10,6 @@
 #include "relay/auth.h"
 #include "relay/client.h"
 #include "relay/detail.h"
-#include "relay/page.h"
 #include "relay/request.h"
 #include "relay/worker.h"
 
