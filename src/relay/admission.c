@@ -111,7 +111,7 @@ static enum reason enter_address(struct shared *s, struct client *c)
 	n = counts_enter(s->admission->addresses, key, KEY);
 	if (n < 0)
 		return REASON_INTERNAL;
-	c->counted = true;
+	c->tickets.address = true;
 	return n > limit ? REASON_LIMIT_ADDRESS : REASON_NONE;
 }
 
@@ -119,11 +119,11 @@ static void leave_address(struct shared *s, struct client *c)
 {
 	uint8_t key[KEY];
 
-	if (!c->counted)
+	if (!c->tickets.address)
 		return;
 	address_key(key, &c->peer);
 	counts_leave(s->admission->addresses, key, KEY);
-	c->counted = false;
+	c->tickets.address = false;
 }
 
 static uint32_t listen_index(const struct client *c)
@@ -153,8 +153,8 @@ static enum reason take_handshake(
 	bucket_key(key, c);
 	wait = buckets_take(s->admission->handshakes, key,
 		&c->listen->handshake_rate, now_ms);
-	c->flood = wait == BUCKETS_FLOOD;
-	c->retry_ms = wait > 0 ? (uint32_t)wait : 0;
+	c->tickets.flood = wait == BUCKETS_FLOOD;
+	c->tickets.retry_ms = wait > 0 ? (uint32_t)wait : 0;
 	return wait == 0 ? REASON_NONE : REASON_LIMIT_RATE;
 }
 
@@ -181,7 +181,7 @@ enum reason admission_enter(struct shared *s, struct client *c, int64_t now_ms)
 	size_t n = atomic_fetch_add_explicit(
 		&s->connections, 1, memory_order_relaxed);
 
-	c->entered = true;
+	c->tickets.entered = true;
 	if (n >= s->max_connections)
 		return REASON_LIMIT_CONNECTIONS;
 	return enter_socket(s, c, now_ms);
@@ -233,7 +233,7 @@ enum reason admission_failed(
 	 */
 	if (wait == BUCKETS_FLOOD)
 		wait = rate->ms / rate->n;
-	c->retry_ms = (uint32_t)wait;
+	c->tickets.retry_ms = (uint32_t)wait;
 	return REASON_LIMIT_FAILURES;
 }
 
@@ -263,7 +263,7 @@ enum reason admission_enter_route(struct shared *s, struct client *c)
 	int64_t n = atomic_fetch_add_explicit(
 		&counts(s, r)->connections, 1, memory_order_relaxed);
 
-	c->in_route = true;
+	c->tickets.route = true;
 	if (r->max_connections > 0 && n >= r->max_connections)
 		return REASON_LIMIT_CONNECTIONS;
 	return REASON_NONE;
@@ -274,13 +274,13 @@ enum reason admission_enter_subject(struct shared *s, struct client *c)
 	int64_t limit = c->route->max_connections_per_subject;
 	int64_t n;
 
-	if (limit == 0 || !c->identity)
+	if (limit == 0 || !c->verdict.identity)
 		return REASON_NONE;
-	n = counts_enter(counts(s, c->route)->subjects, c->identity,
-		strlen(c->identity));
+	n = counts_enter(counts(s, c->route)->subjects, c->verdict.identity,
+		strlen(c->verdict.identity));
 	if (n < 0)
 		return REASON_INTERNAL;
-	c->in_subject = true;
+	c->tickets.subject = true;
 	return n > limit ? REASON_LIMIT_SUBJECT : REASON_NONE;
 }
 
@@ -314,53 +314,57 @@ void admission_leave_process(struct shared *s, const struct conf_route *r)
 
 /* --- used tokens -------------------------------------------------------------------------*/
 
-enum reason admission_reserve_token(struct shared *s, struct client *c,
-	const char *key, int64_t exp_ms, int64_t now_ms)
+enum reason admission_reserve_token(
+	struct shared *s, struct client *c, const struct admission_token *t)
 {
-	enum reason r = used_tokens_add(
-		s->admission->tokens, key, c->token, exp_ms, now_ms);
+	uint8_t *id = malloc(USED_TOKENS_ID);
+	enum reason r;
 
-	c->reserved = r == REASON_NONE;
+	assert(!c->tickets.token);
+	if (!id)
+		return REASON_INTERNAL;
+	memcpy(id, t->id, USED_TOKENS_ID);
+	r = used_tokens_add(
+		s->admission->tokens, t->key, id, t->exp_ms, t->now_ms);
+	if (r == REASON_NONE)
+		c->tickets.token = id;
+	else
+		free(id);
 	return r;
 }
 
 void admission_use_token(struct client *c)
 {
-	c->reserved = false;
-	free(c->token);
-	c->token = NULL;
+	free(c->tickets.token);
+	c->tickets.token = NULL;
 }
 
 static void release_token(struct shared *s, struct client *c)
 {
-	if (c->reserved)
-		used_tokens_remove(s->admission->tokens, c->token);
-	c->reserved = false;
+	if (c->tickets.token)
+		used_tokens_remove(s->admission->tokens, c->tickets.token);
+	admission_use_token(c);
 }
 
 void admission_give_back(struct shared *s, struct client *c)
 {
 	release_token(s, c);
-	if (c->in_subject)
-		counts_leave(counts(s, c->route)->subjects, c->identity,
-			strlen(c->identity));
-	c->in_subject = false;
-	if (c->in_route)
+	if (c->tickets.subject)
+		counts_leave(counts(s, c->route)->subjects, c->verdict.identity,
+			strlen(c->verdict.identity));
+	c->tickets.subject = false;
+	if (c->tickets.route)
 		atomic_fetch_sub_explicit(&counts(s, c->route)->connections, 1,
 			memory_order_relaxed);
-	c->in_route = false;
+	c->tickets.route = false;
 }
 
 void admission_leave(struct shared *s, struct client *c)
 {
 	admission_give_back(s, c);
 	leave_address(s, c);
-	if (c->entered)
+	if (c->tickets.entered)
 		atomic_fetch_sub_explicit(
 			&s->connections, 1, memory_order_relaxed);
-	free(c->identity);
-	free(c->certificate);
-	free(c->token);
-	conf_unref(c->conf);
-	*c = (struct client){ .id = c->id };
+	c->tickets = (struct client_tickets){ 0 };
 }

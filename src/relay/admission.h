@@ -54,8 +54,8 @@ MUST_CHECK enum reason admission_enter_route(
 MUST_CHECK enum reason admission_enter_subject(
 	struct shared *s, struct client *c);
 /*
- * Gives everything back that the client holds: counts, an unused reserved
- * token, its subject and its configuration. The client is empty then.
+ * Takes all of the client's tickets back: its counts, and an unused reserved
+ * token.
  */
 void admission_leave(struct shared *s, struct client *c);
 /*
@@ -89,13 +89,17 @@ MUST_CHECK enum reason admission_enter_process(
 void admission_leave_process(struct shared *s, const struct conf_route *r);
 
 /*
- * Single use: reserves the token (its identity is in c->token), which this key
- * has signed, until exp_ms, Unix time. REASON_NONE, INTERNAL, TOKEN_USED, TOKEN_STORE. Once
- * admission_use_token was called it stays used; else admission_leave gives it
- * back.
+ * Single use: reserves the token. REASON_NONE, INTERNAL, TOKEN_USED,
+ * TOKEN_STORE. Once admission_use_token was called it stays used; else
+ * admission_leave gives it back.
  */
-MUST_CHECK enum reason admission_reserve_token(struct shared *s,
-	struct client *c, const char *key, int64_t exp_ms, int64_t now_ms);
+struct admission_token {
+	const uint8_t *id;      /* USED_TOKENS_ID bytes */
+	const char *key;        /* the name of the key that has signed it */
+	int64_t exp_ms, now_ms; /* Unix time; it is remembered until then */
+};
+MUST_CHECK enum reason admission_reserve_token(
+	struct shared *s, struct client *c, const struct admission_token *t);
 void admission_use_token(struct client *c);
 
 #endif

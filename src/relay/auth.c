@@ -16,6 +16,7 @@
 #include "relay/detail.h"
 #include "relay/identity.h"
 #include "relay/request.h"
+#include "relay/used_tokens.h"
 #include "relay/worker.h"
 
 #define BEARER "Bearer "
@@ -159,9 +160,8 @@ static enum reason take_identity(const struct jwt *t,
 		}
 		of = t->sub_key;
 	}
-	c->identity = identity_new(of, t->sub);
-	c->subject = identity_subject(c->identity);
-	return c->identity ? REASON_NONE : REASON_INTERNAL;
+	c->verdict.identity = identity_new(of, t->sub);
+	return c->verdict.identity ? REASON_NONE : REASON_INTERNAL;
 }
 
 /* --- single use -----------------------------------------------------------------------*/
@@ -170,7 +170,7 @@ static enum reason take_identity(const struct jwt *t,
  * A token is known by its key and jti, or by the hash of what was signed. Not
  * by its signature: that has more than one spelling for some algorithms.
  */
-static int token_identity(uint8_t out[CLIENT_TOKEN], const struct jwt *t,
+static int token_identity(uint8_t out[USED_TOKENS_ID], const struct jwt *t,
 	const struct conf_key *key)
 {
 	struct buf b = { 0 };
@@ -178,7 +178,7 @@ static int token_identity(uint8_t out[CLIENT_TOKEN], const struct jwt *t,
 	int failed;
 
 	if (!t->jti) {
-		memcpy(out, t->hash, CLIENT_TOKEN);
+		memcpy(out, t->hash, USED_TOKENS_ID);
 		return 0;
 	}
 	if (buf_add_printf(&b, "%s\n%s", key->section.name, t->jti) < 0) {
@@ -187,13 +187,15 @@ static int token_identity(uint8_t out[CLIENT_TOKEN], const struct jwt *t,
 	}
 	failed = mbed_sha256(b.p, b.n, hash);
 	buf_free(&b);
-	memcpy(out, hash, CLIENT_TOKEN);
+	memcpy(out, hash, USED_TOKENS_ID);
 	return failed ? -1 : 0;
 }
 
 static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 	const struct conf_key *key, struct client *c, struct detail *detail)
 {
+	uint8_t id[USED_TOKENS_ID];
+
 	if (t->iat == JWT_NEVER) {
 		detail->text = "single use needs an iat";
 		return REASON_TOKEN_USED;
@@ -208,12 +210,13 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 			       "leeway";
 		return REASON_TOKEN_USED;
 	}
-	if (!c->token)
-		c->token = malloc(CLIENT_TOKEN);
-	if (!c->token || token_identity(c->token, t, key) < 0)
+	if (token_identity(id, t, key) < 0)
 		return REASON_INTERNAL;
-	return admission_reserve_token(a->shared, c, key->section.name,
-		t->exp + key->jwt.leeway_ms, a->now_ms);
+	return admission_reserve_token(a->shared, c,
+		&(struct admission_token){ .id = id,
+			.key = key->section.name,
+			.exp_ms = t->exp + key->jwt.leeway_ms,
+			.now_ms = a->now_ms });
 }
 
 static void log_signature(const struct client *c, const struct auth_key *made)
@@ -231,19 +234,20 @@ static enum reason check_parsed(const struct auth_params *a,
 	const struct request *r, const struct jwt *t, struct client *c,
 	struct detail *detail)
 {
+	struct client_verdict *v = &c->verdict;
 	struct auth_key made = auth_key_find(
 		&(struct auth_key_search){ .keys = a->keys,
 			.verified = a->shared->verified,
 			.now_ms = a->now_ms,
-			.may_verify = c->may_verify },
-		t, &c->tried);
+			.may_verify = v->may_verify },
+		t, &v->tried);
 	const struct conf_key *key = made.key;
 	enum jwt_result result;
 	enum reason reason;
 	const char *why;
 
-	c->verified = made.verified;
-	c->waits = made.waits;
+	v->verified = made.verified;
+	v->waits = made.waits;
 	if (!key)
 		return reason_of(made.result);
 	log_signature(c, &made);
@@ -271,9 +275,9 @@ static enum reason check_parsed(const struct auth_params *a,
 		if (reason != REASON_NONE)
 			return reason;
 	}
-	c->perm = (uint8_t)t->perm;
-	c->token_exp = t->exp;
-	c->expire_at = t->expire_at == 0 ? JWT_NEVER : t->expire_at;
+	v->perm = (uint8_t)t->perm;
+	v->token_exp = t->exp;
+	v->expire_at = t->expire_at == 0 ? JWT_NEVER : t->expire_at;
 	return REASON_NONE;
 }
 

@@ -218,9 +218,9 @@ static char **make_env(const struct backend_params *p, struct str query)
 		{ "WSRELAY_ROUTE", str_of(r->section.name) },
 		{ "WSRELAY_PATH", p->request->path },
 		{ "WSRELAY_QUERY", query },
-		{ "WSRELAY_SUBJECT", str_of(c->subject) },
+		{ "WSRELAY_SUBJECT", str_of(client_subject(c)) },
 		{ "WSRELAY_CLIENT_CERT", str_of(c->certificate) },
-		{ "WSRELAY_PERM", str_of(perm_text(c->perm)) },
+		{ "WSRELAY_PERM", str_of(perm_text(c->verdict.perm)) },
 		{ "REMOTE_ADDR", str_of(addr_format_ip(&c->peer, peer)) },
 	};
 	size_t n = 0;

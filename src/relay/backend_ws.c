@@ -217,7 +217,7 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 		add_field(out, "X-Wsrelay-Route",
 			str_of(c->route->section.name)) < 0)
 		return -1;
-	if (add_field(out, "X-Wsrelay-Subject", str_of(c->subject)) < 0)
+	if (add_field(out, "X-Wsrelay-Subject", str_of(client_subject(c))) < 0)
 		return -1;
 	return add_field(out, "X-Wsrelay-Client-Cert", str_of(c->certificate));
 }

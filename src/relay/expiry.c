@@ -14,9 +14,9 @@ int64_t expiry_of(const struct client *c, int64_t now_ms, enum reason *as)
 		due = now_ms + c->route->max_session;
 		*as = REASON_SESSION_END;
 	}
-	if (c->expire_at <= 0)
+	if (c->verdict.expire_at <= 0)
 		return due;
-	left = c->expire_at - clock_unix_ms();
+	left = c->verdict.expire_at - clock_unix_ms();
 	if (left < 0)
 		left = 0;
 	if (due == INT64_MAX || left < due - now_ms) {

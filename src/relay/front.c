@@ -106,6 +106,7 @@ void front_free(struct front *f)
 	if (f->client.conf) /* not handed over to a pair */
 		worker_left(w);
 	admission_leave(w->shared, &f->client);
+	client_free(&f->client);
 	TAILQ_REMOVE(&w->fronts, f, next);
 	free(f);
 }
@@ -265,9 +266,9 @@ static bool must_wait(struct front *f)
 {
 	struct worker *w = f->worker;
 
-	if (f->client.verified)
+	if (f->client.verdict.verified)
 		front_line_verified(w);
-	if (!f->client.waits)
+	if (!f->client.verdict.waits)
 		return false;
 	admission_give_back(w->shared, &f->client);
 	front_set_state(f, FRONT_LINE);
@@ -344,12 +345,12 @@ static void dispatch_page(struct front *f, const struct request *r)
 		refuse_at_gate(f, r, reason, detail.text);
 		return;
 	}
-	visitor = (struct page_visitor){ .subject = f->client.subject,
-		.subject_key = conf_find_key(
-			f->client.conf, identity_key(f->client.identity)),
-		.perm = (enum jwt_perm)f->client.perm,
-		.exp = f->client.token_exp,
-		.expire_at = f->client.expire_at };
+	visitor = (struct page_visitor){ .subject = client_subject(&f->client),
+		.subject_key = conf_find_key(f->client.conf,
+			identity_key(f->client.verdict.identity)),
+		.perm = (enum jwt_perm)f->client.verdict.perm,
+		.exp = f->client.verdict.token_exp,
+		.expire_at = f->client.verdict.expire_at };
 	page_answer(&a, &match, r, &visitor, clock_unix_ms());
 	front_answer(f, r, &a);
 }
@@ -464,10 +465,10 @@ static void take_request(struct front *f, size_t n)
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
 	tell_distrusted(f, &r);
-	f->client.may_verify = !f->worker->verified;
-	f->client.verified = f->client.waits = false;
+	f->client.verdict.may_verify = !f->worker->verified;
+	f->client.verdict.verified = f->client.verdict.waits = false;
 	if (f->state != FRONT_LINE)
-		f->client.tried = 0;
+		f->client.verdict.tried = 0;
 	dispatch(f, &r, reason, why);
 	request_free(&r);
 	if (f->line) { /* it is looked at again, with what came behind it */
@@ -629,7 +630,7 @@ void front_begin(struct front *f, const char *found)
 	if (!cidr_list_contains(&l->trusted_proxies, &f->socket_peer) &&
 		!conf_admits(&l->allow, &l->deny, &f->socket_peer))
 		front_turn_away(f, REASON_ADDRESS, found);
-	else if (f->client.flood)
+	else if (f->client.tickets.flood)
 		front_turn_away(f, REASON_LIMIT_RATE, "without an answer");
 	else if (start_tls(f) < 0)
 		front_turn_away(f, REASON_INTERNAL, "no memory");
@@ -659,8 +660,7 @@ int front_new(struct worker *w, const struct accepted *a)
 	f->client = (struct client){ .conf = conf_ref(a->conf),
 		.listen = a->listen,
 		.peer = a->peer,
-		.token_exp = JWT_NEVER,
-		.expire_at = JWT_NEVER };
+		.verdict = { .token_exp = JWT_NEVER, .expire_at = JWT_NEVER } };
 	f->client.id = atomic_fetch_add_explicit(
 		&w->shared->next_id, 1, memory_order_relaxed);
 	TAILQ_INSERT_TAIL(&w->fronts, f, next);

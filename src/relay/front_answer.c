@@ -120,8 +120,8 @@ static void log_page(const struct front *f, const struct request *r, int status)
 
 	LOG(LOG_DEBUG, "page", F_STR("id", client_id(&f->client, id)),
 		F_STR("peer", addr_format(&f->client.peer, peer)),
-		F_STR("subject", f->client.subject), F_VIEW("path", r->path),
-		F_INT("status", status));
+		F_STR("subject", client_subject(&f->client)),
+		F_VIEW("path", r->path), F_INT("status", status));
 }
 
 void front_answer(

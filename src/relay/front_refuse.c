@@ -27,8 +27,8 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 	LOG(LOG_INFO, "refuse", F_STR("id", client_id(&f->client, id)),
 		F_STR("listen", f->client.listen->section.name),
 		F_STR("route", route ? route->section.name : NULL),
-		F_STR("subject", f->client.subject),
-		F_VIEW("key", identity_key(f->client.identity)),
+		F_STR("subject", client_subject(&f->client)),
+		F_VIEW("key", identity_key(f->client.verdict.identity)),
 		F_STR("certificate", f->client.certificate),
 		F_STR("peer", addr_format(&f->client.peer, peer)),
 		F_STR("path", f->upgrade.path),
@@ -120,7 +120,7 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 		failed = close_text(&out, f, reason, id);
 	else
 		failed = reply_refusal(
-			&out, reason, f->client.retry_ms, id, head);
+			&out, reason, f->client.tickets.retry_ms, id, head);
 	if (!failed)
 		conn_send_copied(f->conn, out.p, out.n);
 	buf_free(&out);

@@ -84,12 +84,13 @@ static bool subject_listed(const struct conf_strings *list, const char *subject)
 /* An earlier request on the same connection says nothing about this one. */
 static void forget_visitor(struct client *c)
 {
-	assert(!c->in_subject); /* that comes last */
-	free(c->identity);
-	c->identity = NULL;
-	c->subject = NULL;
-	c->perm = JWT_READ_WRITE;
-	c->token_exp = c->expire_at = JWT_NEVER;
+	struct client_verdict *v = &c->verdict;
+
+	assert(!c->tickets.subject); /* that comes last */
+	free(v->identity);
+	v->identity = NULL;
+	v->perm = JWT_READ_WRITE;
+	v->token_exp = v->expire_at = JWT_NEVER;
 }
 
 enum reason gate_check_route(struct shared *s, const struct request *r,

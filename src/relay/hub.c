@@ -196,11 +196,11 @@ int hub_letters_new(
 		goto fail;
 	l->join->from = l->leave->from = from;
 	l->join->id = l->leave->id = c->id;
-	l->join->perm = c->perm;
+	l->join->perm = c->verdict.perm;
 	l->join->peer = c->peer;
-	if (!c->identity)
+	if (!c->verdict.identity)
 		return 0;
-	l->join->text = str_dup(str_of(c->identity));
+	l->join->text = str_dup(str_of(c->verdict.identity));
 	if (l->join->text)
 		return 0;
 fail:
@@ -373,8 +373,8 @@ static void name_trunk(struct hub *h)
 {
 	h->trunk_client = (struct client){ .conf = h->conf,
 		.route = h->route,
-		.perm = JWT_READ_WRITE,
-		.peer = { .family = ADDR_UNIX } };
+		.peer = { .family = ADDR_UNIX },
+		.verdict.perm = JWT_READ_WRITE };
 	h->trunk_client.id = atomic_fetch_add_explicit(
 		&h->shared->next_id, 1, memory_order_relaxed);
 }

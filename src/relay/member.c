@@ -199,7 +199,7 @@ static void log_close(const struct member *m)
 
 	LOG(LOG_INFO, "close", F_STR("id", client_id(&m->client, id)),
 		F_STR("route", m->client.route->section.name),
-		F_STR("subject", m->client.subject),
+		F_STR("subject", client_subject(&m->client)),
 		F_STR("peer", addr_format(&m->client.peer, peer)),
 		F_STR("reason", reason_get((enum reason)m->reason)->word),
 		F_STR("side", relay_side((enum reason)m->reason, m->side)),
@@ -233,6 +233,7 @@ void member_gone(struct member *m)
 	free(m->detail);
 	worker_left(w);
 	admission_leave(w->shared, &m->client);
+	client_free(&m->client);
 	TAILQ_REMOVE(&s->members, m, next);
 	idmap_remove(&s->by_id, &m->by_id);
 	free(m);
@@ -424,7 +425,7 @@ static bool is_for(struct member *m, const struct message *x)
 {
 	uint64_t *newest = x->to ? &m->own : &m->since;
 
-	if (!(m->client.perm & JWT_READ) && x->opcode != WS_CLOSE)
+	if (!(m->client.verdict.perm & JWT_READ) && x->opcode != WS_CLOSE)
 		return false;
 	if (x->serial <= *newest)
 		return false; /* it was in its replay */
@@ -514,7 +515,7 @@ void shard_deliver(
 		personal = personal || v[i]->except;
 	for (m = TAILQ_FIRST(&s->members); m; m = next) {
 		next = TAILQ_NEXT(m, next);
-		if (!is_open(m) || !(m->client.perm & JWT_READ))
+		if (!is_open(m) || !(m->client.verdict.perm & JWT_READ))
 			continue;
 		if (personal || v[0]->serial <= m->since)
 			deliver_others(m, v, n);
@@ -610,7 +611,7 @@ static void deny_message(struct member *m, const struct piece *p)
 		LOG(LOG_INFO, "denied-input",
 			F_STR("id", client_id(&m->client, id)),
 			F_STR("route", m->client.route->section.name),
-			F_STR("subject", m->client.subject));
+			F_STR("subject", client_subject(&m->client)));
 }
 
 void member_input(struct member *m, const struct piece *p)
@@ -626,7 +627,7 @@ void member_input(struct member *m, const struct piece *p)
 		return;
 	}
 	m->last_ms = loop_now(w->loop);
-	if (!(m->client.perm & JWT_WRITE)) {
+	if (!(m->client.verdict.perm & JWT_WRITE)) {
 		deny_message(m, p);
 		if (is_open(m))
 			use_rates(m, p->last, p->n);
@@ -705,7 +706,7 @@ static unsigned unsent_limit(const struct conf_route *r)
 /* -1 without memory: a member must not believe that nothing was said. */
 static int add_replay(struct member *m, const struct hub_joined *joined)
 {
-	if (!(m->client.perm & JWT_READ))
+	if (!(m->client.verdict.perm & JWT_READ))
 		return 0;
 	for (size_t i = 0; i < joined->replay_n; i++)
 		if (backlog_add_replay(&m->backlog, joined->replay[i]) < 0)

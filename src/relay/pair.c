@@ -53,7 +53,7 @@ static void log_close(const struct pair *p)
 
 	LOG(LOG_INFO, "close", F_STR("id", client_id(&p->client, id)),
 		F_STR("route", p->client.route->section.name),
-		F_STR("subject", p->client.subject),
+		F_STR("subject", client_subject(&p->client)),
 		F_STR("peer", addr_format(&p->client.peer, peer)),
 		F_STR("reason", r->word),
 		F_STR("side", relay_side((enum reason)p->reason, p->side)),
@@ -79,6 +79,7 @@ static void pair_free(struct pair *p)
 	counter_add(&w->counters.closed, 1);
 	worker_left(w);
 	admission_leave(w->shared, &p->client);
+	client_free(&p->client);
 	TAILQ_REMOVE(&w->pairs, p, next);
 	timer_fini(w->loop, &p->timer);
 	if (p->rate)
@@ -289,7 +290,7 @@ void pair_input(struct end *from_end, const struct piece *piece)
 		f->dropped += piece->n;
 		return;
 	}
-	if (from == END_CLIENT && !(p->client.perm & JWT_WRITE)) {
+	if (from == END_CLIENT && !(p->client.verdict.perm & JWT_WRITE)) {
 		refuse_message(p, from, REASON_READ_ONLY);
 		return;
 	}
@@ -299,7 +300,7 @@ void pair_input(struct end *from_end, const struct piece *piece)
 	counter_add(&p->worker->counters.bytes[from], piece->n);
 	if (piece->last)
 		counter_add(&p->worker->counters.messages[from], 1);
-	if (from == END_BACKEND && !(p->client.perm & JWT_READ)) {
+	if (from == END_BACKEND && !(p->client.verdict.perm & JWT_READ)) {
 		f->dropped += piece->n; /* its token lets it write, no more */
 		return;
 	}

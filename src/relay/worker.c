@@ -15,7 +15,6 @@
 #include "net/conn.h"
 #include "net/proc.h"
 #include "relay/backend_hub.h"
-#include "relay/client.h"
 #include "relay/credentials.h"
 #include "relay/front.h"
 #include "relay/front_private.h"
@@ -23,12 +22,6 @@
 #include "relay/mail.h"
 #include "relay/member.h"
 #include "relay/pair.h"
-
-const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT])
-{
-	snprintf(text, CLIENT_ID_TEXT, "%llx", (unsigned long long)c->id);
-	return text;
-}
 
 void worker_count_reason(struct worker *w, enum reason r)
 {
