@@ -23,26 +23,14 @@ static const struct backend_kind *const kinds[] = {
 	[BACKEND_ECHO] = &backend_echo,
 };
 
-static struct attempt *open_kind(
-	const struct backend_kind *kind, const struct backend_params *p)
+struct attempt *backend_open(const struct backend_params *p)
 {
+	const struct backend_kind *kind = kinds[p->client->route->to.kind];
 	struct attempt *a = kind->open(p);
 
 	if (a)
 		a->kind = kind;
 	return a;
-}
-
-struct attempt *backend_open(const struct backend_params *p)
-{
-	if (p->client->route->mode == CONF_MODE_HUB)
-		return open_kind(&backend_hub, p);
-	return backend_open_trunk(p);
-}
-
-struct attempt *backend_open_trunk(const struct backend_params *p)
-{
-	return open_kind(kinds[p->client->route->to.kind], p);
 }
 
 void backend_cancel(struct attempt *a)

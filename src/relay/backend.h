@@ -1,7 +1,7 @@
 /*
- * backend.h: opens a route's backend for a client.
+ * backend.h: opens a route's backend, for a client or as a hub's trunk.
  *
- *   front -> backend_open -> kind->open: dial, handshake, spawn ... -> done
+ *   front, hub -> backend_open -> kind->open: dial, handshake, spawn ... -> done
  *
  * The 101 leaves only when done brings an end, so that a dead backend is an
  * honest 502 or 504.
@@ -21,21 +21,23 @@ struct attempt;
 struct captures;
 struct client;
 struct end;
-struct hub_joined;
 struct request;
 struct worker;
 
-struct backend_result {
-	enum reason reason; /* REASON_NONE: end is open */
-	struct end *end;    /* the receiver's */
-	/* All below are borrowed until done returns. */
+/* How an opening ended: that of a backend, or a client's joining of a hub. */
+struct outcome {
+	enum reason reason; /* REASON_NONE: it is open */
+	/* Borrowed until done returns. */
 	const char *detail;  /* why not, for the log; may be NULL */
 	struct str protocol; /* that a ws backend selected */
-	/* Instead of an end: a seat in a hub (backend_hub.h). */
-	const struct hub_joined *joined;
+};
+
+struct backend_result {
+	struct outcome outcome;
+	struct end *end; /* when it is open: the receiver's */
 	/*
 	 * BACKEND_STATUS: the ws backend's own refusal, to be passed on; 0: it
-	 * was a trunk's and answers no client.
+	 * was a trunk's and answers no client. Borrowed until done returns.
 	 */
 	int status;
 	struct str fields; /* those of it that are passed on, as lines */
@@ -65,8 +67,6 @@ struct attempt { /* the head of each kind's own */
 
 /* NULL: no memory. */
 MUST_CHECK struct attempt *backend_open(const struct backend_params *p);
-/* The same for a hub's own backend, whatever the route's mode. */
-MUST_CHECK struct attempt *backend_open_trunk(const struct backend_params *p);
 /* Before done: it will not be called, what was opened is closed. */
 void backend_cancel(struct attempt *a);
 
@@ -77,7 +77,6 @@ extern const struct backend_kind backend_socket; /* tcp and unix */
 extern const struct backend_kind backend_ws;
 extern const struct backend_kind backend_exec;
 extern const struct backend_kind backend_echo;
-extern const struct backend_kind backend_hub;
 
 /*
  * For the kinds: expands host, port and path of the route's backend and

@@ -304,13 +304,14 @@ static const struct proc_cb exec_cb = {
 static void exec_ready(struct exec_attempt *a)
 {
 	struct backend_params p = a->params;
-	struct backend_result r = { .reason = a->reason, .end = a->end };
+	struct backend_result r = { .outcome.reason = a->reason,
+		.end = a->end };
 	bool cancelled = a->cancelled;
 	char detail[DETAIL_MAX];
 
 	memcpy(detail, a->detail, sizeof(detail));
 	if (detail[0])
-		r.detail = detail;
+		r.outcome.detail = detail;
 	a->told = true;
 	free_when_over(a); /* before the answer: its reader may come again */
 	if (!cancelled)

@@ -5,7 +5,6 @@
 
 #include "codec/handshake.h"
 #include "conf/conf.h"
-#include "relay/backend.h"
 #include "relay/client.h"
 #include "relay/hub.h"
 #include "relay/mail.h"
@@ -16,9 +15,8 @@
 #define TRIES 3
 
 struct hub_attempt {
-	struct attempt attempt;
 	struct idmap_entry by_id; /* of the client, in worker->joins */
-	struct backend_params params;
+	struct hub_join_params params;
 	struct hub *hub; /* a reference */
 	struct hub_letters letters;
 	char *path;
@@ -43,11 +41,10 @@ static void hub_attempt_free(struct hub_attempt *a)
 static void hub_attempt_failed(
 	struct hub_attempt *a, enum reason reason, const char *detail)
 {
-	struct backend_params p = a->params;
+	struct hub_join_params p = a->params;
 
 	hub_attempt_free(a);
-	p.done(p.owner,
-		&(struct backend_result){ .reason = reason, .detail = detail });
+	p.done(p.owner, &(struct hub_joined){ .outcome = { reason, detail } });
 }
 
 static void failed_at_once(struct deferred *d)
@@ -101,7 +98,7 @@ static bool offers(const struct hub_attempt *a, struct str protocol)
 	return false;
 }
 
-static struct attempt *hub_open(const struct backend_params *p)
+struct hub_attempt *backend_hub_open(const struct hub_join_params *p)
 {
 	struct hub_attempt *a = calloc(1, sizeof(*a));
 
@@ -115,7 +112,7 @@ static struct attempt *hub_open(const struct backend_params *p)
 		return NULL;
 	}
 	join(a);
-	return &a->attempt;
+	return a;
 }
 
 static struct mail *take_leave(struct hub_attempt *a)
@@ -126,11 +123,8 @@ static struct mail *take_leave(struct hub_attempt *a)
 	return m;
 }
 
-static void hub_cancel(struct attempt *attempt)
+void backend_hub_cancel(struct hub_attempt *a)
 {
-	struct hub_attempt *a = CONTAINER_OF(
-		attempt, struct hub_attempt, attempt);
-
 	struct worker *w = a->params.worker;
 
 	if (a->hub)
@@ -140,11 +134,6 @@ static void hub_cancel(struct attempt *attempt)
 						      : REASON_CLIENT_GONE });
 	hub_attempt_free(a);
 }
-
-const struct backend_kind backend_hub = {
-	.open = hub_open,
-	.cancel = hub_cancel,
-};
 
 /* NULL: it was cancelled, and has left its seat. */
 static struct hub_attempt *attempt_of(struct worker *w, const struct mail *m)
@@ -171,14 +160,13 @@ static void give_back(struct hub_attempt *a, struct seat *seat,
 void backend_hub_joined(struct worker *w, const struct mail *m)
 {
 	struct hub_attempt *a = attempt_of(w, m);
-	struct backend_params p;
-	struct hub_joined joined = { .hub = m->hub,
+	struct hub_join_params p;
+	struct hub_joined joined = { .outcome.protocol = str_of(m->text),
+		.hub = m->hub,
 		.seat = m->seat,
 		.replay = m->list,
 		.replay_n = m->n,
 		.since = m->serial };
-	struct backend_result r = { .joined = &joined,
-		.protocol = str_of(m->text) };
 
 	if (!a)
 		return;
@@ -196,7 +184,7 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 	a->hub = NULL; /* done takes the reference */
 	joined.leave = take_leave(a);
 	hub_attempt_free(a);
-	p.done(p.owner, &r);
+	p.done(p.owner, &joined);
 }
 
 void backend_hub_refused(struct worker *w, const struct mail *m)

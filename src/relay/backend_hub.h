@@ -1,6 +1,5 @@
 /*
- * backend_hub.h: how a client joins a hub: to the front it is a backend that
- * opens when the hub's home has given it a seat.
+ * backend_hub.h: how a client joins a hub: it asks the hub's home for a seat.
  */
 #ifndef RELAY_BACKEND_HUB_H
 #define RELAY_BACKEND_HUB_H
@@ -8,14 +7,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+#include "relay/backend.h"
+
+struct client;
 struct hub;
+struct hub_attempt;
 struct mail;
 struct message;
+struct request;
 struct seat;
 struct worker;
 
-/* What a joined client becomes a member with; borrowed until done returns. */
+/*
+ * How it ended, and what a joined client becomes a member with: all of that is
+ * 0 when it was refused. Borrowed until done returns.
+ */
 struct hub_joined {
+	struct outcome outcome;
 	struct hub *hub; /* the receiver takes the reference */
 	struct seat *seat;
 	struct mail *leave; /* hub_letters.leave: the receiver's */
@@ -23,6 +32,21 @@ struct hub_joined {
 	size_t replay_n;
 	uint64_t since; /* the serial of the newest that it has, or missed */
 };
+
+struct hub_join_params {
+	struct worker *worker;
+	const struct client *client;   /* until done or cancel */
+	const struct request *request; /* until backend_hub_open returns */
+	/* Called once, never from within backend_hub_open. */
+	void (*done)(void *owner, const struct hub_joined *j);
+	void *owner;
+};
+
+/* NULL: no memory. */
+MUST_CHECK struct hub_attempt *backend_hub_open(
+	const struct hub_join_params *p);
+/* Before done: it will not be called, and the seat is given back. */
+void backend_hub_cancel(struct hub_attempt *a);
 
 /* From the mail: the home's answer. */
 void backend_hub_joined(struct worker *w, const struct mail *m);

@@ -39,7 +39,7 @@ static void socket_attempt_failed(
 	a->over = true;
 	timer_clear(a->params.worker->loop, &a->deadline);
 	a->params.done(a->params.owner,
-		&(struct backend_result){ .reason = reason, .detail = detail });
+		&(struct backend_result){ .outcome = { reason, detail } });
 	if (a->conn)
 		conn_close(a->conn); /* socket_attempt_free follows */
 	else
@@ -235,7 +235,7 @@ static void echo_ready(struct deferred *d)
 		return;
 	r.end = echo_end_new(p.worker);
 	if (!r.end)
-		r.reason = REASON_INTERNAL;
+		r.outcome.reason = REASON_INTERNAL;
 	p.done(p.owner, &r);
 }
 

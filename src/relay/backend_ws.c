@@ -69,8 +69,8 @@ static void ws_attempt_done(struct ws_attempt *a, struct backend_result *r)
 static void ws_attempt_failed(
 	struct ws_attempt *a, enum reason reason, const char *detail)
 {
-	ws_attempt_done(a,
-		&(struct backend_result){ .reason = reason, .detail = detail });
+	ws_attempt_done(
+		a, &(struct backend_result){ .outcome = { reason, detail } });
 }
 
 /* --- the request -----------------------------------------------------------------*/
@@ -284,7 +284,7 @@ static void upgrade_done(struct ws_attempt *a)
 		ws_attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
-	r.protocol = protocol;
+	r.outcome.protocol = protocol;
 	ws_attempt_done(a, &r);
 }
 
@@ -294,8 +294,8 @@ static void refused(struct ws_attempt *a)
 	struct http_head h;
 	struct buf fields = { 0 };
 	char detail[] = "HTTP 000";
-	struct backend_result r = { .reason = REASON_BACKEND_STATUS,
-		.detail = detail,
+	struct backend_result r = { .outcome = { REASON_BACKEND_STATUS,
+					    detail },
 		.body = buf_str(&a->answer.body) };
 
 	ws_answer_head(&a->answer, &h);

@@ -26,7 +26,6 @@
 #include "net/conn.h"
 #include "net/tls.h"
 #include "relay/admission.h"
-#include "relay/backend.h"
 #include "relay/client.h"
 #include "relay/credentials.h"
 #include "relay/detail.h"
@@ -93,8 +92,7 @@ void front_free(struct front *f)
 	struct worker *w = f->worker;
 
 	front_set_state(f, FRONT_LEAVING);
-	if (f->attempt)
-		backend_cancel(f->attempt);
+	front_cancel_opening(f);
 	front_answer_free(f);
 	front_proxy_free(f);
 	front_forget_upgrade(&f->upgrade);
@@ -188,8 +186,7 @@ static void front_ended(struct conn *c, int error)
 		return;
 	}
 	if (f->state == FRONT_OPENING) {
-		backend_cancel(f->attempt);
-		f->attempt = NULL;
+		front_cancel_opening(f);
 		front_log_refusal(f,
 			error ? REASON_CLIENT_RESET : REASON_CLIENT_GONE,
 			"while the backend was being opened");
@@ -308,7 +305,7 @@ static void dispatch_route(struct front *f, const struct request *r,
 	if (reason != REASON_NONE)
 		refuse_at_gate(f, r, reason, detail.text);
 	else
-		front_open_backend(f, r, captures);
+		front_open(f, r, captures);
 }
 
 /* What comes with the pages of a listener, wherever these are. */
@@ -603,8 +600,7 @@ static const struct conn_cb front_cb = {
 void front_drain(struct front *f)
 {
 	if (f->state == FRONT_OPENING) {
-		backend_cancel(f->attempt);
-		f->attempt = NULL;
+		front_cancel_opening(f);
 		front_refuse(f, NULL, REASON_SHUTDOWN, NULL);
 	} else if (f->state == FRONT_LINE) {
 		front_refuse(f, NULL, REASON_SHUTDOWN, NULL);

@@ -23,6 +23,7 @@ struct attempt;
 struct conf_address;
 struct conn;
 struct front_proxy;
+struct hub_attempt;
 struct request;
 struct worker;
 
@@ -64,7 +65,8 @@ struct front {
 	size_t counted;  /* of head, as counted among all queued bytes */
 	size_t scanned;  /* see http_find_end */
 	struct front_upgrade upgrade;
-	struct attempt *attempt; /* while OPENING */
+	struct attempt *attempt;  /* while OPENING: of a backend */
+	struct hub_attempt *join; /* or of a seat in a hub */
 	int64_t opening_ms;
 	struct ws_decoder skipped; /* while CLOSING: what the client says */
 	size_t skipped_n;
@@ -126,9 +128,11 @@ struct str front_accept(const struct front *f);
  */
 MUST_CHECK int front_keep_upgrade(struct front *f, const struct request *r);
 void front_forget_upgrade(struct front_upgrade *u);
+/* Opens a backend for the client, or joins it to a hub. */
 struct captures;
-void front_open_backend(struct front *f, const struct request *r,
+void front_open(struct front *f, const struct request *r,
 	const struct captures *captures);
+void front_cancel_opening(struct front *f);
 
 /* front_line.c */
 /* A token was verified: no other one is in this turn of the loop. */

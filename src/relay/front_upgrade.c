@@ -1,5 +1,6 @@
 /*
- * dispatch -> keep what the end of the upgrade needs -> backend_open
+ * dispatch -> keep what the end of the upgrade needs
+ *          -> backend_open, or the hub of the route and path is joined
  *          -> done: the 101, and the connection changes hands; or a refusal
  */
 #include "relay/front_private.h"
@@ -172,38 +173,42 @@ static void log_open(const struct front *f)
 		F_INT("open_ms", loop_now(f->worker->loop) - f->opening_ms));
 }
 
+/* What is open for the client: one of them, the other is NULL. */
+struct opened {
+	struct end *backend;
+	const struct hub_joined *joined;
+};
+
 /* Closes what was opened for a client that is gone or refused. */
-static void discard(const struct backend_result *b)
+static void discard(const struct opened *o)
 {
-	if (!b->joined) {
-		backend_discard(b->end);
+	const struct hub_joined *j = o->joined;
+
+	if (!j) {
+		backend_discard(o->backend);
 		return;
 	}
-	hub_leave(b->joined->hub,
-		&(struct hub_leaver){ .letter = b->joined->leave,
-			.seat = b->joined->seat,
-			.reason = REASON_INTERNAL });
-	hub_unref(b->joined->hub);
+	hub_leave(j->hub, &(struct hub_leaver){ .letter = j->leave,
+				  .seat = j->seat,
+				  .reason = REASON_INTERNAL });
+	hub_unref(j->hub);
 }
 
-/* Pair or hub: this is the one place that asks. */
 static bool hand_over(
-	struct front *f, struct end *client_end, const struct backend_result *b)
+	struct front *f, struct end *client_end, const struct opened *o)
 {
-	const struct hub_joined *j = b->joined;
-
-	if (!j)
-		return pair_new(f->worker, &f->client, client_end, b->end);
-	return member_new(f->worker, &f->client, client_end, j);
+	if (o->joined)
+		return member_new(f->worker, &f->client, client_end, o->joined);
+	return pair_new(f->worker, &f->client, client_end, o->backend);
 }
 
-/* The backend is open: the 101, then the connection changes hands. */
-static void front_upgrade(struct front *f, const struct backend_result *b)
+/* It is open: the 101, then the connection changes hands. */
+static void front_upgrade(
+	struct front *f, struct str protocol, const struct opened *o)
 {
 	struct worker *w = f->worker;
 	struct conn *c = f->conn;
 	struct buf out = { 0 };
-	struct str protocol = b->protocol;
 	struct end *client_end;
 	char id[CLIENT_ID_TEXT];
 
@@ -220,13 +225,13 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 	conn_set_reading(c, false);
 	if (conn_unread(c, f->head.p, f->head.n) < 0) {
 		conn_close(c);
-		discard(b);
+		discard(o);
 		front_free(f);
 		goto out;
 	}
 	conn_send_copied(c, out.p, out.n);
 	admission_use_token(&f->client);
-	if (hand_over(f, client_end, b)) {
+	if (hand_over(f, client_end, o)) {
 		log_open(f);
 		if (!protocol.p && f->upgrade.offers)
 			warn_unselected(f);
@@ -235,13 +240,13 @@ static void front_upgrade(struct front *f, const struct backend_result *b)
 		front_log_refusal(f, REASON_INTERNAL, "no memory");
 		client_end->ops->close(
 			client_end, WS_CODE_INTERNAL_ERROR, STR("internal"));
-		discard(b);
+		discard(o);
 	}
 	front_free(f);
 	goto out;
 no_memory:
 	buf_free(&out);
-	discard(b);
+	discard(o);
 	front_refuse(f, NULL, REASON_INTERNAL, "no memory");
 	return;
 out:
@@ -259,7 +264,7 @@ static void pass_refusal(struct front *f, const struct backend_result *b)
 		.has_length = true,
 		.length = b->body.n };
 
-	front_log_refusal(f, b->reason, b->detail);
+	front_log_refusal(f, b->outcome.reason, b->outcome.detail);
 	admission_give_back(f->worker->shared, &f->client);
 	reply.id = client_id(&f->client, id);
 	if (reply_head(&out, &reply) == 0 && buf_add_str(&out, b->body) == 0)
@@ -268,41 +273,50 @@ static void pass_refusal(struct front *f, const struct backend_result *b)
 	front_leave(f);
 }
 
-static void backend_done(void *owner, const struct backend_result *b)
+static void opening_done(
+	struct front *f, const struct outcome *r, const struct opened *o)
 {
-	struct front *f = owner;
-
-	f->attempt = NULL;
 	if (f->conn->state != CONN_OPEN) {
 		/* The client has left in this same turn. */
-		if (b->reason == REASON_NONE)
-			discard(b);
-	} else if (b->reason == REASON_NONE) {
-		front_upgrade(f, b);
-	} else if (b->reason == REASON_BACKEND_STATUS && b->status &&
-		   !front_refuses_by_close(f, b->reason)) {
-		pass_refusal(f, b);
+		if (r->reason == REASON_NONE)
+			discard(o);
+	} else if (r->reason == REASON_NONE) {
+		front_upgrade(f, r->protocol, o);
 	} else {
-		if (log_quota_take(&f->worker->backend_errors, b->reason))
+		if (log_quota_take(&f->worker->backend_errors, r->reason))
 			LOG(LOG_WARN, "backend-error",
 				F_STR("route", f->client.route->section.name),
-				F_STR("reason", reason_get(b->reason)->word),
-				F_STR("detail", b->detail));
-		front_refuse(f, NULL, b->reason, b->detail);
+				F_STR("reason", reason_get(r->reason)->word),
+				F_STR("detail", r->detail));
+		front_refuse(f, NULL, r->reason, r->detail);
 	}
 }
 
-void front_open_backend(struct front *f, const struct request *r,
+static void backend_done(void *owner, const struct backend_result *b)
+{
+	struct front *f = owner;
+	enum reason reason = b->outcome.reason;
+
+	f->attempt = NULL;
+	if (f->conn->state == CONN_OPEN && reason == REASON_BACKEND_STATUS &&
+		b->status && !front_refuses_by_close(f, reason))
+		pass_refusal(f, b);
+	else
+		opening_done(
+			f, &b->outcome, &(struct opened){ .backend = b->end });
+}
+
+static void join_done(void *owner, const struct hub_joined *j)
+{
+	struct front *f = owner;
+
+	f->join = NULL;
+	opening_done(f, &j->outcome, &(struct opened){ .joined = j });
+}
+
+static bool open_backend(struct front *f, const struct request *r,
 	const struct captures *captures)
 {
-	if (f->conn->ended_called && f->client.route->mode == CONF_MODE_HUB) {
-		front_log_refusal(f, REASON_CLIENT_GONE,
-			"before a seat in its hub was asked for");
-		conn_close(f->conn);
-		return;
-	}
-	front_set_state(f, FRONT_OPENING);
-	f->opening_ms = loop_now(f->worker->loop);
 	f->attempt = backend_open(&(struct backend_params){ .worker = f->worker,
 		.client = &f->client,
 		.request = r,
@@ -310,6 +324,43 @@ void front_open_backend(struct front *f, const struct request *r,
 		.client_fd = f->conn->fd,
 		.done = backend_done,
 		.owner = f });
-	if (!f->attempt)
+	return f->attempt;
+}
+
+static bool join_hub(struct front *f, const struct request *r)
+{
+	f->join = backend_hub_open(
+		&(struct hub_join_params){ .worker = f->worker,
+			.client = &f->client,
+			.request = r,
+			.done = join_done,
+			.owner = f });
+	return f->join;
+}
+
+void front_open(struct front *f, const struct request *r,
+	const struct captures *captures)
+{
+	bool hub = f->client.route->mode == CONF_MODE_HUB;
+
+	if (f->conn->ended_called && hub) {
+		front_log_refusal(f, REASON_CLIENT_GONE,
+			"before a seat in its hub was asked for");
+		conn_close(f->conn);
+		return;
+	}
+	front_set_state(f, FRONT_OPENING);
+	f->opening_ms = loop_now(f->worker->loop);
+	if (!(hub ? join_hub(f, r) : open_backend(f, r, captures)))
 		front_refuse(f, r, REASON_INTERNAL, "no memory");
+}
+
+void front_cancel_opening(struct front *f)
+{
+	if (f->attempt)
+		backend_cancel(f->attempt);
+	if (f->join)
+		backend_hub_cancel(f->join);
+	f->attempt = NULL;
+	f->join = NULL;
 }

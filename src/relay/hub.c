@@ -328,15 +328,16 @@ static void take_trunk(struct hub *h, struct end *e)
 static void trunk_done(void *owner, const struct backend_result *r)
 {
 	struct hub *h = owner;
+	struct str protocol = r->outcome.protocol;
 
 	h->attempt = NULL;
-	if (r->reason != REASON_NONE) {
-		open_failed(h, &(struct ending){ .reason = r->reason,
-				       .detail = r->detail });
+	if (r->outcome.reason != REASON_NONE) {
+		open_failed(h, &(struct ending){ .reason = r->outcome.reason,
+				       .detail = r->outcome.detail });
 		return;
 	}
 	take_trunk(h, r->end);
-	if (!hub_hold_fits(h, r->protocol)) {
+	if (!hub_hold_fits(h, protocol)) {
 		h->state = HUB_OPEN; /* there is a trunk to close */
 		hub_end(h, &(struct ending){ .reason = REASON_BACKEND_HANDSHAKE,
 				   .detail = "it chose another subprotocol "
@@ -345,7 +346,7 @@ static void trunk_done(void *owner, const struct backend_result *r)
 	}
 	if (!h->hold.reached || h->seats_n == 0) {
 		free(h->protocol);
-		h->protocol = r->protocol.p ? str_dup(r->protocol) : NULL;
+		h->protocol = protocol.p ? str_dup(protocol) : NULL;
 	}
 	trunk_open(h);
 	if (h->state != HUB_OPEN)
@@ -400,7 +401,7 @@ void hub_open_trunk(struct hub *h)
 	}
 	if (pattern_match(h->route->pattern, r.path, &captures) &&
 		add_offers(h, &r.head, &offers) == 0)
-		h->attempt = backend_open_trunk(
+		h->attempt = backend_open(
 			&(struct backend_params){ .worker = h->home,
 				.client = &h->trunk_client,
 				.request = &r,
