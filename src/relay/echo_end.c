@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "net/loop.h"
-#include "relay/relay.h"
 #include "relay/worker.h"
 
 struct echo_end {
@@ -15,7 +14,7 @@ struct echo_end {
 
 static enum reason echo_end_send(struct end *end, const struct piece *p)
 {
-	relay_input(end, p);
+	end->owner->cb->input(end, p);
 	return REASON_NONE;
 }
 
@@ -30,7 +29,7 @@ static void echo_end_gone(struct deferred *d)
 {
 	struct echo_end *e = CONTAINER_OF(d, struct echo_end, deferred);
 
-	relay_gone(&e->end);
+	e->end.owner->cb->gone(&e->end);
 	free(e);
 }
 
@@ -56,6 +55,8 @@ struct end *echo_end_new(struct worker *w)
 	if (!e)
 		return NULL;
 	e->loop = w->loop;
-	e->end = (struct end){ .ops = &echo_end_ops, .side = END_BACKEND };
+	e->end = (struct end){
+		.ops = &echo_end_ops, .owner = &end_unowned, .side = END_BACKEND
+	};
 	return &e->end;
 }

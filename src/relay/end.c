@@ -6,6 +6,40 @@
 #include "base/waiting.h"
 #include "net/conn.h"
 
+static void ignore_input(struct end *e, const struct piece *p)
+{
+	(void)e;
+	(void)p;
+}
+
+static void ignore_ended(struct end *e, const struct ending *why)
+{
+	(void)e;
+	(void)why;
+}
+
+static void ignore_dropped(struct end *e, uint64_t n)
+{
+	(void)e;
+	(void)n;
+}
+
+static void ignore(struct end *e)
+{
+	(void)e;
+}
+
+static const struct end_cb unowned_cb = {
+	.input = ignore_input,
+	.too_big = ignore,
+	.drained = ignore,
+	.ended = ignore_ended,
+	.dropped = ignore_dropped,
+	.gone = ignore,
+};
+
+const struct end_owner end_unowned = { &unowned_cb };
+
 void end_send_framed(
 	struct conn *c, const struct end_frame *f, const struct piece *p)
 {

@@ -5,13 +5,12 @@
  *
  *   client ws_end <-> member <-> hub <-> trunk: an end like a pair's
  *
- * An end tells its owner (relay.h: relay_input, relay_drained, relay_ended,
- * relay_gone), the owner calls the end's table. All on one worker.
+ * The owner calls the end's table (end_ops), an end tells its owner through the
+ * owner's (end_cb). All on one worker.
  */
 #ifndef RELAY_END_H
 #define RELAY_END_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,10 +21,7 @@
 
 struct conn;
 struct end;
-struct hub;
-struct member;
-struct loop;
-struct pair;
+struct ending;
 
 /* A message or a part of one. A borrowed view; its bytes may be changed. */
 struct piece {
@@ -52,11 +48,47 @@ struct end_ops {
 	void (*flow)(struct end *e, bool on);
 	/*
 	 * Ends it in order: what is queued leaves first. code and text are for
-	 * a WebSocket close frame; code 0: the peer can get none. relay_gone
+	 * a WebSocket close frame; code 0: the peer can get none. end_cb.gone
 	 * follows, never from within. Called once.
 	 */
 	void (*close)(struct end *e, uint16_t code, struct str text);
 };
+
+/* What an end tells its owner. The owner may close the end in each of them. */
+struct end_cb {
+	/* A message, or a part of one, came. */
+	void (*input)(struct end *e, const struct piece *p);
+	/*
+	 * From a client: a ping or pong with n bytes of payload, or a fragment
+	 * without any. Rates count it like a message. May be NULL.
+	 */
+	void (*control)(struct end *e, size_t n);
+	/*
+	 * A message is longer than it may be, and is passed over: only with
+	 * addressing = tagged, where the end goes on after that. Elsewhere such
+	 * a message ends it. NULL: this owner has no such ends.
+	 */
+	void (*too_big)(struct end *e);
+	/* Its queue is short again (conn.resume_at). */
+	void (*drained)(struct end *e);
+	/*
+	 * Its peer has ended it, or broke a rule: the owner closes it, now or
+	 * later (end_ops.close). It may say so again until then.
+	 */
+	void (*ended)(struct end *e, const struct ending *why);
+	/* n bytes that the peer sent behind the end were dropped. */
+	void (*dropped)(struct end *e, uint64_t n);
+	/* The last call, once: nothing of it is left, it is freed after this. */
+	void (*gone)(struct end *e);
+};
+
+/* Embedded in what owns an end, which is found with CONTAINER_OF. */
+struct end_owner {
+	const struct end_cb *cb;
+};
+
+/* Of an end that has no owner yet, or never gets one: hears nothing. */
+extern const struct end_owner end_unowned;
 
 /* The longest head of an end, with the longest prefix of a piece behind it. */
 #define END_PREFIX_MAX 32
@@ -95,24 +127,12 @@ void end_forget(struct buf *kept, struct budget *budget);
 
 enum end_side { END_CLIENT, END_BACKEND };
 
-enum end_owner {
-	END_OF_NOBODY, /* not yet, or never: see backend_discard */
-	END_OF_PAIR,
-	END_OF_MEMBER,
-	END_OF_TRUNK,
-};
-
 struct end {
 	const struct end_ops *ops;
-	union { /* by owner */
-		struct pair *pair;
-		struct member *member;
-		struct hub *hub;
-	};
-	struct conn *conn; /* NULL: built in */
-	uint8_t owner;     /* enum end_owner */
-	uint8_t side;      /* enum end_side */
-	bool whole;        /* takes whole messages only */
+	const struct end_owner *owner; /* never NULL */
+	struct conn *conn;             /* NULL: built in */
+	uint8_t side;                  /* enum end_side */
+	bool whole;                    /* takes whole messages only */
 };
 
 #endif

@@ -25,9 +25,9 @@
 #include "net/conn.h"
 #include "relay/backend.h"
 #include "relay/end.h"
+#include "relay/ending.h"
 #include "relay/hub_private.h"
 #include "relay/member.h"
-#include "relay/relay.h"
 #include "relay/request.h"
 #include "relay/worker.h"
 
@@ -310,13 +310,15 @@ static void open_failed(struct hub *h, const struct ending *why)
 		hub_end(h, why);
 }
 
+static const struct end_cb trunk_cb; /* below */
+
 /* Takes ownership of e as this hub's trunk. */
 static void take_trunk(struct hub *h, struct end *e)
 {
 	h->trunk = e;
 	h->trunk_paused = false;
-	e->owner = END_OF_TRUNK;
-	e->hub = h;
+	h->trunk_owner.cb = &trunk_cb;
+	e->owner = &h->trunk_owner;
 	if (!e->conn)
 		return;
 	if (hub_holds(h))
@@ -437,7 +439,7 @@ static void hub_over(struct hub *h)
 
 static void close_trunk(struct hub *h, const struct ending *why)
 {
-	h->trunk->ops->close(h->trunk, relay_backend_code(why), STR_NONE);
+	h->trunk->ops->close(h->trunk, ending_backend_code(why), STR_NONE);
 }
 
 /* trunk_good: the hub's end is not the trunk's doing, and it takes the rest. */
@@ -469,7 +471,7 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	worker_count_reason(h->home, why->reason);
 	if (!told.code)
 		told.code = info->code;
-	told.text = relay_close_text(why->reason, text, why->text);
+	told.text = ending_close_text(why->reason, text, why->text);
 	hub_tell_workers(h, MAIL_HUB_END, &told);
 	TAILQ_FOREACH (s, &h->seats, next)
 		if (!s->told)
@@ -496,16 +498,49 @@ void hub_abort(struct hub *h)
 		conn_close(h->trunk->conn);
 }
 
-void hub_trunk_ended(struct hub *h, const struct ending *why)
+/* --- from the trunk's end ---------------------------------------------------------------*/
+
+static struct hub *hub_of(const struct end *e)
 {
+	return CONTAINER_OF(e->owner, struct hub, trunk_owner);
+}
+
+static void trunk_input(struct end *e, const struct piece *p)
+{
+	hub_trunk_input(hub_of(e), p);
+}
+
+static void trunk_too_big(struct end *e)
+{
+	hub_tagged_too_big(hub_of(e));
+}
+
+static void trunk_drained(struct end *e)
+{
+	hub_trunk_drained(hub_of(e));
+}
+
+static void trunk_ended(struct end *e, const struct ending *why)
+{
+	struct hub *h = hub_of(e);
+
 	if (hub_hold_lost(h, why))
 		close_trunk(h, why);
 	else if (h->state != HUB_HELD)
 		end(h, why, false);
 }
 
-void hub_trunk_gone(struct hub *h)
+/* What a backend says behind its end is no member's, and not counted. */
+static void trunk_dropped(struct end *e, uint64_t n)
 {
+	(void)e;
+	(void)n;
+}
+
+static void trunk_gone(struct end *e)
+{
+	struct hub *h = hub_of(e);
+
 	if (h->state == HUB_HELD) {
 		hub_hold_trunk_gone(h);
 		return;
@@ -513,6 +548,17 @@ void hub_trunk_gone(struct hub *h)
 	assert(h->state == HUB_ENDING);
 	hub_over(h);
 }
+
+static const struct end_cb trunk_cb = {
+	.input = trunk_input,
+	.too_big = trunk_too_big,
+	.drained = trunk_drained,
+	.ended = trunk_ended,
+	.dropped = trunk_dropped,
+	.gone = trunk_gone,
+};
+
+/* --- all of a worker ----------------------------------------------------------------------*/
 
 void hub_drain(struct hub *h)
 {

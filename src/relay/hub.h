@@ -95,14 +95,6 @@ MUST_CHECK int hub_input(struct hub *h, struct worker *from, uint64_t id,
 /* any, before hub_leave: messages that the seat had no right to send. */
 unsigned hub_denied(const struct seat *s);
 
-/* home, from the trunk (relay.c). */
-void hub_trunk_input(struct hub *h, const struct piece *piece);
-/* addressing = tagged: the trunk's end passes over a message too long. */
-void hub_trunk_too_big(struct hub *h);
-void hub_trunk_drained(struct hub *h);
-void hub_trunk_ended(struct hub *h, const struct ending *why);
-void hub_trunk_gone(struct hub *h);
-
 /*
  * home, once: opens the hubs of routes with trunk = always that are at home
  * here, and sees to it from now on that they are there. -1 without memory.

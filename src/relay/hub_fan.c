@@ -10,9 +10,9 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "relay/end.h"
+#include "relay/ending.h"
 #include "relay/mail.h"
 #include "relay/member.h"
-#include "relay/relay.h"
 #include "relay/worker.h"
 
 /* Into the mail of another worker. Returns -1 without memory. */

@@ -23,7 +23,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "relay/end.h"
-#include "relay/relay.h"
+#include "relay/ending.h"
 #include "relay/worker.h"
 
 struct held_input { /* a whole message of a member */

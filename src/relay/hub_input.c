@@ -14,7 +14,6 @@
 #include "relay/end.h"
 #include "relay/mail.h"
 #include "relay/member.h"
-#include "relay/relay.h"
 #include "relay/worker.h"
 
 static bool is_full(struct hub *h)

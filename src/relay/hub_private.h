@@ -25,6 +25,7 @@
 #include "relay/backlog.h"
 #include "relay/backoff.h"
 #include "relay/client.h"
+#include "relay/end.h"
 #include "relay/hub.h"
 #include "relay/mail.h"
 
@@ -120,6 +121,7 @@ struct hub {
 	enum hub_state state;
 	struct attempt *attempt;
 	struct end *trunk;
+	struct end_owner trunk_owner;
 	struct client trunk_client;
 	TAILQ_HEAD(, seat) seats; /* in order of joining */
 	size_t seats_n, seats_most;
@@ -260,11 +262,14 @@ struct seat *hub_seat_find(struct hub *h, uint64_t id);
 bool hub_trunk_is_full(struct hub *h);
 /* A message of a member, which may have left (seat.gone). */
 void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p);
-
+/* What waits in front of the trunk has left. */
+void hub_trunk_drained(struct hub *h);
 /* Its members are read again, if what has paused them is over. */
 void hub_resume_when_empty(struct hub *h);
 
 /* hub_fan.c */
+/* A piece of a message came from the trunk. */
+void hub_trunk_input(struct hub *h, const struct piece *piece);
 /* A message for all, but for the client except (0: none). */
 void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 	uint64_t except);
@@ -297,6 +302,8 @@ size_t hub_tagged_prefix(const struct hub *h, const struct seat *s,
 	uint8_t out[TAGGED_PREFIX_MAX]);
 /* A piece of a message of the backend; for tagged hubs only. */
 void hub_tagged_input(struct hub *h, const struct piece *p);
+/* A message of the backend is too long, and passed over; likewise. */
+void hub_tagged_too_big(struct hub *h);
 /* The hub ends: what waits is told, however full the trunk is. */
 void hub_tagged_tell_all(struct hub *h);
 /* There is room for what has waited. */

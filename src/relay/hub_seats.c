@@ -7,10 +7,10 @@
 #include "base/message.h"
 #include "conf/conf.h"
 #include "relay/end.h"
+#include "relay/ending.h"
 #include "relay/identity.h"
 #include "relay/mail.h"
 #include "relay/member.h"
-#include "relay/relay.h"
 #include "relay/worker.h"
 
 static void linger_over(struct timer *t);

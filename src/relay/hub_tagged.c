@@ -21,7 +21,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "relay/end.h"
-#include "relay/relay.h"
+#include "relay/ending.h"
 #include "relay/worker.h"
 
 bool hub_is_tagged(const struct hub *h)
@@ -322,7 +322,7 @@ void hub_tagged_input(struct hub *h, const struct piece *p)
 	if (h->tagged.skipping)
 		return;
 	if (p->n > max - h->whole.n) {
-		hub_trunk_too_big(h);
+		hub_tagged_too_big(h);
 		end_forget(&h->whole, budget);
 		h->tagged.skipping = !p->last;
 		return;
@@ -337,7 +337,7 @@ void hub_tagged_input(struct hub *h, const struct piece *p)
 		end_forget(&h->whole, budget);
 }
 
-void hub_trunk_too_big(struct hub *h)
+void hub_tagged_too_big(struct hub *h)
 {
 	malformed(h, TAGGED_TOO_BIG);
 }

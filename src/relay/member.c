@@ -21,11 +21,12 @@
 #include "relay/backend_hub.h"
 #include "relay/backlog.h"
 #include "relay/client.h"
+#include "relay/end.h"
+#include "relay/ending.h"
 #include "relay/expiry.h"
 #include "relay/hub.h"
 #include "relay/mail.h"
 #include "relay/rate.h"
-#include "relay/relay.h"
 #include "relay/worker.h"
 
 #define BATCH 64
@@ -52,6 +53,7 @@ struct pace {
 struct member {
 	TAILQ_ENTRY(member) next; /* in its shard */
 	struct idmap_entry by_id;
+	struct end_owner owner;
 	struct shard *shard;
 	struct client client;
 	struct end *end;
@@ -97,6 +99,11 @@ static bool is_open(const struct member *m)
 	return m->reason == REASON_NONE;
 }
 
+static struct member *member_of(const struct end *e)
+{
+	return CONTAINER_OF(e->owner, struct member, owner);
+}
+
 static struct worker *worker_of(const struct member *m)
 {
 	return m->shard->worker;
@@ -136,11 +143,14 @@ static void shard_put(struct shard *s)
 	free(s);
 }
 
+/* What waits leaves, as far as the line and max_rate take it. */
+static void send_backlog(struct member *m);
+
 /* --- max_rate --------------------------------------------------------------------------*/
 
 static void pace_over(struct timer *t)
 {
-	member_drained(CONTAINER_OF(t, struct pace, timer)->member);
+	send_backlog(CONTAINER_OF(t, struct pace, timer)->member);
 }
 
 static int pace_new(struct member *m, struct loop *l, int64_t rate)
@@ -202,7 +212,7 @@ static void log_close(const struct member *m)
 		F_STR("subject", client_subject(&m->client)),
 		F_STR("peer", addr_format(&m->client.peer, peer)),
 		F_STR("reason", reason_get((enum reason)m->reason)->word),
-		F_STR("side", relay_side((enum reason)m->reason, m->side)),
+		F_STR("side", ending_side((enum reason)m->reason, m->side)),
 		m->code ? F_INT("code", m->code) : F_NONE,
 		F_INT("age_ms", m->ended_ms - m->opened_ms),
 		F_INT("client_messages", m->in_messages),
@@ -215,8 +225,9 @@ static void log_close(const struct member *m)
 		F_STR("detail", m->detail));
 }
 
-void member_gone(struct member *m)
+static void member_gone(struct end *e)
 {
+	struct member *m = member_of(e);
 	struct shard *s = m->shard;
 	struct worker *w = s->worker;
 
@@ -240,9 +251,9 @@ void member_gone(struct member *m)
 	shard_put(s);
 }
 
-void member_dropped(struct member *m, uint64_t n)
+static void member_dropped(struct end *e, uint64_t n)
 {
-	m->in_dropped += n;
+	member_of(e)->in_dropped += n;
 }
 
 /*
@@ -261,7 +272,7 @@ static void hand_over_backlog(struct member *m)
 	}
 }
 
-void member_ended(
+static void member_ended(
 	struct member *m, enum end_side side, const struct ending *why)
 {
 	const struct reason_info *info = reason_get(why->reason);
@@ -291,8 +302,13 @@ void member_ended(
 	if (side == END_BACKEND && why->reason != REASON_SLOW)
 		hand_over_backlog(m);
 	backlog_free(&m->backlog);
-	m->end->ops->close(m->end, relay_client_code(why->reason, code),
-		relay_close_text(why->reason, text, why->text));
+	m->end->ops->close(m->end, ending_client_code(why->reason, code),
+		ending_close_text(why->reason, text, why->text));
+}
+
+static void member_end_ended(struct end *e, const struct ending *why)
+{
+	member_ended(member_of(e), END_CLIENT, why);
 }
 
 void member_abort(struct member *m, enum reason reason)
@@ -368,7 +384,7 @@ static void deliver(struct member *m, struct message *const *v, size_t n)
 	for (; taken < n && is_open(m); taken++)
 		put_in_backlog(m, v[taken]);
 	if (m->pace && m->backlog.n > 0 && !m->pace->timer.at)
-		member_drained(m);
+		send_backlog(m);
 }
 
 /* Some of the messages are its own, or in its replay: it gets the others. */
@@ -525,7 +541,7 @@ void shard_deliver(
 	}
 }
 
-void member_drained(struct member *m)
+static void send_backlog(struct member *m)
 {
 	struct message *v[BATCH];
 	size_t n, taken, replay, room;
@@ -548,6 +564,11 @@ void member_drained(struct member *m)
 		backlog_drop(&m->backlog, taken);
 		pace_use(m, taken > replay ? taken - replay : 0);
 	}
+}
+
+static void member_drained(struct end *e)
+{
+	send_backlog(member_of(e));
 }
 
 /* --- from the client -----------------------------------------------------------------------*/
@@ -614,8 +635,9 @@ static void deny_message(struct member *m, const struct piece *p)
 			F_STR("subject", client_subject(&m->client)));
 }
 
-void member_input(struct member *m, const struct piece *p)
+static void member_input(struct end *e, const struct piece *p)
 {
+	struct member *m = member_of(e);
 	struct worker *w = worker_of(m);
 	const struct piece *whole;
 	struct piece assembled;
@@ -661,11 +683,22 @@ void member_input(struct member *m, const struct piece *p)
 		use_rates(m, p->last, p->n);
 }
 
-void member_control(struct member *m, size_t n)
+static void member_control(struct end *e, size_t n)
 {
+	struct member *m = member_of(e);
+
 	if (is_open(m))
 		use_rates(m, 1, n);
 }
+
+static const struct end_cb member_cb = {
+	.input = member_input,
+	.control = member_control,
+	.drained = member_drained,
+	.ended = member_end_ended,
+	.dropped = member_dropped,
+	.gone = member_gone,
+};
 
 /* --- life ------------------------------------------------------------------------------------*/
 
@@ -731,8 +764,8 @@ struct member *member_new(struct worker *w, const struct client *client,
 		goto fail_pace;
 	m->client = *client;
 	m->end = client_end;
-	client_end->owner = END_OF_MEMBER;
-	client_end->member = m;
+	m->owner.cb = &member_cb;
+	client_end->owner = &m->owner;
 	m->seat = joined->seat;
 	m->leave = joined->leave;
 	m->since = joined->since;
@@ -754,7 +787,7 @@ struct member *member_new(struct worker *w, const struct client *client,
 			&(struct ending){ .reason = REASON_MEMORY });
 		return m;
 	}
-	member_drained(m);
+	send_backlog(m);
 	member_check(m);
 	return m;
 fail_pace:

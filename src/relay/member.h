@@ -13,15 +13,14 @@
 #include "base/compiler.h"
 #include "base/reason.h"
 #include "base/str.h"
-#include "relay/end.h"
 
 struct client;
+struct end;
 struct ending;
 struct hub;
 struct hub_joined;
 struct member;
 struct message;
-struct piece;
 struct seat;
 struct shard;
 struct worker;
@@ -50,14 +49,5 @@ void shards_stop(struct worker *w);
 /* Bytes that wait for the member that has most, and that member. */
 size_t shards_largest(struct worker *w, struct member **largest);
 void member_abort(struct member *m, enum reason reason);
-
-/* From the client's end (relay.c). */
-void member_input(struct member *m, const struct piece *piece);
-void member_drained(struct member *m);
-void member_ended(
-	struct member *m, enum end_side side, const struct ending *why);
-void member_control(struct member *m, size_t n);
-void member_dropped(struct member *m, uint64_t n);
-void member_gone(struct member *m);
 
 #endif

@@ -39,9 +39,9 @@ static int other_side(int side)
 	return side == END_CLIENT ? END_BACKEND : END_CLIENT;
 }
 
-struct end *pair_other(const struct end *e)
+static struct pair *pair_of(const struct end *e)
 {
-	return e->pair->end[other_side(e->side)];
+	return CONTAINER_OF(e->owner, struct pair, owner);
 }
 
 /* --- the end ---------------------------------------------------------------------*/
@@ -56,7 +56,7 @@ static void log_close(const struct pair *p)
 		F_STR("subject", client_subject(&p->client)),
 		F_STR("peer", addr_format(&p->client.peer, peer)),
 		F_STR("reason", r->word),
-		F_STR("side", relay_side((enum reason)p->reason, p->side)),
+		F_STR("side", ending_side((enum reason)p->reason, p->side)),
 		p->code ? F_INT("code", p->code) : F_NONE,
 		F_INT("age_ms", p->ended_ms - p->opened_ms),
 		F_INT("client_messages", p->flow[END_CLIENT].messages),
@@ -96,14 +96,14 @@ static void whole_free(struct pair *p, int side)
 	end_forget(&p->flow[side].whole, p->worker->loop->budget);
 }
 
-void pair_dropped(struct end *e, uint64_t n)
+static void pair_dropped(struct end *e, uint64_t n)
 {
-	e->pair->flow[e->side].dropped += n;
+	pair_of(e)->flow[e->side].dropped += n;
 }
 
-void pair_gone(struct end *e)
+static void pair_gone(struct end *e)
 {
-	struct pair *p = e->pair;
+	struct pair *p = pair_of(e);
 
 	assert(!pair_is_open(p)); /* it was closed by the pair before */
 	p->end[e->side] = NULL;
@@ -135,9 +135,15 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *why)
 		p->flow[i].dropped += p->flow[i].whole.n;
 		whole_free(p, i);
 	}
-	words = relay_close_text(why->reason, text, why->text);
-	client->ops->close(client, relay_client_code(why->reason, code), words);
-	backend->ops->close(backend, relay_backend_code(why), words);
+	words = ending_close_text(why->reason, text, why->text);
+	client->ops->close(
+		client, ending_client_code(why->reason, code), words);
+	backend->ops->close(backend, ending_backend_code(why), words);
+}
+
+static void pair_end_ended(struct end *e, const struct ending *why)
+{
+	pair_ended(pair_of(e), (enum end_side)e->side, why);
 }
 
 void pair_abort(struct pair *p, enum reason reason)
@@ -165,21 +171,17 @@ static int source_of(const struct pair *p, int side)
 
 static void pause_side(struct pair *p, int side, uint8_t why)
 {
-	struct pair_flow *f = &p->flow[side];
-
-	if (!f->paused)
+	if (!p->paused[side])
 		p->end[side]->ops->flow(p->end[side], false);
-	f->paused |= why;
+	p->paused[side] |= why;
 }
 
 static void resume_side(struct pair *p, int side, uint8_t why)
 {
-	struct pair_flow *f = &p->flow[side];
-
-	if (!(f->paused & why))
+	if (!(p->paused[side] & why))
 		return;
-	f->paused &= (uint8_t)~why;
-	if (!f->paused && pair_is_open(p))
+	p->paused[side] &= (uint8_t)~why;
+	if (!p->paused[side] && pair_is_open(p))
 		p->end[side]->ops->flow(p->end[side], true);
 }
 
@@ -214,11 +216,11 @@ static void rate_take(struct pair *p, int64_t messages, size_t bytes)
 static int64_t idle_due(
 	const struct pair *p, enum end_side side, int64_t timeout)
 {
-	const struct pair_flow *f = &p->flow[side];
-
 	if (timeout == 0)
 		return INT64_MAX;
-	return (f->paused ? loop_now(p->worker->loop) : f->last_ms) + timeout;
+	return (p->paused[side] ? loop_now(p->worker->loop)
+				: p->flow[side].last_ms) +
+	       timeout;
 }
 
 /* The next time that anything can be over. */
@@ -276,11 +278,11 @@ static void check_queue(struct pair *p, enum end_side from, struct end *to)
 		pause_side(p, source_of(p, (int)from), PAIR_PAUSED_QUEUE);
 }
 
-void pair_input(struct end *from_end, const struct piece *piece)
+static void pair_input(struct end *from_end, const struct piece *piece)
 {
-	struct pair *p = from_end->pair;
+	struct pair *p = pair_of(from_end);
 	enum end_side from = (enum end_side)from_end->side;
-	struct end *to = pair_other(from_end);
+	struct end *to = p->end[other_side(from_end->side)];
 	struct pair_flow *f = &p->flow[from];
 	struct piece whole;
 	const struct piece *out = piece;
@@ -329,19 +331,28 @@ void pair_input(struct end *from_end, const struct piece *piece)
 		rate_take(p, piece->last, piece->n);
 }
 
-void pair_control(struct end *from, size_t n)
+static void pair_control(struct end *from, size_t n)
 {
-	rate_take(from->pair, 1, n);
+	rate_take(pair_of(from), 1, n);
 }
 
-void pair_drained(struct end *e)
+static void pair_drained(struct end *e)
 {
-	struct pair *p = e->pair;
+	struct pair *p = pair_of(e);
 
 	if (pair_is_open(p))
 		resume_side(p, source_of(p, other_side(e->side)),
 			PAIR_PAUSED_QUEUE);
 }
+
+static const struct end_cb pair_cb = {
+	.input = pair_input,
+	.control = pair_control,
+	.drained = pair_drained,
+	.ended = pair_end_ended,
+	.dropped = pair_dropped,
+	.gone = pair_gone,
+};
 
 /* --- the beginning -----------------------------------------------------------------*/
 
@@ -369,8 +380,8 @@ struct pair *pair_new(struct worker *w, const struct client *client,
 	p->client = *client;
 	p->end[END_CLIENT] = client_end;
 	p->end[END_BACKEND] = backend_end;
-	client_end->owner = backend_end->owner = END_OF_PAIR;
-	client_end->pair = backend_end->pair = p;
+	p->owner.cb = &pair_cb;
+	client_end->owner = backend_end->owner = &p->owner;
 	p->opened_ms = loop_now(w->loop);
 	p->flow[END_CLIENT].last_ms = p->flow[END_BACKEND].last_ms =
 		p->opened_ms;

@@ -24,7 +24,7 @@
 #include "net/loop.h"
 #include "relay/client.h"
 #include "relay/end.h"
-#include "relay/relay.h"
+#include "relay/ending.h"
 
 struct worker;
 
@@ -32,7 +32,6 @@ struct pair_flow {                         /* what came from one side */
 	uint64_t messages, bytes, dropped; /* dropped: bytes */
 	int64_t last_ms;                   /* of its last data */
 	struct buf whole; /* a message in the making, for the other end */
-	uint8_t paused;   /* PAIR_PAUSED_*: why it is not read */
 };
 
 enum { PAIR_PAUSED_QUEUE = 1, PAIR_PAUSED_RATE = 2 };
@@ -41,6 +40,7 @@ struct pair_rate; /* token buckets, only where a route has a rate */
 
 struct pair {
 	TAILQ_ENTRY(pair) next; /* in worker->pairs */
+	struct end_owner owner; /* of both ends */
 	struct worker *worker;
 	struct client client;
 	struct end *end[2]; /* by enum end_side; NULL once gone */
@@ -54,6 +54,7 @@ struct pair {
 	uint8_t reason;     /* enum reason, REASON_NONE = it lives */
 	uint8_t side;       /* enum end_side: the one that ended it */
 	uint8_t expires_as; /* the reason when expires_ms comes */
+	uint8_t paused[2];  /* by side, PAIR_PAUSED_*: why it is not read */
 };
 
 /*
@@ -63,12 +64,6 @@ struct pair {
 MUST_CHECK struct pair *pair_new(struct worker *w, const struct client *client,
 	struct end *client_end, struct end *backend_end);
 
-/* From an end: a piece of a message came. */
-void pair_input(struct end *from, const struct piece *piece);
-/* From the client's end: a control frame with n bytes of payload came. */
-void pair_control(struct end *from, size_t n);
-/* From an end: its queue is short again. */
-void pair_drained(struct end *e);
 /* From an end or the worker: it is over. Only the first call counts. */
 void pair_ended(struct pair *p, enum end_side side, const struct ending *e);
 /*
@@ -76,12 +71,6 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *e);
  * of memory and for the end of the time to drain.
  */
 void pair_abort(struct pair *p, enum reason reason);
-/* From an end: n bytes of its peer were dropped after the end. */
-void pair_dropped(struct end *e, uint64_t n);
-/* From an end: nothing of it is left, it is freed after this. */
-void pair_gone(struct end *e);
-/* The other end of e's pair. NULL once it is gone. */
-struct end *pair_other(const struct end *e);
 bool pair_is_open(const struct pair *p);
 
 #endif

@@ -21,7 +21,7 @@
 #include "net/conn.h"
 #include "net/proc.h"
 #include "net/tls.h"
-#include "relay/relay.h"
+#include "relay/ending.h"
 #include "relay/worker.h"
 
 struct stream_end {
@@ -46,6 +46,12 @@ struct stream_end {
 static struct stream_end *stream_end_of(struct end *e)
 {
 	return CONTAINER_OF(e, struct stream_end, end);
+}
+
+/* What the owner is told with. */
+static const struct end_cb *tell(const struct stream_end *e)
+{
+	return e->end.owner->cb;
 }
 
 /* --- to the backend --------------------------------------------------------------*/
@@ -91,16 +97,16 @@ static void backend_violation(struct stream_end *e, const char *detail)
 	struct ending why = { .reason = REASON_BACKEND_PROTOCOL,
 		.detail = detail };
 
-	relay_ended(&e->end, &why);
+	tell(e)->ended(&e->end, &why);
 }
 
 static void too_big(struct stream_end *e, const uint8_t *p)
 {
 	uint64_t max = (uint64_t)e->route->max_backend_message;
 	uint64_t n = framing_length(e->framing, p);
-	char text[RELAY_LENGTH_TEXT];
+	char text[ENDING_LENGTH_TEXT];
 
-	backend_violation(e, relay_length_text(text, n ? n : max + 1, n == 0,
+	backend_violation(e, ending_length_text(text, n ? n : max + 1, n == 0,
 				     "max_backend_message", max));
 }
 
@@ -116,7 +122,7 @@ static void message(struct stream_end *e, const struct framing_message *m)
 	if (m->opcode == WS_TEXT && !e->tagged && !utf8_valid(m->data, m->n))
 		backend_violation(e, "text that is not UTF-8");
 	else
-		relay_input(&e->end, &piece);
+		tell(e)->input(&e->end, &piece);
 }
 
 /* Takes whole messages off the front; returns the bytes used. */
@@ -140,7 +146,7 @@ static size_t take_messages(struct stream_end *e, uint8_t *p, size_t n)
 		if (r == 0)
 			break;
 		if (r == FRAMING_TOO_BIG && e->tagged) {
-			relay_too_big(&e->end);
+			tell(e)->too_big(&e->end);
 			framing_skip_begin(e->framing, p + used, &e->skip);
 			e->scanned = 0;
 			continue;
@@ -175,8 +181,9 @@ static size_t stream_end_input(struct conn *c, uint8_t *p, size_t n)
 	e->heard = true;
 	used = take_messages(e, p, n);
 	if (!e->closing && n - used > LOOP_SCRATCH &&
-		e->end.owner == END_OF_PAIR && worker_memory_full(e->worker))
-		relay_ended(
+		e->route->mode != CONF_MODE_HUB &&
+		worker_memory_full(e->worker))
+		tell(e)->ended(
 			&e->end, &(struct ending){ .reason = REASON_MEMORY });
 	return used;
 }
@@ -185,7 +192,7 @@ static void stream_end_drained(struct conn *c)
 {
 	struct stream_end *e = c->owner;
 
-	relay_drained(&e->end);
+	tell(e)->drained(&e->end);
 }
 
 static void stream_end_flow(struct end *end, bool on)
@@ -210,7 +217,7 @@ static void report(struct stream_end *e)
 	} else if (e->end.conn && e->end.conn->rest) {
 		why.detail = "its last message was not finished";
 	}
-	relay_ended(&e->end, &why);
+	tell(e)->ended(&e->end, &why);
 }
 
 static void stream_end_ended(struct conn *c, int error)
@@ -230,7 +237,7 @@ static void stream_end_ended(struct conn *c, int error)
 			reset.detail = strerror(error);
 
 		if (error)
-			relay_ended(&e->end, &reset);
+			tell(e)->ended(&e->end, &reset);
 		else
 			report(e);
 	} else if (!e->proc) {
@@ -246,7 +253,7 @@ static void free_when_over(struct stream_end *e)
 	if (!e->gone || e->proc)
 		return;
 	timer_fini(e->worker->loop, &e->timer);
-	relay_gone(&e->end);
+	tell(e)->gone(&e->end);
 	free(e);
 }
 
@@ -256,10 +263,10 @@ static void stream_end_closed(struct conn *c)
 
 	/* Without memory to queue, a program's conn breaks after its output. */
 	if (!e->closing)
-		relay_ended(
+		tell(e)->ended(
 			&e->end, &(struct ending){ .reason = REASON_INTERNAL });
 	e->gone = true;
-	relay_dropped(&e->end, c->dropped);
+	tell(e)->dropped(&e->end, c->dropped);
 	e->end.conn = NULL;
 	free_when_over(e);
 }
@@ -362,6 +369,7 @@ struct end *stream_end_new(
 	assert(e->framing);
 	e->tagged = route->addressing == CONF_ADDRESSING_TAGGED;
 	e->end = (struct end){ .ops = &stream_end_ops,
+		.owner = &end_unowned,
 		.conn = c,
 		.side = END_BACKEND,
 		.whole = e->framing->whole };

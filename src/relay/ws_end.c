@@ -24,7 +24,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/tls.h"
-#include "relay/relay.h"
+#include "relay/ending.h"
 #include "relay/worker.h"
 
 /* What a peer that does not end may say behind our close frame. */
@@ -56,6 +56,12 @@ struct ws_end {
 static struct ws_end *ws_end_of(struct end *e)
 {
 	return CONTAINER_OF(e, struct ws_end, end);
+}
+
+/* What the owner is told with. */
+static const struct end_cb *tell(const struct ws_end *e)
+{
+	return e->end.owner->cb;
 }
 
 static void set_state(struct ws_end *e, enum ws_state to)
@@ -177,7 +183,7 @@ static void ws_end_ended(struct conn *c, int error)
 	e->ended = true;
 	e->gone = error != 0;
 	if (e->state == WS_OPEN)
-		relay_ended(&e->end, &why);
+		tell(e)->ended(&e->end, &why);
 	else if (e->state == WS_CLOSING && !e->gone)
 		finish(e);
 	else
@@ -189,8 +195,8 @@ static void ws_end_closed(struct conn *c)
 	struct ws_end *e = c->owner;
 
 	timer_fini(e->worker->loop, &e->timer);
-	relay_dropped(&e->end, c->dropped);
-	relay_gone(&e->end);
+	tell(e)->dropped(&e->end, c->dropped);
+	tell(e)->gone(&e->end);
 	ws_decoder_free(&e->decoder);
 	free(e);
 }
@@ -209,7 +215,7 @@ static void close_received(struct ws_end *e, const struct ws_event *ev)
 	}
 	why.reason = e->end.side == END_CLIENT ? REASON_CLIENT_CLOSE
 					       : REASON_BACKEND_CLOSE;
-	relay_ended(&e->end, &why);
+	tell(e)->ended(&e->end, &why);
 }
 
 /* Of the pings in one read the newest is answered (RFC 6455 section 5.5.3). */
@@ -239,6 +245,13 @@ static void send_pong(struct ws_end *e, struct pong *p)
 	conn_send_urgent(e->end.conn, frame, head_n + p->n);
 }
 
+/* Not of backends: rates are the clients'. */
+static void tell_control(struct ws_end *e, size_t n)
+{
+	if (e->end.side == END_CLIENT && tell(e)->control)
+		tell(e)->control(&e->end, n);
+}
+
 static void control_received(
 	struct ws_end *e, const struct ws_event *ev, struct pong *pong)
 {
@@ -252,17 +265,17 @@ static void control_received(
 		memcpy(pong->data, ev->data, ev->n);
 	}
 	/* A pong is life like any byte, and bytes are seen by the conn. */
-	relay_control(&e->end, ev->n);
+	tell_control(e, ev->n);
 }
 
 static void violation(struct ws_end *e, const struct ws_event *ev)
 {
 	bool client = e->end.side == END_CLIENT;
 	struct ending why = { .detail = ev->why, .backend_code = ev->code };
-	char text[RELAY_LENGTH_TEXT];
+	char text[ENDING_LENGTH_TEXT];
 
 	if (ev->code == WS_CODE_TOO_BIG)
-		why.detail = relay_length_text(text, ev->length, !ev->last,
+		why.detail = ending_length_text(text, ev->length, !ev->last,
 			client ? "max_message" : "max_backend_message",
 			e->decoder.max_message);
 	if (ev->code == WS_CODE_INTERNAL_ERROR)
@@ -275,13 +288,13 @@ static void violation(struct ws_end *e, const struct ws_event *ev)
 		why.reason = REASON_INVALID_DATA;
 	else
 		why.reason = REASON_PROTOCOL;
-	relay_ended(&e->end, &why);
+	tell(e)->ended(&e->end, &why);
 }
 
 /* Behind a violation: waits for the peer's close frame. */
 static void skip_frames(struct ws_end *e, uint8_t *p, size_t n)
 {
-	relay_dropped(&e->end, n);
+	tell(e)->dropped(&e->end, n);
 	if (ws_skip_to_close(&e->decoder, p, n) && e->state == WS_CLOSING)
 		finish(e);
 }
@@ -306,7 +319,7 @@ static size_t take_events(
 		case WS_EVENT_NONE:
 			return all;
 		case WS_EVENT_DATA:
-			relay_input(
+			tell(e)->input(
 				&e->end, &(struct piece){ .opcode = ev.opcode,
 						 .first = ev.first,
 						 .last = ev.last,
@@ -319,7 +332,7 @@ static size_t take_events(
 			control_received(e, &ev, pong);
 			break;
 		case WS_EVENT_EMPTY:
-			relay_control(&e->end, 0);
+			tell_control(e, 0);
 			break;
 		case WS_EVENT_BAD:
 			e->skipping = true;
@@ -388,7 +401,7 @@ static void ws_end_drained(struct conn *c)
 		e->ping_ms = loop_now(e->worker->loop);
 	}
 	if (e->state == WS_OPEN)
-		relay_drained(&e->end);
+		tell(e)->drained(&e->end);
 }
 
 static void ping_failed(struct ws_end *e, bool vanished)
@@ -398,7 +411,7 @@ static void ping_failed(struct ws_end *e, bool vanished)
 	if (e->end.side == END_BACKEND)
 		why.code = WS_CODE_INTERNAL_ERROR; /* for the browser */
 	e->ended = e->gone = vanished; /* a close frame would not arrive */
-	relay_ended(&e->end, &why);
+	tell(e)->ended(&e->end, &why);
 }
 
 /*
@@ -541,9 +554,10 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 		free(e);
 		return NULL;
 	}
-	e->end = (struct end){
-		.ops = &ws_end_ops, .conn = c, .side = (uint8_t)side
-	};
+	e->end = (struct end){ .ops = &ws_end_ops,
+		.owner = &end_unowned,
+		.conn = c,
+		.side = (uint8_t)side };
 	e->worker = w;
 	e->route = route;
 	e->reading = false;
