@@ -3,8 +3,6 @@
  * and output with the framing, its standard error line by line to the log. No
  * shell: each word is one argument.
  */
-#include "relay/backend.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,12 +12,12 @@
 
 #include "base/log.h"
 #include "codec/jwt.h"
-#include "codec/pattern.h"
 #include "conf/conf.h"
 #include "conf/hidden.h"
 #include "net/conn.h"
 #include "net/proc.h"
 #include "relay/admission.h"
+#include "relay/backend_kind.h"
 #include "relay/client.h"
 #include "relay/request.h"
 #include "relay/stream_end.h"
@@ -34,10 +32,9 @@
  * in its process group: so long it has its place in max_processes.
  */
 struct exec_attempt {
-	struct attempt attempt;
+	struct attempt attempt;         /* its params until done */
 	TAILQ_ENTRY(exec_attempt) next; /* in worker->programs */
 	char **argv, **envp;            /* until it is started */
-	struct backend_params params;   /* until done */
 	struct worker *worker;
 	const struct conf_route *route;
 	struct conf *conf; /* a reference, for route */
@@ -151,11 +148,7 @@ static char **make_argv(
 	char **argv = calloc(to->argc + 1, sizeof(*argv));
 
 	for (size_t i = 0; argv && i < to->argc; i++) {
-		struct buf b = { 0 };
-
-		if (template_expand(&b, str_of(to->argv[i]), captures) == 0)
-			argv[i] = str_dup(buf_str(&b));
-		buf_free(&b);
+		argv[i] = backend_expand(to->argv[i], captures);
 		if (!argv[i]) {
 			strings_free(argv);
 			return NULL;
@@ -303,7 +296,7 @@ static const struct proc_cb exec_cb = {
 
 static void exec_ready(struct exec_attempt *a)
 {
-	struct backend_params p = a->params;
+	struct backend_params p = a->attempt.params;
 	struct backend_result r = { .outcome.reason = a->reason,
 		.end = a->end };
 	bool cancelled = a->cancelled;
@@ -469,7 +462,7 @@ static struct attempt *exec_open(const struct backend_params *p)
 		free(a);
 		return NULL;
 	}
-	a->params = *p;
+	a->attempt.params = *p;
 	a->worker = p->worker;
 	a->route = p->client->route;
 	a->conf = conf_ref(p->client->conf);

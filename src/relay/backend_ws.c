@@ -1,12 +1,9 @@
 /*
  * ws://host:port/path: our own WebSocket client (RFC 6455 section 4.1).
  *
- *   dial -> request, built anew -> ws_answer: 101: ws_end
+ *   link -> request, built anew -> ws_answer: 101: ws_end
  *                                          -> else: passed on
  */
-#include "relay/backend.h"
-
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,11 +14,10 @@
 #include "codec/pattern.h"
 #include "conf/conf.h"
 #include "net/conn.h"
-#include "net/dial.h"
-#include "net/tls.h"
 #include "relay/auth.h"
-#include "relay/backend_limits.h"
+#include "relay/backend_kind.h"
 #include "relay/client.h"
+#include "relay/link.h"
 #include "relay/request.h"
 #include "relay/worker.h"
 #include "relay/ws_answer.h"
@@ -29,41 +25,28 @@
 
 struct ws_attempt {
 	struct attempt attempt;
-	struct backend_params params;
-	struct dial *dial; /* until it is done */
-	struct conn *conn; /* after it */
-	struct timer deadline;
-	struct buf request;
-	char *tls_host;    /* NULL: without TLS */
-	struct buf offers; /* the subprotocols we offer: "a, b" */
+	struct link link;
+	struct buf request; /* until it is sent */
+	struct buf offers;  /* the subprotocols we offer: "a, b" */
 	struct ws_answer answer;
-	int64_t started_ms; /* connect_timeout is for dial and answer */
-	bool over;          /* done was called, or it was cancelled */
 	char key[HANDSHAKE_KEY];
 };
 
 static void ws_attempt_free(struct ws_attempt *a)
 {
-	timer_fini(a->params.worker->loop, &a->deadline);
-	free(a->tls_host);
+	link_close(&a->link);
 	buf_free(&a->request);
 	buf_free(&a->offers);
 	ws_answer_free(&a->answer);
 	free(a);
 }
 
-/* Says how it went; the attempt is freed here, or when its socket is closed. */
-static void ws_attempt_done(struct ws_attempt *a, struct backend_result *r)
+/* Says how it went, and is over. */
+static void ws_attempt_done(
+	struct ws_attempt *a, const struct backend_result *r)
 {
-	struct conn *c = r->end ? NULL : a->conn;
-
-	a->over = true;
-	timer_clear(a->params.worker->loop, &a->deadline);
-	a->params.done(a->params.owner, r);
-	if (c)
-		conn_close(c); /* ws_attempt_free follows */
-	else
-		ws_attempt_free(a);
+	a->attempt.params.done(a->attempt.params.owner, r);
+	ws_attempt_free(a);
 }
 
 static void ws_attempt_failed(
@@ -257,8 +240,9 @@ static bool was_offered(const struct ws_attempt *a, struct str protocol)
 
 static void upgrade_done(struct ws_attempt *a)
 {
-	const struct conf_route *route = a->params.client->route;
+	const struct backend_params *p = &a->attempt.params;
 	const struct ws_answer *answer = &a->answer;
+	struct conn *c = a->link.conn;
 	struct backend_result r = { 0 };
 	struct http_head h;
 	struct str protocol;
@@ -275,15 +259,15 @@ static void upgrade_done(struct ws_attempt *a)
 			"it selected a subprotocol that was not offered");
 		return;
 	}
-	conn_set_reading(a->conn, false);
-	if (conn_unread(a->conn, answer->in.p + answer->head_n,
+	conn_set_reading(c, false);
+	if (conn_unread(c, answer->in.p + answer->head_n,
 		    answer->in.n - answer->head_n) == 0)
-		r.end = ws_end_new(
-			a->params.worker, a->conn, END_BACKEND, route);
+		r.end = ws_end_new(p->worker, c, END_BACKEND, p->client->route);
 	if (!r.end) {
 		ws_attempt_failed(a, REASON_INTERNAL, "no memory");
 		return;
 	}
+	(void)link_take(&a->link);
 	r.outcome.protocol = protocol;
 	ws_attempt_done(a, &r);
 }
@@ -316,8 +300,6 @@ static void take_response(struct ws_attempt *a, const uint8_t *p, size_t n)
 {
 	const char *why;
 
-	if (a->over)
-		return;
 	switch (ws_answer_add(&a->answer, p, n, &why)) {
 	case WS_ANSWER_MORE:
 		break;
@@ -346,38 +328,44 @@ static void ws_ended(struct conn *c, int error)
 {
 	struct ws_attempt *a = c->owner;
 
-	enum reason reason = backend_tls_reason(c);
-	char text[TLS_TEXT];
-
-	if (a->over)
-		conn_close(c);
-	else if (reason != REASON_NONE && a->answer.head_n == 0)
-		ws_attempt_failed(
-			a, reason, backend_tls_detail(c, error, text));
-	else if (a->answer.head_n > 0)
+	if (a->answer.head_n > 0)
 		refused(a);
-	else
+	else if (!link_tls_failed(&a->link, error))
 		ws_attempt_failed(a, REASON_BACKEND_HANDSHAKE,
 			error ? strerror(error)
 			      : "it closed instead of answering");
 }
 
-static void ws_closed(struct conn *c)
-{
-	ws_attempt_free(c->owner);
-}
-
 static const struct conn_cb ws_cb = {
 	.input = ws_input,
 	.ended = ws_ended,
-	.closed = ws_closed,
 };
 
 /* --- opening -------------------------------------------------------------------------*/
 
-static void ws_deadline(struct timer *t)
+static struct ws_attempt *attempt_of(struct link *l)
 {
-	struct ws_attempt *a = CONTAINER_OF(t, struct ws_attempt, deadline);
+	return CONTAINER_OF(l, struct ws_attempt, link);
+}
+
+static void ws_ready(struct link *l)
+{
+	struct ws_attempt *a = attempt_of(l);
+
+	conn_set_owner(l->conn, &ws_cb, a);
+	conn_send_copied(l->conn, a->request.p, a->request.n);
+	buf_free(&a->request);
+	conn_set_reading(l->conn, true);
+}
+
+static void ws_failed(struct link *l, enum reason reason, const char *detail)
+{
+	ws_attempt_failed(attempt_of(l), reason, detail);
+}
+
+static void ws_late(struct link *l)
+{
+	struct ws_attempt *a = attempt_of(l);
 
 	if (a->answer.head_n > 0)
 		refused(a); /* its status is known, its body is slow */
@@ -386,31 +374,11 @@ static void ws_deadline(struct timer *t)
 			a, REASON_BACKEND_TIMEOUT, "no answer to the upgrade");
 }
 
-static void ws_dialled(void *owner, enum dial_result result, int fd,
-	const struct addr *to, const char *text)
-{
-	struct ws_attempt *a = owner;
-	struct loop *l = a->params.worker->loop;
-
-	(void)to;
-	a->dial = NULL;
-	if (fd < 0) {
-		ws_attempt_failed(a, backend_dial_reason(result), text);
-		return;
-	}
-	conn_tune(fd, BACKEND_KEEPALIVE_S, BACKEND_USER_TIMEOUT_MS);
-	a->conn = conn_new(l, fd, fd, &ws_cb, a);
-	if (!a->conn ||
-		backend_start_tls(&a->params, a->conn, a->tls_host) < 0) {
-		ws_attempt_failed(a, REASON_INTERNAL, "no memory");
-		return;
-	}
-	timer_set(l, &a->deadline,
-		a->started_ms + a->params.client->route->connect_timeout);
-	conn_send_copied(a->conn, a->request.p, a->request.n);
-	buf_free(&a->request);
-	conn_set_reading(a->conn, true);
-}
+static const struct link_cb ws_link = {
+	.ready = ws_ready,
+	.failed = ws_failed,
+	.late = ws_late,
+};
 
 static struct attempt *ws_open(const struct backend_params *p)
 {
@@ -418,36 +386,18 @@ static struct attempt *ws_open(const struct backend_params *p)
 
 	if (!a)
 		return NULL;
-	a->params = *p;
-	a->started_ms = loop_now(p->worker->loop);
-	if (timer_init(p->worker->loop, &a->deadline, ws_deadline) < 0) {
-		free(a);
+	a->attempt.params = *p;
+	if (make_request(a, p) < 0 ||
+		link_open(&a->link, &a->attempt.params, &ws_link) < 0) {
+		ws_attempt_free(a);
 		return NULL;
 	}
-	if (make_request(a, p) < 0 || backend_tls_host(p, &a->tls_host) < 0)
-		goto fail;
-	a->dial = backend_dial(p, ws_dialled, a);
-	if (!a->dial)
-		goto fail;
 	return &a->attempt;
-fail:
-	ws_attempt_free(a);
-	return NULL;
 }
 
 static void ws_cancel(struct attempt *attempt)
 {
-	struct ws_attempt *a = CONTAINER_OF(
-		attempt, struct ws_attempt, attempt);
-
-	a->over = true;
-	timer_clear(a->params.worker->loop, &a->deadline);
-	if (a->conn) {
-		conn_close(a->conn); /* ws_closed follows */
-		return;
-	}
-	dial_cancel(a->dial);
-	ws_attempt_free(a);
+	ws_attempt_free(CONTAINER_OF(attempt, struct ws_attempt, attempt));
 }
 
 const struct backend_kind backend_ws = {

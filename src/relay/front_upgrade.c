@@ -18,6 +18,7 @@
 #include "relay/auth.h"
 #include "relay/backend.h"
 #include "relay/backend_hub.h"
+#include "relay/backend_kind.h"
 #include "relay/hub.h"
 #include "relay/identity.h"
 #include "relay/member.h"
