@@ -19,6 +19,7 @@
 #include "conf/conf.h"
 #include "conf/keys.h"
 #include "conf/value.h"
+#include "relay/auth_reason.h"
 
 static const struct jwt_key *key_choose(
 	const struct conf *conf, const char *name)
@@ -116,7 +117,8 @@ static int minted_check(
 	jwt_free(&t);
 	if (r == JWT_OK)
 		return 0;
-	ctl_complain("the relay would refuse it: %s%s%s", jwt_strresult(r),
+	ctl_complain("the relay would refuse it: %s%s%s",
+		reason_get(auth_reason(r))->word,
 		r == JWT_MALFORMED ? ": " : "", r == JWT_MALFORMED ? why : "");
 	return -1;
 }

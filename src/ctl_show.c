@@ -17,6 +17,7 @@
 #include "codec/jwt.h"
 #include "codec/uri.h"
 #include "conf/conf.h"
+#include "relay/auth_reason.h"
 
 /* One token, or a wsuri with one in it, from standard input. */
 static int token_read(
@@ -62,13 +63,16 @@ static void time_print(const char *name, int64_t ms, int64_t now,
 		ms > now ? future : past, away, ms > now ? "" : " ago");
 }
 
-static const char *result_text(enum jwt_result r)
+/* why: of a malformed one. */
+static void result_print(enum jwt_result r, const char *why)
 {
-	for (int i = 0; i < REASON_COUNT; i++)
-		if (strcmp(reason_get((enum reason)i)->word,
-			    jwt_strresult(r)) == 0)
-			return reason_get((enum reason)i)->text;
-	return "signature, time and path are good";
+	const struct reason_info *reason = reason_get(auth_reason(r));
+
+	if (r == JWT_OK)
+		printf("result: ok, signature, time and path are good\n");
+	else
+		printf("result: %s, %s\n", reason->word,
+			r == JWT_MALFORMED ? why : reason->text);
 }
 
 /* The key that made it; NULL and *r, the result nearest to JWT_OK. */
@@ -115,8 +119,7 @@ static enum ctl_status token_explain(const struct ctl_token_options *o,
 	if (r == JWT_OK && !conf)
 		printf("result: in time, the signature was not verified\n");
 	else
-		printf("result: %s, %s\n", jwt_strresult(r),
-			r == JWT_MALFORMED ? why : result_text(r));
+		result_print(r, why);
 	return r == JWT_OK ? CTL_OK : CTL_REFUSED;
 }
 

@@ -15,7 +15,6 @@
 #include <mbedtls/md.h>
 
 #include "base/base64.h"
-#include "base/reason.h"
 #include "codec/jwt_algorithm.h"
 #include "codec/jwt_json.h"
 #include "codec/jwt_public.h"
@@ -374,43 +373,4 @@ enum jwt_result jwt_check(const struct jwt *t, const struct jwt_key *key,
 	if (key->audience && !audience_matches(t, key->audience))
 		return JWT_AUDIENCE;
 	return JWT_OK;
-}
-
-const char *jwt_strresult(enum jwt_result r)
-{
-	enum reason reason = REASON_NONE;
-
-	switch (r) {
-	case JWT_OK:
-		return "ok";
-	case JWT_MALFORMED:
-		reason = REASON_TOKEN_MALFORMED;
-		break;
-	case JWT_UNKNOWN_KEY:
-	case JWT_ISSUER:
-		reason = REASON_TOKEN_UNKNOWN_KEY;
-		break;
-	case JWT_SIGNATURE:
-		reason = REASON_TOKEN_SIGNATURE;
-		break;
-	case JWT_EXPIRED:
-		reason = REASON_TOKEN_EXPIRED;
-		break;
-	case JWT_TOO_EARLY:
-		reason = REASON_TOKEN_TOO_EARLY;
-		break;
-	case JWT_TTL:
-		reason = REASON_TOKEN_TTL;
-		break;
-	case JWT_PATH:
-		reason = REASON_TOKEN_PATH;
-		break;
-	case JWT_AUDIENCE:
-		reason = REASON_TOKEN_AUDIENCE;
-		break;
-	case JWT_NO_MEMORY:
-		reason = REASON_INTERNAL;
-		break;
-	}
-	return reason_get(reason)->word;
 }

@@ -79,7 +79,7 @@ struct jwt {
 	size_t signature_n;
 };
 
-enum jwt_result { /* the words of wsrelayd(8), see base/reason.def */
+enum jwt_result {
 	JWT_OK,
 	JWT_MALFORMED,
 	JWT_UNKNOWN_KEY,
@@ -89,7 +89,7 @@ enum jwt_result { /* the words of wsrelayd(8), see base/reason.def */
 	JWT_TTL,
 	JWT_PATH,
 	JWT_AUDIENCE,
-	JWT_ISSUER, /* reported as unknown-key: the key is not that issuer's */
+	JWT_ISSUER, /* the key is not that issuer's */
 	JWT_NO_MEMORY,
 };
 
@@ -126,7 +126,6 @@ MUST_CHECK enum jwt_result jwt_verify_public(
 MUST_CHECK enum jwt_result jwt_check(const struct jwt *t,
 	const struct jwt_key *key, int64_t now_ms, struct str path,
 	const char **why);
-const char *jwt_strresult(enum jwt_result r);
 
 struct jwt_claims {
 	const char *path; /* required */

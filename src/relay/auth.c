@@ -12,6 +12,7 @@
 #include "codec/uri.h"
 #include "relay/admission.h"
 #include "relay/auth_key.h"
+#include "relay/auth_reason.h"
 #include "relay/client.h"
 #include "relay/detail.h"
 #include "relay/identity.h"
@@ -108,36 +109,6 @@ static void find_in_subprotocols(struct found *f, const struct request *r)
 		found_add(f, p);
 	}
 	f->alone = tokens > 0 && others == 0;
-}
-
-/* --- what it says -------------------------------------------------------------------*/
-
-static enum reason reason_of(enum jwt_result r)
-{
-	switch (r) {
-	case JWT_OK:
-		return REASON_NONE;
-	case JWT_MALFORMED:
-		return REASON_TOKEN_MALFORMED;
-	case JWT_UNKNOWN_KEY:
-	case JWT_ISSUER:
-		return REASON_TOKEN_UNKNOWN_KEY;
-	case JWT_SIGNATURE:
-		return REASON_TOKEN_SIGNATURE;
-	case JWT_EXPIRED:
-		return REASON_TOKEN_EXPIRED;
-	case JWT_TOO_EARLY:
-		return REASON_TOKEN_TOO_EARLY;
-	case JWT_TTL:
-		return REASON_TOKEN_TTL;
-	case JWT_PATH:
-		return REASON_TOKEN_PATH;
-	case JWT_AUDIENCE:
-		return REASON_TOKEN_AUDIENCE;
-	case JWT_NO_MEMORY:
-		return REASON_INTERNAL;
-	}
-	return REASON_INTERNAL;
 }
 
 /* --- whose it is ----------------------------------------------------------------------*/
@@ -249,7 +220,7 @@ static enum reason check_parsed(const struct auth_params *a,
 	v->verified = made.verified;
 	v->waits = made.waits;
 	if (!key)
-		return reason_of(made.result);
+		return auth_reason(made.result);
 	log_signature(c, &made);
 	reason = take_identity(t, key, c, detail);
 	if (reason != REASON_NONE)
@@ -260,7 +231,7 @@ static enum reason check_parsed(const struct auth_params *a,
 	if (result == JWT_PATH)
 		detail_set(detail, "the token is for ", str_of(t->path));
 	if (result != JWT_OK)
-		return reason_of(result);
+		return auth_reason(result);
 	if (t->expire_at != JWT_NEVER && t->expire_at != 0 &&
 		t->expire_at <= a->now_ms) {
 		detail->text = "expire_at has passed";
@@ -309,7 +280,7 @@ enum reason auth_check(const struct auth_params *a, const struct request *r,
 	if (result == JWT_OK)
 		detail->text = NULL;
 	reason = result == JWT_OK ? check_parsed(a, r, &t, c, detail)
-				  : reason_of(result);
+				  : auth_reason(result);
 	jwt_free(&t);
 	return reason;
 }

@@ -768,24 +768,6 @@ static void test_issuer_audience(void **state)
 	}
 }
 
-static void test_words(void **state)
-{
-	(void)state;
-
-	assert_string_equal(jwt_strresult(JWT_OK), "ok");
-	assert_string_equal(jwt_strresult(JWT_MALFORMED), "token-malformed");
-	assert_string_equal(
-		jwt_strresult(JWT_UNKNOWN_KEY), "token-unknown-key");
-	assert_string_equal(jwt_strresult(JWT_ISSUER), "token-unknown-key");
-	assert_string_equal(jwt_strresult(JWT_SIGNATURE), "token-signature");
-	assert_string_equal(jwt_strresult(JWT_EXPIRED), "token-expired");
-	assert_string_equal(jwt_strresult(JWT_TOO_EARLY), "token-too-early");
-	assert_string_equal(jwt_strresult(JWT_TTL), "token-ttl");
-	assert_string_equal(jwt_strresult(JWT_PATH), "token-path");
-	assert_string_equal(jwt_strresult(JWT_AUDIENCE), "token-audience");
-	assert_string_equal(jwt_strresult(JWT_NO_MEMORY), "internal");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -806,7 +788,6 @@ int main(void)
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_pathless),
 		cmocka_unit_test(test_issuer_audience),
-		cmocka_unit_test(test_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
