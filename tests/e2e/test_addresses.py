@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -141,20 +140,6 @@ handshake_rate = 5/h
     assert status(r, listen="other") == 101
     wait_for(lambda: len(r.log("close")) == 7)
     assert status(r) is None   # it is no matter of how many are open
-
-
-def test_handshake_rate_says_when(relay):
-    """Retry-After holds."""
-    r = relay(ECHO, listen="handshake_rate = 20/m")
-    for _ in range(1000):   # at most one in three seconds more than 20
-        answer = ask(r, upgrade("/echo"))
-        if answer.status != 101:
-            break
-    assert (answer.status, answer.word) == (429, "limit-rate")
-    wait = int(answer["Retry-After"])
-    assert wait in (1, 2, 3)
-    time.sleep(wait)    # what it was told, and no more
-    assert ask(r, upgrade("/echo")).status == 101
 
 
 def test_handshake_rate_is_told_to_pages(relay):

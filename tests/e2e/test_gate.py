@@ -49,13 +49,7 @@ origins = any
 path = /list
 backend = echo:
 auth = none
-origins = https://app.example https://*.lab.example:8443
-origins = http://plain.example http://10.0.0.1:3000
-[route null]
-path = /null
-backend = echo:
-auth = none
-origins = null
+origins = https://app.example
 [route hosted]
 path = /hosted
 host = relay.example
@@ -298,42 +292,13 @@ def test_what_was_seen_is_in_the_log(relay):
         assert r.wait_log("refuse", id=answer.id)["detail"] == host
 
 
+# All kinds of origins: tests/unit/test_gate.c and test_origin.c.
 @pytest.mark.parametrize("path, host, origin, enters", [
     ("/echo", "localhost", None, True),
-    ("/echo", "localhost", SAME, True),
-    ("/echo", "localhost:443" if SECURE else "localhost:80", SAME, True),
-    ("/echo", "localhost:8080", SAME + ":8080", True),
     ("/echo", "LOCALHOST:8080", SAME + ":8080", True),
-    ("/echo", "localhost:8080", SAME, False),
-    ("/echo", "localhost", SAME + ":8080", False),
     ("/echo", "localhost", f"{OTHER}://localhost", False),
-    ("/echo", "localhost", f"{HTTP}://127.0.0.1", False),
-    ("/echo", "localhost", SAME + ".evil.example", False),
-    ("/echo", "localhost", "null", False),
-    ("/echo", "localhost", "", False),
-    ("/echo", "localhost", "garbage", False),
-    ("/any", "localhost", "null", True),
-    ("/any", "localhost", "http://evil.example", True),
-    ("/list", "localhost", None, True),
     ("/list", "localhost", "https://app.example", True),
-    ("/list", "localhost", "HTTPS://App.Example", True),
-    ("/list", "localhost", "https://app.example:443", True),
-    ("/list", "localhost", "http://app.example", False),
-    ("/list", "localhost", "https://app.example:8443", False),
-    ("/list", "localhost", "https://app.example.evil.example", False),
-    ("/list", "localhost", "https://evil.example/https://app.example", False),
-    ("/list", "localhost", "https://evilapp.example", False),
-    ("/list", "localhost", "https://a.lab.example:8443", True),
-    ("/list", "localhost", "https://a.b.lab.example:8443", False),
-    ("/list", "localhost", "https://lab.example:8443", False),
-    ("/list", "localhost", "https://.lab.example:8443", False),
-    ("/list", "localhost", "https://a.lab.example", False),
-    ("/list", "localhost", "http://plain.example", True),
-    ("/list", "localhost", "http://10.0.0.1:3000", True),
-    ("/list", "localhost", SAME, False),
-    ("/list", "localhost", "null", False),
-    ("/null", "localhost", "null", True),
-    ("/null", "localhost", SAME, False)])
+    ("/list", "localhost", "http://app.example", False)])
 def test_origins(shared, path, host, origin, enters):
     answer = ask(shared, upgrade(path, Host=host, Origin=origin))
     assert answer.status == 101
