@@ -56,4 +56,8 @@ MUST_CHECK struct attempt *backend_open(const struct backend_params *p);
 /* Before done: it will not be called, what was opened is closed. */
 void backend_cancel(struct attempt *a);
 
+/* The programs that a worker is to start. -1 without memory. */
+MUST_CHECK int backend_programs_init(struct worker *w);
+void backend_programs_fini(struct worker *w);
+
 #endif

@@ -33,7 +33,7 @@
  */
 struct exec_attempt {
 	struct attempt attempt;         /* its params until done */
-	TAILQ_ENTRY(exec_attempt) next; /* in worker->programs */
+	TAILQ_ENTRY(exec_attempt) next; /* in programs_here.list */
 	char **argv, **envp;            /* until it is started */
 	struct worker *worker;
 	const struct conf_route *route;
@@ -411,6 +411,33 @@ static enum reason start_program(struct exec_attempt *a)
 	return REASON_NONE;
 }
 
+struct programs_here { /* of one worker */
+	struct worker *worker;
+	TAILQ_HEAD(, exec_attempt) list; /* to be started, in order */
+	struct deferred turn;
+};
+
+int backend_programs_init(struct worker *w)
+{
+	struct programs_here *here = calloc(1, sizeof(*here));
+
+	if (!here)
+		return -1;
+	here->worker = w;
+	TAILQ_INIT(&here->list);
+	w->programs = here;
+	return 0;
+}
+
+void backend_programs_fini(struct worker *w)
+{
+	if (!w->programs)
+		return;
+	loop_undefer(w->loop, &w->programs->turn);
+	free(w->programs);
+	w->programs = NULL;
+}
+
 /*
  * To start a program takes a millisecond or more: as many are started in a turn
  * as a share of it allows, and a flood of requests waits for its own programs.
@@ -418,11 +445,13 @@ static enum reason start_program(struct exec_attempt *a)
  */
 static void start_programs(struct deferred *d)
 {
-	struct worker *w = CONTAINER_OF(d, struct worker, programs_turn);
+	struct programs_here *here = CONTAINER_OF(
+		d, struct programs_here, turn);
+	struct worker *w = here->worker;
 	struct exec_attempt *a;
 
 	loop_share_begin(w->loop);
-	while ((a = TAILQ_FIRST(&w->programs))) {
+	while ((a = TAILQ_FIRST(&here->list))) {
 		/* What exec_ready frees is not in the list any more.
 		   NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (w->draining && a->reason == REASON_NONE)
@@ -435,7 +464,7 @@ static void start_programs(struct deferred *d)
 			}
 			a->reason = start_program(a);
 		}
-		TAILQ_REMOVE(&w->programs, a, next);
+		TAILQ_REMOVE(&here->list, a, next);
 		exec_ready(a);
 	}
 }
@@ -475,9 +504,9 @@ static struct attempt *exec_open(const struct backend_params *p)
 		if (prepare_program(a, p) < 0)
 			a->reason = REASON_INTERNAL;
 	}
-	TAILQ_INSERT_TAIL(&p->worker->programs, a, next);
+	TAILQ_INSERT_TAIL(&p->worker->programs->list, a, next);
 	loop_defer_next(
-		p->worker->loop, &p->worker->programs_turn, start_programs);
+		p->worker->loop, &p->worker->programs->turn, start_programs);
 	return &a->attempt;
 }
 

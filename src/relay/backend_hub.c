@@ -6,8 +6,8 @@
 #include "codec/handshake.h"
 #include "conf/conf.h"
 #include "relay/client.h"
-#include "relay/hub.h"
-#include "relay/mail.h"
+#include "relay/hub_here.h"
+#include "relay/hub_private.h"
 #include "relay/request.h"
 #include "relay/worker.h"
 
@@ -15,10 +15,10 @@
 #define TRIES 3
 
 struct hub_attempt {
-	struct idmap_entry by_id; /* of the client, in worker->joins */
+	struct idmap_entry by_id; /* of the client, in hubs_here.joins */
 	struct hub_join_params params;
 	struct hub *hub; /* a reference */
-	struct hub_letters letters;
+	struct hub_leave *leave;
 	char *path;
 	struct buf offers; /* the client's subprotocols, each ended by a NUL */
 	unsigned tries;
@@ -28,11 +28,12 @@ struct hub_attempt {
 
 static void hub_attempt_free(struct hub_attempt *a)
 {
-	idmap_remove(&a->params.worker->joins, &a->by_id);
+	idmap_remove(&a->params.worker->hubs->joins, &a->by_id);
 	loop_undefer(a->params.worker->loop, &a->deferred);
 	if (a->hub)
 		hub_unref(a->hub);
-	hub_letters_free(&a->letters);
+	if (a->leave)
+		hub_letter_free_leave(&a->leave->letter);
 	buf_free(&a->offers);
 	free(a->path);
 	free(a);
@@ -57,16 +58,20 @@ static void failed_at_once(struct deferred *d)
 static void join(struct hub_attempt *a)
 {
 	struct worker *w = a->params.worker;
+	struct hub_join *j = hub_join_new(w, a->params.client);
 
 	a->tries++;
 	a->reason = REASON_INTERNAL;
-	if (hub_letters_new(&a->letters, w, a->params.client) == 0)
+	if (!a->leave)
+		a->leave = hub_leave_new(a->params.client);
+	if (j && a->leave)
 		a->hub = hubs_join(
 			w, a->params.client, str_of(a->path), &a->reason);
 	if (a->hub) {
-		hub_ask_seat(a->hub, &a->letters);
+		hub_ask_seat(a->hub, j);
 		return;
 	}
+	hub_join_free(j);
 	loop_defer(w->loop, &a->deferred, failed_at_once);
 }
 
@@ -105,7 +110,7 @@ struct hub_attempt *backend_hub_open(const struct hub_join_params *p)
 	if (!a)
 		return NULL;
 	a->params = *p;
-	idmap_add(&p->worker->joins, &a->by_id, p->client->id);
+	idmap_add(&p->worker->hubs->joins, &a->by_id, p->client->id);
 	a->path = str_dup(p->request->path);
 	if (!a->path || keep_offers(a, p->request) < 0) {
 		hub_attempt_free(a);
@@ -115,12 +120,12 @@ struct hub_attempt *backend_hub_open(const struct hub_join_params *p)
 	return a;
 }
 
-static struct mail *take_leave(struct hub_attempt *a)
+static struct hub_leave *take_leave(struct hub_attempt *a)
 {
-	struct mail *m = a->letters.leave;
+	struct hub_leave *l = a->leave;
 
-	a->letters.leave = NULL;
-	return m;
+	a->leave = NULL;
+	return l;
 }
 
 void backend_hub_cancel(struct hub_attempt *a)
@@ -128,55 +133,48 @@ void backend_hub_cancel(struct hub_attempt *a)
 	struct worker *w = a->params.worker;
 
 	if (a->hub)
-		hub_leave(a->hub,
-			&(struct hub_leaver){ .letter = take_leave(a),
-				.reason = w->draining ? REASON_SHUTDOWN
-						      : REASON_CLIENT_GONE });
+		hub_leave(a->hub, take_leave(a), NULL,
+			w->draining ? REASON_SHUTDOWN : REASON_CLIENT_GONE);
 	hub_attempt_free(a);
 }
 
 /* NULL: it was cancelled, and has left its seat. */
-static struct hub_attempt *attempt_of(struct worker *w, const struct mail *m)
+static struct hub_attempt *attempt_of(
+	struct worker *w, const struct hub_join *j)
 {
-	struct idmap_entry *e = idmap_find(&w->joins, m->id);
+	struct idmap_entry *e = idmap_find(&w->hubs->joins, j->id);
 	struct hub_attempt *a;
 
 	if (!e)
 		return NULL;
 	a = CONTAINER_OF(e, struct hub_attempt, by_id);
-	return a->hub == m->hub ? a : NULL;
+	return a->hub == j->hub ? a : NULL;
 }
 
 /* It has a seat, and cannot take it. */
 static void give_back(struct hub_attempt *a, struct seat *seat,
 	enum reason reason, const char *detail)
 {
-	hub_leave(a->hub, &(struct hub_leaver){ .letter = take_leave(a),
-				  .seat = seat,
-				  .reason = reason });
+	hub_leave(a->hub, take_leave(a), seat, reason);
 	hub_attempt_failed(a, reason, detail);
 }
 
-void backend_hub_joined(struct worker *w, const struct mail *m)
+static void take_seat(struct hub_attempt *a, const struct hub_join *j)
 {
-	struct hub_attempt *a = attempt_of(w, m);
-	struct hub_join_params p;
-	struct hub_joined joined = { .outcome.protocol = str_of(m->text),
-		.hub = m->hub,
-		.seat = m->seat,
-		.replay = m->list,
-		.replay_n = m->n,
-		.since = m->serial };
+	struct hub_join_params p = a->params;
+	struct hub_joined joined = { .outcome.protocol = str_of(j->protocol),
+		.hub = j->hub,
+		.seat = j->seat,
+		.replay = j->replay,
+		.replay_n = j->replay_n,
+		.since = j->serial };
 
-	if (!a)
-		return;
-	p = a->params;
-	if (m->again) {
-		give_back(a, m->seat, REASON_INTERNAL, "no memory");
+	if (j->no_memory) {
+		give_back(a, j->seat, REASON_INTERNAL, "no memory");
 		return;
 	}
-	if (m->text && !offers(a, str_of(m->text))) {
-		give_back(a, m->seat, REASON_BACKEND_HANDSHAKE,
+	if (j->protocol && !offers(a, str_of(j->protocol))) {
+		give_back(a, j->seat, REASON_BACKEND_HANDSHAKE,
 			"the hub's backend speaks a subprotocol that this "
 			"client does not offer");
 		return;
@@ -187,18 +185,45 @@ void backend_hub_joined(struct worker *w, const struct mail *m)
 	p.done(p.owner, &joined);
 }
 
-void backend_hub_refused(struct worker *w, const struct mail *m)
+static void open_joined(struct worker *w, struct letter *l)
 {
-	struct hub_attempt *a = attempt_of(w, m);
+	struct hub_join *j = CONTAINER_OF(l, struct hub_join, letter);
+	struct hub_attempt *a = attempt_of(w, j);
 
-	if (!a)
-		return;
-	if (m->again && a->tries < TRIES) {
+	if (a)
+		take_seat(a, j);
+	waiting_sub(&hub_remote(j->hub, w)->posted, 0);
+	hub_letters_opened(j->hub, w);
+	hub_join_free(j);
+}
+
+const struct letter_kind hub_letter_joined = {
+	.open = open_joined,
+	.free = hub_letter_free_join,
+};
+
+static void open_refused(struct worker *w, struct letter *l)
+{
+	struct hub_join *j = CONTAINER_OF(l, struct hub_join, letter);
+	struct hub_attempt *a = attempt_of(w, j);
+
+	if (a && j->again && a->tries < TRIES) {
 		hub_unref(a->hub);
 		a->hub = NULL;
-		hub_letters_free(&a->letters);
 		join(a);
-	} else {
-		hub_attempt_failed(a, m->reason, m->text);
+	} else if (a) {
+		hub_attempt_failed(a, j->reason, j->detail);
 	}
+	hub_join_free(j);
+}
+
+const struct letter_kind hub_letter_refused = {
+	.open = open_refused,
+	.free = hub_letter_free_join,
+};
+
+void backend_hub_discard(const struct hub_joined *j)
+{
+	hub_leave(j->hub, j->leave, j->seat, REASON_INTERNAL);
+	hub_unref(j->hub);
 }

@@ -13,11 +13,10 @@
 struct client;
 struct hub;
 struct hub_attempt;
-struct mail;
+struct hub_leave;
 struct message;
 struct request;
 struct seat;
-struct worker;
 
 /*
  * How it ended, and what a joined client becomes a member with: all of that is
@@ -27,7 +26,7 @@ struct hub_joined {
 	struct outcome outcome;
 	struct hub *hub; /* the receiver takes the reference */
 	struct seat *seat;
-	struct mail *leave; /* hub_letters.leave: the receiver's */
+	struct hub_leave *leave; /* the receiver's, for hub_leave */
 	struct message *const *replay;
 	size_t replay_n;
 	uint64_t since; /* the serial of the newest that it has, or missed */
@@ -48,8 +47,7 @@ MUST_CHECK struct hub_attempt *backend_hub_open(
 /* Before done: it will not be called, and the seat is given back. */
 void backend_hub_cancel(struct hub_attempt *a);
 
-/* From the mail: the home's answer. */
-void backend_hub_joined(struct worker *w, const struct mail *m);
-void backend_hub_refused(struct worker *w, const struct mail *m);
+/* It is joined, and can't take its seat. */
+void backend_hub_discard(const struct hub_joined *j);
 
 #endif

@@ -201,7 +201,7 @@ static void stop(struct daemon *d, int sig)
 	service_notify("STOPPING=1");
 	daemon_close_listeners(d);
 	for (size_t i = 0; i < d->workers_n; i++)
-		worker_post_drain(d->workers[i]);
+		daemon_worker_drain(d->workers[i]);
 	d->drain_until = loop_now(l) + d->conf->server.drain_timeout;
 	timer_set(l, &d->drain, loop_now(l));
 }
@@ -377,7 +377,7 @@ static int start_workers(struct daemon *d)
 	d->shared.workers = d->workers;
 	d->shared.workers_n = n;
 	while (d->workers_n < n) {
-		struct worker *w = worker_new(
+		struct worker *w = daemon_worker_new(
 			&d->shared, d->conf, n == 1 ? d->loop : NULL);
 
 		if (!w)
@@ -386,9 +386,7 @@ static int start_workers(struct daemon *d)
 		d->workers[d->workers_n++] = w;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (worker_post_keep(d->workers[i]) < 0 ||
-			(n > 1 && worker_start(d->workers[i], (unsigned)i + 1) <
-					  0))
+		if (daemon_worker_start(d->workers[i]) < 0)
 			return -1;
 	return 0;
 }
@@ -471,10 +469,10 @@ static void daemon_free(struct daemon *d)
 	for (size_t i = 0; i < d->workers_n; i++)
 		worker_join(d->workers[i]);
 	for (size_t i = 0; i < d->workers_n; i++)
-		worker_stop(d->workers[i]);
+		daemon_worker_stop(d->workers[i]);
 	hubs_free(d->shared.hubs);
 	for (size_t i = 0; i < d->workers_n; i++)
-		worker_free(d->workers[i]);
+		daemon_worker_free(d->workers[i]);
 	free(d->workers);
 	loop_free(d->loop);
 	admission_free(d->shared.admission);
@@ -560,7 +558,7 @@ int daemon_run(const struct daemon_source *source)
 	for (size_t i = 0; i < d.workers_n; i++)
 		worker_join(d.workers[i]);
 	for (size_t i = 0; i < d.workers_n; i++)
-		worker_stop(d.workers[i]); /* what drain_timeout left */
+		daemon_worker_stop(d.workers[i]); /* what drain_timeout left */
 	log_stop_line(&d);
 out_log:
 	daemon_free(&d);

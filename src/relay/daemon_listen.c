@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "net/listener.h"
+#include "relay/front.h"
 #include "relay/service.h"
 
 /*
@@ -40,10 +41,7 @@ static void accepted(void *owner, int fd, const struct addr *peer)
 	struct daemon *d = b->daemon;
 	struct accepted a = { fd, *peer, d->conf, b->listen, b->address };
 
-	if (d->workers_n == 1)
-		worker_accepted(d->workers[0], &a);
-	else
-		worker_post_accepted(least_loaded(d), &a);
+	daemon_worker_accepted(least_loaded(d), &a);
 }
 
 static void accept_paused(void *owner, int error)

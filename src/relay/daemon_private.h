@@ -52,6 +52,29 @@ struct daemon {
 /* A line of its own, LF included, for what fails before the log runs. */
 void daemon_complain(const char *format, ...) PRINTF_LIKE(1, 2);
 
+/* daemon_worker.c; the loop as for worker_new. NULL without memory. */
+MUST_CHECK struct worker *daemon_worker_new(
+	struct shared *s, struct conf *conf, struct loop *main_loop);
+/* Its thread has ended. */
+void daemon_worker_free(struct worker *w);
+/*
+ * Its work begins, in a thread of its own or, with the main thread's loop, when
+ * that runs. -1 with errno.
+ */
+MUST_CHECK int daemon_worker_start(struct worker *w);
+/* The worker takes the socket; it is closed when there is no memory. */
+struct accepted;
+void daemon_worker_accepted(struct worker *w, const struct accepted *a);
+/*
+ * From now on new connections get this configuration, which has the same
+ * settings as the one before: only what was read from files may be new.
+ */
+void daemon_worker_set_conf(struct worker *w, struct conf *conf);
+/* Ends every connection; those that wait for their request at once. */
+void daemon_worker_drain(struct worker *w);
+/* Cuts off whatever still lives. The loop must not be running. */
+void daemon_worker_stop(struct worker *w);
+
 /* daemon_limits.c */
 /* Again after each change of user, which undoes it. */
 void daemon_hide_memory(void);

@@ -2,7 +2,7 @@
  * SIGHUP: keys and certificates are read again while connections live.
  *
  *   files -> conf_reread: the settings in force, what files say now
- *         -> the workers, each when it reads its mail: new connections
+ *         -> the workers, each when it opens that letter: new connections
  *
  * Whatever is wrong in a file, the relay goes on with what it has, and takes
  * what is good: a renewed certificate must not wait for a fault elsewhere.
@@ -63,12 +63,9 @@ static void use(struct daemon *d, struct conf *conf)
 	struct conf *before = d->conf;
 
 	d->conf = conf;
-	if (d->workers_n == 1)
-		worker_set_conf(d->workers[0], conf);
-	else
-		for (size_t i = 0; i < d->workers_n; i++)
-			worker_post_conf(d->workers[i], conf);
-	/* What is accepted from now on is read behind that mail. */
+	for (size_t i = 0; i < d->workers_n; i++)
+		daemon_worker_set_conf(d->workers[i], conf);
+	/* What is accepted from now on is posted behind that. */
 	if (daemon_assign_listens(d, conf) < 0)
 		abort(); /* the same settings have the same sections */
 	conf_unref(before);

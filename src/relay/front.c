@@ -55,7 +55,7 @@ static void make_room(const struct front *newest)
 	const struct conf_listen *listen = newest->client.listen;
 	struct front *f;
 
-	TAILQ_FOREACH (f, &newest->worker->fronts, next) {
+	TAILQ_FOREACH (f, &newest->worker->fronts->list, next) {
 		if (f == newest || f->state != FRONT_HEAD ||
 			f->client.listen != listen ||
 			f->conn->state != CONN_OPEN)
@@ -105,7 +105,7 @@ void front_free(struct front *f)
 		worker_left(w);
 	admission_leave(w->shared, &f->client);
 	client_free(&f->client);
-	TAILQ_REMOVE(&w->fronts, f, next);
+	TAILQ_REMOVE(&w->fronts->list, f, next);
 	free(f);
 }
 
@@ -462,7 +462,7 @@ static void take_request(struct front *f, size_t n)
 	if (!addr_same_ip(&r.peer, &f->client.peer))
 		enter_peer(f, &r.peer);
 	tell_distrusted(f, &r);
-	f->client.verdict.may_verify = !f->worker->verified;
+	f->client.verdict.may_verify = !f->worker->fronts->verified;
 	f->client.verdict.verified = f->client.verdict.waits = false;
 	if (f->state != FRONT_LINE)
 		f->client.verdict.tried = 0;
@@ -597,7 +597,7 @@ static const struct conn_cb front_cb = {
 	.ready = front_ready,
 };
 
-void front_drain(struct front *f)
+static void drain(struct front *f)
 {
 	if (f->state == FRONT_OPENING) {
 		front_cancel_opening(f);
@@ -659,7 +659,7 @@ int front_new(struct worker *w, const struct accepted *a)
 		.verdict = { .token_exp = JWT_NEVER, .expire_at = JWT_NEVER } };
 	f->client.id = atomic_fetch_add_explicit(
 		&w->shared->next_id, 1, memory_order_relaxed);
-	TAILQ_INSERT_TAIL(&w->fronts, f, next);
+	TAILQ_INSERT_TAIL(&w->fronts->list, f, next);
 	front_set_state(f, FRONT_HEAD);
 	f->over = (uint8_t)admission_enter(
 		w->shared, &f->client, loop_now(w->loop));
@@ -674,4 +674,55 @@ no_memory:
 	close(a->fd);
 	worker_count_reason(w, REASON_INTERNAL);
 	return -1;
+}
+
+/* --- all of a worker -------------------------------------------------------------------*/
+
+int fronts_init(struct worker *w)
+{
+	struct fronts_here *here = calloc(1, sizeof(*here));
+
+	if (!here)
+		return -1;
+	here->worker = w;
+	TAILQ_INIT(&here->list);
+	TAILQ_INIT(&here->line);
+	TAILQ_INIT(&here->late_line);
+	w->fronts = here;
+	return 0;
+}
+
+void fronts_fini(struct worker *w)
+{
+	if (!w->fronts)
+		return;
+	loop_undefer(w->loop, &w->fronts->line_turn);
+	free(w->fronts);
+	w->fronts = NULL;
+}
+
+void fronts_tick(struct worker *w)
+{
+	log_quota_next(&w->fronts->refusals, "refuse-suppressed");
+	log_quota_next(&w->fronts->backend_errors, "backend-error-suppressed");
+}
+
+void fronts_drain(struct worker *w)
+{
+	struct front *f, *next;
+
+	for (f = TAILQ_FIRST(&w->fronts->list); f; f = next) {
+		next = TAILQ_NEXT(f, next);
+		drain(f);
+	}
+}
+
+void fronts_stop(struct worker *w)
+{
+	struct front *f, *next;
+
+	for (f = TAILQ_FIRST(&w->fronts->list); f; f = next) {
+		next = TAILQ_NEXT(f, next);
+		conn_close(f->conn);
+	}
 }

@@ -16,33 +16,35 @@
 #include "relay/front_private.h"
 #include "relay/worker.h"
 
-static struct front *first(const struct worker *w)
+static struct front *first(const struct fronts_here *here)
 {
-	struct front *f = TAILQ_FIRST(&w->line);
+	struct front *f = TAILQ_FIRST(&here->line);
 
-	return f ? f : TAILQ_FIRST(&w->late_line);
+	return f ? f : TAILQ_FIRST(&here->late_line);
 }
 
 static void next_turn(struct deferred *d)
 {
-	struct worker *w = CONTAINER_OF(d, struct worker, line_turn);
+	struct fronts_here *here = CONTAINER_OF(
+		d, struct fronts_here, line_turn);
+	struct loop *l = here->worker->loop;
 	struct front *f;
 
-	loop_share_begin(w->loop);
-	while ((f = first(w)) && loop_share_left_now(w->loop)) {
-		w->verified = false;
+	loop_share_begin(l);
+	while ((f = first(here)) && loop_share_left_now(l)) {
+		here->verified = false;
 		front_line_leave(f);
 		front_resume(f);
 	}
-	w->verified = false;
-	if (first(w)) /* what comes now does not overtake those that wait */
-		front_line_verified(w);
+	here->verified = false;
+	if (first(here)) /* what comes now does not overtake those that wait */
+		front_line_verified(here->worker);
 }
 
 void front_line_verified(struct worker *w)
 {
-	w->verified = true;
-	loop_defer_next(w->loop, &w->line_turn, next_turn);
+	w->fronts->verified = true;
+	loop_defer_next(w->loop, &w->fronts->line_turn, next_turn);
 }
 
 void front_line_enter(struct front *f)
@@ -50,8 +52,8 @@ void front_line_enter(struct front *f)
 	struct worker *w = f->worker;
 
 	f->line = admission_is_failing(w->shared, &f->client, loop_now(w->loop))
-			  ? &w->late_line
-			  : &w->line;
+			  ? &w->fronts->late_line
+			  : &w->fronts->line;
 	TAILQ_INSERT_TAIL(f->line, f, in_line);
 }
 

@@ -18,6 +18,7 @@
 #include "codec/ws.h"
 #include "net/loop.h"
 #include "relay/client.h"
+#include "relay/log_quota.h"
 
 struct attempt;
 struct conf_address;
@@ -51,7 +52,7 @@ struct front_upgrade { /* what is kept of a request that asks for one */
 };
 
 struct front {
-	TAILQ_ENTRY(front) next; /* in worker->fronts */
+	TAILQ_ENTRY(front) next; /* in fronts_here.list */
 	TAILQ_ENTRY(front) in_line;
 	struct fronts *line; /* of its worker, while LINE */
 	struct worker *worker;
@@ -80,6 +81,18 @@ struct front {
 	bool close_after;      /* the answer under way is the last */
 	struct deferred again; /* go on with the next request */
 	struct deferred more;  /* go on with the file of the answer */
+};
+
+TAILQ_HEAD(fronts, front);
+
+struct fronts_here { /* what one worker has of them */
+	struct worker *worker;
+	struct fronts list; /* oldest request first */
+	/* Those whose tokens wait to be verified, see front_line.c. */
+	struct fronts line, late_line;
+	struct deferred line_turn;
+	bool verified; /* a token, in this turn of the loop */
+	struct log_quota refusals, backend_errors;
 };
 
 /* front.c */

@@ -22,7 +22,7 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 	const struct conf_route *route = f->client.route;
 
 	worker_count_reason(w, reason);
-	if (!log_quota_take(&w->refusals, reason))
+	if (!log_quota_take(&w->fronts->refusals, reason))
 		return;
 	LOG(LOG_INFO, "refuse", F_STR("id", client_id(&f->client, id)),
 		F_STR("listen", f->client.listen->section.name),

@@ -19,7 +19,6 @@
 #include "relay/backend.h"
 #include "relay/backend_hub.h"
 #include "relay/backend_kind.h"
-#include "relay/hub.h"
 #include "relay/identity.h"
 #include "relay/member.h"
 #include "relay/pair.h"
@@ -183,16 +182,10 @@ struct opened {
 /* Closes what was opened for a client that is gone or refused. */
 static void discard(const struct opened *o)
 {
-	const struct hub_joined *j = o->joined;
-
-	if (!j) {
+	if (o->joined)
+		backend_hub_discard(o->joined);
+	else
 		backend_discard(o->backend);
-		return;
-	}
-	hub_leave(j->hub, &(struct hub_leaver){ .letter = j->leave,
-				  .seat = j->seat,
-				  .reason = REASON_INTERNAL });
-	hub_unref(j->hub);
 }
 
 static bool hand_over(
@@ -284,7 +277,8 @@ static void opening_done(
 	} else if (r->reason == REASON_NONE) {
 		front_upgrade(f, r->protocol, o);
 	} else {
-		if (log_quota_take(&f->worker->backend_errors, r->reason))
+		if (log_quota_take(
+			    &f->worker->fronts->backend_errors, r->reason))
 			LOG(LOG_WARN, "backend-error",
 				F_STR("route", f->client.route->section.name),
 				F_STR("reason", reason_get(r->reason)->word),

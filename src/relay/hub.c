@@ -2,10 +2,10 @@
  * The home side of a hub: its trunk, its life (hub_directory.c: how it is
  * found).
  *
- *   JOIN mail -> seat -> trunk open? -> JOINED mail (with replay)
+ *   join -> seat -> trunk open? -> joined (with replay)
  *   trunk input -> message, framed once -> batch -> end of turn: fan out
- *   INPUT mail -> driver? -> trunk, or (room:) a message for the others
- *   the last LEAVE -> linger -> end
+ *   input -> driver? -> trunk, or (room:) a message for the others
+ *   the last leave -> linger -> end
  *
  * Life: NEW -> OPENING -> OPEN -> ENDING, and, when its members are held, OPEN
  * <-> HELD (hub_hold.c). From ENDING on it is not in the directory any more: a
@@ -26,6 +26,7 @@
 #include "relay/backend.h"
 #include "relay/end.h"
 #include "relay/ending.h"
+#include "relay/hub_here.h"
 #include "relay/hub_private.h"
 #include "relay/member.h"
 #include "relay/request.h"
@@ -34,27 +35,35 @@
 static void remote_init(struct remote *r, struct budget *budget)
 {
 	backlog_init_shared(&r->held, budget);
-	waiting_init(&r->mailed, budget);
-	r->ready.lent = r->resume.lent = r->end.lent = true;
+	waiting_init(&r->posted, budget);
 }
 
 void hub_tell_home_to_give_way(struct hub *h)
 {
-	struct mail *m = &h->give_way;
+	struct hub_notice *n = hub_notice_new(
+		h, &hub_letter_give_way, &h->give_way);
 
-	/* Once: it is in no directory any more. */
-	mail_reset(m, MAIL_HUB_GIVE_WAY);
-	m->hub = hub_ref(h);
-	worker_post(h->home, m);
+	if (n) /* always: it is said once, for it is in no directory any more */
+		worker_post(h->home, &n->letter);
 }
 
-void hub_read_give_way(struct hub *h)
+static void open_give_way(struct worker *w, struct letter *l)
 {
-	if (h->seats_n == 0)
-		hub_end(h, &(struct ending){ .reason = REASON_LINGER,
-				   .detail = "an empty hub, ended for a "
-					     "new one: max_hubs is reached" });
+	struct hub_news news = hub_notice_take(l);
+
+	(void)w;
+	if (news.hub->seats_n == 0)
+		hub_end(news.hub,
+			&(struct ending){ .reason = REASON_LINGER,
+				.detail = "an empty hub, ended for a new one: "
+					  "max_hubs is reached" });
+	hub_news_free(&news);
 }
+
+const struct letter_kind hub_letter_give_way = {
+	.open = open_give_way,
+	.free = hub_letter_free_notice,
+};
 
 struct hub *hub_new(struct worker *home, struct conf *conf,
 	const struct conf_route *route, struct str path)
@@ -88,7 +97,6 @@ struct hub *hub_new(struct worker *home, struct conf *conf,
 	h->conf = conf_ref(conf);
 	h->route = route;
 	h->home = home;
-	h->give_way.lent = true;
 	TAILQ_INIT(&h->seats);
 	TAILQ_INIT(&h->tagged.waiting);
 	STAILQ_INIT(&h->hold.waiting);
@@ -153,99 +161,37 @@ struct remote *hub_remote(struct hub *h, const struct worker *w)
 	return &h->remotes[w->index];
 }
 
-/* --- mail -------------------------------------------------------------------------------*/
+/* --- letters ----------------------------------------------------------------------------*/
 
-struct mail *hub_mail(struct hub *h, enum mail_kind kind, size_t n)
-{
-	struct mail *m = mail_new(kind, n);
-
-	if (m)
-		m->hub = hub_ref(h);
-	return m;
-}
-
-struct mail *hub_mail_spare(
-	struct hub *h, enum mail_kind kind, struct mail *spare)
-{
-	struct mail *m = hub_mail(h, kind, 0);
-
-	if (m)
-		return m;
-	if (atomic_exchange(&spare->posted, true))
-		return NULL;
-	mail_reset(spare, kind);
-	spare->hub = hub_ref(h);
-	return spare;
-}
-
-void hub_letters_free(struct hub_letters *l)
-{
-	if (l->join)
-		mail_free(l->join);
-	if (l->leave)
-		mail_free(l->leave);
-	*l = (struct hub_letters){ 0 };
-}
-
-int hub_letters_new(
-	struct hub_letters *l, struct worker *from, const struct client *c)
-{
-	l->join = mail_new(MAIL_HUB_JOIN, 0);
-	l->leave = mail_new(MAIL_HUB_LEAVE, 0);
-	if (!l->join || !l->leave)
-		goto fail;
-	l->join->from = l->leave->from = from;
-	l->join->id = l->leave->id = c->id;
-	l->join->perm = c->verdict.perm;
-	l->join->peer = c->peer;
-	if (!c->verdict.identity)
-		return 0;
-	l->join->text = str_dup(str_of(c->verdict.identity));
-	if (l->join->text)
-		return 0;
-fail:
-	hub_letters_free(l);
-	return -1;
-}
-
-void hub_ask_seat(struct hub *h, struct hub_letters *letters)
-{
-	struct mail *m = letters->join;
-
-	letters->join = NULL;
-	m->hub = hub_ref(h);
-	worker_post(h->home, m);
-}
-
-void hub_leave(struct hub *h, const struct hub_leaver *l)
-{
-	struct mail *m = l->letter;
-
-	m->hub = hub_ref(h);
-	m->seat = l->seat;
-	m->reason = l->reason;
-	worker_post(h->home, m);
-}
-
-void hub_tell_workers(
-	struct hub *h, enum mail_kind kind, const struct ending *why)
+void hub_tell_resume(struct hub *h)
 {
 	for (size_t i = 0; i < h->shared->workers_n; i++) {
 		struct remote *r = &h->remotes[i];
-		struct mail *m;
+		struct hub_notice *n;
 
 		if (r->seats == 0)
 			continue;
-		m = hub_mail_spare(
-			h, kind, kind == MAIL_HUB_END ? &r->end : &r->resume);
-		if (!m)
+		n = hub_notice_new(h, &hub_letter_resume, &r->resume);
+		if (n)
+			worker_post(h->shared->workers[i], &n->letter);
+	}
+}
+
+static void tell_end(struct hub *h, const struct ending *why)
+{
+	for (size_t i = 0; i < h->shared->workers_n; i++) {
+		struct remote *r = &h->remotes[i];
+		struct hub_notice *n;
+
+		if (r->seats == 0)
 			continue;
-		if (why) {
-			m->reason = why->reason;
-			m->code = why->code;
-			m->text = why->text.p ? str_dup(why->text) : NULL;
-		}
-		worker_post(h->shared->workers[i], m);
+		n = hub_notice_new(h, &hub_letter_end, &r->end);
+		if (!n)
+			continue;
+		n->news.reason = why->reason;
+		n->news.code = why->code;
+		n->news.text = why->text.p ? str_dup(why->text) : NULL;
+		worker_post(h->shared->workers[i], &n->letter);
 	}
 }
 
@@ -428,7 +374,7 @@ static void hub_over(struct hub *h)
 	loop_undefer(w->loop, &h->tagged.tell);
 	if (h->at_home) {
 		h->at_home = false;
-		TAILQ_REMOVE(&w->hubs, h, home_next);
+		TAILQ_REMOVE(&w->hubs->list, h, home_next);
 		timer_fini(w->loop, &h->linger);
 		hub_hold_fini(h);
 		worker_left(w);
@@ -472,7 +418,7 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	if (!told.code)
 		told.code = info->code;
 	told.text = ending_close_text(why->reason, text, why->text);
-	hub_tell_workers(h, MAIL_HUB_END, &told);
+	tell_end(h, &told);
 	TAILQ_FOREACH (s, &h->seats, next)
 		if (!s->told)
 			hub_refuse_seat(h, s, why);
@@ -560,22 +506,47 @@ static const struct end_cb trunk_cb = {
 
 /* --- all of a worker ----------------------------------------------------------------------*/
 
-void hub_drain(struct hub *h)
+int hubs_init(struct worker *w)
 {
-	if (h->seats_n == 0)
-		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
+	struct hubs_here *here = calloc(1, sizeof(*here));
+
+	if (!here)
+		return -1;
+	TAILQ_INIT(&here->list);
+	TAILQ_INIT(&here->keepers);
+	TAILQ_INIT(&here->shards);
+	w->hubs = here;
+	return 0;
 }
 
-struct hub *hub_next(const struct hub *h)
+void hubs_fini(struct worker *w)
 {
-	return TAILQ_NEXT(h, home_next);
+	if (!w->hubs)
+		return;
+	hubs_keep_no_more(w);
+	idmap_free(&w->hubs->joins);
+	free(w->hubs);
+	w->hubs = NULL;
+}
+
+void hubs_drain(struct worker *w)
+{
+	struct hub *h, *next;
+
+	/* The others end when their last member has left. */
+	for (h = TAILQ_FIRST(&w->hubs->list); h; h = next) {
+		next = TAILQ_NEXT(h, home_next);
+		if (h->seats_n == 0)
+			hub_end(h,
+				&(struct ending){ .reason = REASON_SHUTDOWN });
+	}
 }
 
 void hubs_stop(struct worker *w)
 {
 	struct hub *h, *next;
 
-	for (h = TAILQ_FIRST(&w->hubs); h; h = next) {
+	for (h = TAILQ_FIRST(&w->hubs->list); h; h = next) {
 		next = TAILQ_NEXT(h, home_next);
 		hub_ref(h);
 		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
@@ -592,7 +563,7 @@ bool hubs_give_replay(struct worker *w)
 	struct hub *h;
 
 	for (int with_members = 0; with_members < 2; with_members++)
-		TAILQ_FOREACH (h, &w->hubs, home_next) {
+		TAILQ_FOREACH (h, &w->hubs->list, home_next) {
 			if ((h->seats_n > 0) != with_members)
 				continue;
 			hub_drop_replay(h);
@@ -608,7 +579,7 @@ size_t hubs_largest(struct worker *w, struct hub **largest)
 	size_t most = 0;
 
 	*largest = NULL;
-	TAILQ_FOREACH (h, &w->hubs, home_next) {
+	TAILQ_FOREACH (h, &w->hubs->list, home_next) {
 		size_t n = waiting_cost(&h->hold.cost) +
 			   (h->trunk && h->trunk->conn
 					   ? conn_cost(h->trunk->conn)

@@ -3,14 +3,13 @@
  *
  *   home worker                      each worker that has members
  *   trunk -> hub: frame once,   -->  shard -> member -> client ws_end
- *            replay, count     mail         -> member ...
+ *            replay, count    letters       -> member ...
  *   trunk <- hub: driver, limits <-- member: rights, whole messages
  *
  * A hub is for a route and one set of captures: one normalised path. Its
  * backend connection, the trunk, lives on the worker where the first client
  * came in: its home. The home decides the order of everything. What crosses
- * threads is mail: one item per worker and turn, whatever its number of
- * members; messages by reference. With addressing = tagged a message may be for
+ * threads is letters: one per worker and turn, whatever its number of members; messages by reference. With addressing = tagged a message may be for
  * one client (message.to); one of opcode WS_CLOSE, the payload of a close
  * frame, ends that client when what came before has been delivered.
  *
@@ -37,6 +36,8 @@ struct conf_route;
 struct end;
 struct ending;
 struct hub;
+struct hub_join;
+struct hub_leave;
 struct hubs;
 struct message;
 struct piece;
@@ -62,35 +63,22 @@ struct hub *hub_ref(struct hub *h);
 void hub_unref(struct hub *h);
 
 /*
- * What a client says to the home of its hub, and want of memory must not keep
- * back, or its count or its seat would stay for ever: made before it joins.
+ * any: asks the home for a seat. Takes j (hub_letters.h), which comes back with
+ * the answer.
  */
-struct hub_letters {
-	struct mail *join, *leave;
-};
-/* -1 without memory. */
-MUST_CHECK int hub_letters_new(
-	struct hub_letters *l, struct worker *from, const struct client *c);
-void hub_letters_free(struct hub_letters *l);
+void hub_ask_seat(struct hub *h, struct hub_join *j);
 /*
- * any: asks the home for a seat, takes letters->join; the answer comes as mail
- * (see member.h).
+ * any: the client is gone, or was never let in. Takes l, which was made before
+ * it joined; seat NULL: it was not told that it has one.
  */
-void hub_ask_seat(struct hub *h, struct hub_letters *letters);
-/* A client that leaves; seat NULL: it was not told that it has one. */
-struct hub_leaver {
-	struct mail *letter; /* letters.leave; taken */
-	struct seat *seat;
-	enum reason reason;
-};
-/* any: the client is gone, or was never let in. */
-void hub_leave(struct hub *h, const struct hub_leaver *l);
+void hub_leave(struct hub *h, struct hub_leave *l, struct seat *seat,
+	enum reason reason);
 /*
  * any: a whole message from a client. Returns whether more is welcome: if not,
  * the shard is told when it is again. -1 without memory.
  */
-MUST_CHECK int hub_input(struct hub *h, struct worker *from, uint64_t id,
-	struct seat *seat, const struct piece *whole);
+MUST_CHECK int hub_input(struct hub *h, struct worker *from, struct seat *seat,
+	const struct piece *whole);
 
 /* any, before hub_leave: messages that the seat had no right to send. */
 unsigned hub_denied(const struct seat *s);
@@ -100,12 +88,12 @@ unsigned hub_denied(const struct seat *s);
  * here, and sees to it from now on that they are there. -1 without memory.
  */
 MUST_CHECK int hubs_keep(struct worker *w);
-void hubs_keep_no_more(struct worker *w);
 
+/* All of a worker's. -1 without memory; after that fini is of use, too. */
+MUST_CHECK int hubs_init(struct worker *w);
+void hubs_fini(struct worker *w);
 /* home: the relay stops. */
-void hub_drain(struct hub *h);
-/* home: the next in its list. */
-struct hub *hub_next(const struct hub *h);
+void hubs_drain(struct worker *w);
 /*
  * home, when memory is short: whether the replays of its hubs were enough; those
  * without members come first. Of the rest the one for whose backend most waits,
@@ -119,17 +107,6 @@ void hub_end(struct hub *h, const struct ending *why);
 void hub_abort(struct hub *h);
 /* home: what is left of all its hubs is cut off. */
 void hubs_stop(struct worker *w);
-
-/* home, from its mail (worker.c). */
-struct mail;
-void hub_read_join(struct hub *h, struct mail *m); /* takes it */
-void hub_read_give_way(struct hub *h);
-void hub_read_leave(struct hub *h, const struct mail *m);
-void hub_read_input(struct hub *h, const struct mail *m);
-/* home: that worker's mail has room for what was held back. */
-void hub_flush_held(struct hub *h, struct worker *w);
-/* any: a worker has read a MAIL_HUB_MESSAGES or MAIL_HUB_JOINED. */
-void hub_messages_read(struct hub *h, struct worker *w, const struct mail *m);
 
 /* The shard of a worker; only that worker's thread may ask. */
 struct shard **hub_shard(struct hub *h, const struct worker *w);

@@ -73,7 +73,7 @@ static void route_free(struct hub_route *r)
 {
 	struct table_entry *e;
 
-	/* Those that no mail reached in time. */
+	/* Those that no letter reached in time. */
 	while ((e = table_any(&r->by_path))) {
 		struct hub *h = CONTAINER_OF(e, struct hub, by_path);
 

@@ -11,23 +11,20 @@
 #include "conf/conf.h"
 #include "relay/end.h"
 #include "relay/ending.h"
-#include "relay/mail.h"
 #include "relay/member.h"
 #include "relay/worker.h"
 
-/* Into the mail of another worker. Returns -1 without memory. */
-static int mail_messages(
+/* To another worker. Returns -1 without memory. */
+static int post_messages(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n)
 {
-	struct mail *m = hub_mail(h, MAIL_HUB_MESSAGES, n);
+	struct hub_messages *m = hub_messages_new(h, v, n);
 
 	if (!m)
 		return -1;
-	for (size_t i = 0; i < n; i++) {
-		m->v[m->n++] = message_ref(v[i]);
-		waiting_add_shared(&hub_remote(h, w)->mailed, v[i]->n);
-	}
-	worker_post(w, m);
+	for (size_t i = 0; i < n; i++)
+		waiting_add_shared(&hub_remote(h, w)->posted, v[i]->n);
+	worker_post(w, &m->letter);
 	return 0;
 }
 
@@ -38,7 +35,7 @@ static void let_members_go_on(struct hub *h)
 		return;
 	for (size_t i = 0; i < h->shared->workers_n; i++)
 		if (h->remotes[i].held.n > 0 &&
-			waiting_cost(&h->remotes[i].mailed) > 0)
+			waiting_cost(&h->remotes[i].posted) > 0)
 			return; /* it will say when it has read that */
 	atomic_store(&h->trunk_full, false);
 	hub_resume_when_empty(h);
@@ -49,7 +46,7 @@ static void hold_for(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n)
 {
 	struct remote *r = hub_remote(h, w);
-	struct mail *m;
+	struct hub_notice *end;
 
 	/* In a room it is members that say too much: they can be held up. */
 	if (h->route->to.kind == BACKEND_ROOM)
@@ -59,11 +56,12 @@ static void hold_for(
 
 		if (dropped >= 0)
 			continue;
-		m = hub_mail_spare(h, MAIL_HUB_END, &r->end);
-		if (m) {
-			m->reason = dropped == BACKLOG_SLOW ? REASON_SLOW
-							    : REASON_MEMORY;
-			worker_post(w, m);
+		end = hub_notice_new(h, &hub_letter_end, &r->end);
+		if (end) {
+			end->news.reason = dropped == BACKLOG_SLOW
+						   ? REASON_SLOW
+						   : REASON_MEMORY;
+			worker_post(w, &end->letter);
 		}
 		backlog_free(&r->held);
 		let_members_go_on(h);
@@ -71,14 +69,13 @@ static void hold_for(
 	}
 	atomic_store(&r->ready_wanted, true);
 	/*
-	 * The worker may have read all in between: no READY mail would come
-	 * then.
+	 * The worker may have read all in between: it would not say so then.
 	 */
-	if (waiting_cost(&r->mailed) == 0)
+	if (waiting_cost(&r->posted) == 0)
 		hub_flush_held(h, w);
 }
 
-/* What its mail has room for. -1 without memory. */
+/* What there is room for on the way to it. -1 without memory. */
 static int flush_some(struct hub *h, struct worker *w)
 {
 	struct remote *r = hub_remote(h, w);
@@ -86,9 +83,9 @@ static int flush_some(struct hub *h, struct worker *w)
 	size_t n;
 
 	while (r->held.n > 0 &&
-		!waiting_is_over(&r->mailed, (size_t)h->route->queue_limit)) {
+		!waiting_is_over(&r->posted, (size_t)h->route->queue_limit)) {
 		n = backlog_peek(&r->held, v, HUB_BATCH);
-		if (mail_messages(h, w, v, n) < 0)
+		if (post_messages(h, w, v, n) < 0)
 			return -1;
 		backlog_drop(&r->held, n);
 	}
@@ -102,10 +99,10 @@ void hub_flush_held(struct hub *h, struct worker *w)
 	while (flush_some(h, w) == 0 && r->held.n > 0) {
 		atomic_store(&r->ready_wanted, true);
 		/*
-		 * The worker may have read all before that: no READY mail would
-		 * come then.
+		 * The worker may have read all before that: it would not say so
+		 * then.
 		 */
-		if (waiting_cost(&r->mailed) > 0)
+		if (waiting_cost(&r->posted) > 0)
 			return;
 	}
 	let_members_go_on(h);
@@ -137,11 +134,11 @@ static void fan_to(struct hub *h, struct worker *w)
 	}
 	if (n == 0)
 		return;
-	if (w == h->home && r->held.n == 0 && waiting_cost(&r->mailed) == 0)
+	if (w == h->home && r->held.n == 0 && waiting_cost(&r->posted) == 0)
 		shard_deliver(h, w, v, n);
 	else if (r->held.n > 0 ||
-		 waiting_is_over(&r->mailed, (size_t)h->route->queue_limit) ||
-		 mail_messages(h, w, v, n) < 0)
+		 waiting_is_over(&r->posted, (size_t)h->route->queue_limit) ||
+		 post_messages(h, w, v, n) < 0)
 		hold_for(h, w, v, n);
 }
 
@@ -231,7 +228,7 @@ static void replay_add(struct hub *h, struct message *m)
 
 void hub_push(struct hub *h, struct message *m)
 {
-	/* Mail of members is not paused by the batch that it fills. */
+	/* Members' letters are not paused by the batch that they fill. */
 	if (h->batch_n == h->batch_max)
 		hub_fan_out(&h->fan);
 	h->batch[h->batch_n++] = m;
@@ -291,28 +288,52 @@ void hub_flush_all_held(struct hub *h)
 		struct backlog *held = &h->remotes[i].held;
 
 		while ((n = backlog_peek(held, v, HUB_BATCH)) > 0) {
-			(void)mail_messages(h, h->shared->workers[i], v, n);
+			(void)post_messages(h, h->shared->workers[i], v, n);
 			backlog_drop(held, n);
 		}
 	}
 }
 
-void hub_messages_read(
-	struct hub *h, struct worker *w, const struct mail *letter)
+void hub_letters_opened(struct hub *h, struct worker *w)
 {
 	struct remote *r = hub_remote(h, w);
-	struct mail *m;
+	struct hub_notice *n;
 
-	if (letter->kind == MAIL_HUB_JOINED)
-		waiting_sub(&r->mailed, 0);
-	else
-		for (size_t i = 0; i < letter->n; i++)
-			waiting_sub_shared(&r->mailed, letter->v[i]->n);
 	if (!atomic_exchange(&r->ready_wanted, false))
 		return;
-	m = hub_mail_spare(h, MAIL_HUB_READY, &r->ready);
-	if (!m)
+	n = hub_notice_new(h, &hub_letter_ready, &r->ready);
+	if (!n)
 		return;
-	m->from = w;
-	worker_post(h->home, m);
+	n->news.from = w;
+	worker_post(h->home, &n->letter);
 }
+
+static void open_messages(struct worker *w, struct letter *l)
+{
+	struct hub_messages *m = CONTAINER_OF(l, struct hub_messages, letter);
+
+	shard_deliver(m->hub, w, m->v, m->n);
+	for (size_t i = 0; i < m->n; i++)
+		waiting_sub_shared(&hub_remote(m->hub, w)->posted, m->v[i]->n);
+	hub_letters_opened(m->hub, w);
+	hub_letter_free_messages(l);
+}
+
+const struct letter_kind hub_letter_messages = {
+	.open = open_messages,
+	.free = hub_letter_free_messages,
+};
+
+static void open_ready(struct worker *w, struct letter *l)
+{
+	struct hub_news news = hub_notice_take(l);
+
+	(void)w;
+	hub_flush_held(news.hub, news.from);
+	hub_news_free(&news);
+}
+
+const struct letter_kind hub_letter_ready = {
+	.open = open_ready,
+	.free = hub_letter_free_notice,
+};

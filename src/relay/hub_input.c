@@ -1,6 +1,6 @@
 /*
  * From members to the trunk, or, in a room, to the others. When the trunk or
- * the mail to the home is full, members are not read until it is not.
+ * what is posted to the home is full, members are not read until it is not.
  */
 #include "relay/hub_private.h"
 
@@ -12,7 +12,6 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "relay/end.h"
-#include "relay/mail.h"
 #include "relay/member.h"
 #include "relay/worker.h"
 
@@ -28,7 +27,7 @@ void hub_resume_when_empty(struct hub *h)
 		waiting_cost(&h->inflight) <=
 			(size_t)h->route->queue_limit / 2 &&
 		atomic_exchange(&h->resume_wanted, false))
-		hub_tell_workers(h, MAIL_HUB_RESUME, NULL);
+		hub_tell_resume(h);
 }
 
 /* Another member drives. */
@@ -105,30 +104,19 @@ static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 		atomic_store(&h->trunk_full, true);
 }
 
-int hub_input(struct hub *h, struct worker *from, uint64_t id,
-	struct seat *seat, const struct piece *whole)
+int hub_input(struct hub *h, struct worker *from, struct seat *seat,
+	const struct piece *whole)
 {
-	struct mail *m;
+	struct hub_input_letter *i;
 
 	if (from == h->home) {
 		take_input(h, seat, whole);
 	} else {
-		m = hub_mail(h, MAIL_HUB_INPUT, 0);
-		if (!m)
+		i = hub_input_letter_new(h, seat, whole);
+		if (!i)
 			return -1;
-		m->id = id;
-		m->seat = seat;
-		m->opcode = whole->opcode;
-		m->n = whole->n;
-		m->bytes = malloc(whole->n + 1);
-		if (!m->bytes) {
-			mail_free(m);
-			return -1;
-		}
-		if (whole->n > 0)
-			memcpy(m->bytes, whole->data, whole->n);
 		waiting_add(&h->inflight, whole->n);
-		worker_post(h->home, m);
+		worker_post(h->home, &i->letter);
 	}
 	if (!is_full(h))
 		return 1;
@@ -136,18 +124,27 @@ int hub_input(struct hub *h, struct worker *from, uint64_t id,
 	return is_full(h) ? 0 : 1; /* it may have emptied in between */
 }
 
-void hub_read_input(struct hub *h, const struct mail *m)
+static void open_input(struct worker *w, struct letter *l)
 {
-	struct piece p = { .opcode = m->opcode,
+	struct hub_input_letter *i = CONTAINER_OF(
+		l, struct hub_input_letter, letter);
+	struct piece p = { .opcode = i->opcode,
 		.first = true,
 		.last = true,
-		.data = m->bytes,
-		.n = m->n };
+		.data = i->bytes,
+		.n = i->n };
 
-	take_input(h, m->seat, &p);
-	waiting_sub(&h->inflight, m->n);
-	hub_resume_when_empty(h);
+	(void)w;
+	take_input(i->hub, i->seat, &p);
+	waiting_sub(&i->hub->inflight, i->n);
+	hub_resume_when_empty(i->hub);
+	hub_letter_free_input(l);
 }
+
+const struct letter_kind hub_letter_input = {
+	.open = open_input,
+	.free = hub_letter_free_input,
+};
 
 void hub_trunk_drained(struct hub *h)
 {

@@ -13,10 +13,11 @@
 #include <stdlib.h>
 
 #include "conf/conf.h"
+#include "relay/hub_here.h"
 #include "relay/worker.h"
 
 struct keeper {
-	TAILQ_ENTRY(keeper) next; /* in worker->keepers */
+	TAILQ_ENTRY(keeper) next; /* in hubs_here.keepers */
 	struct worker *worker;
 	size_t route; /* its index: a reload does not change it */
 	struct backoff backoff;
@@ -48,7 +49,7 @@ static bool hub_exists(const struct keeper *k)
 {
 	const struct hub *h;
 
-	TAILQ_FOREACH (h, &k->worker->hubs, home_next)
+	TAILQ_FOREACH (h, &k->worker->hubs->list, home_next)
 		if (h->route->index == k->route)
 			return true;
 	return false;
@@ -74,7 +75,7 @@ static int keeper_new(struct worker *w, const struct conf_route *route)
 	}
 	k->worker = w;
 	k->route = route->index;
-	TAILQ_INSERT_TAIL(&w->keepers, k, next);
+	TAILQ_INSERT_TAIL(&w->hubs->keepers, k, next);
 	open_hub(&k->timer);
 	return 0;
 }
@@ -96,8 +97,8 @@ void hubs_keep_no_more(struct worker *w)
 {
 	struct keeper *k;
 
-	while ((k = TAILQ_FIRST(&w->keepers))) {
-		TAILQ_REMOVE(&w->keepers, k, next);
+	while ((k = TAILQ_FIRST(&w->hubs->keepers))) {
+		TAILQ_REMOVE(&w->hubs->keepers, k, next);
 		timer_fini(w->loop, &k->timer);
 		free(k);
 	}
@@ -108,7 +109,7 @@ static struct keeper *keeper_of(const struct hub *h)
 	struct keeper *k = NULL;
 
 	if (hub_is_kept(h))
-		TAILQ_FOREACH (k, &h->home->keepers, next)
+		TAILQ_FOREACH (k, &h->home->hubs->keepers, next)
 			if (k->route == h->route->index)
 				break;
 	return k;

@@ -27,7 +27,7 @@
 #include "relay/client.h"
 #include "relay/end.h"
 #include "relay/hub.h"
-#include "relay/mail.h"
+#include "relay/hub_letters.h"
 
 struct attempt;
 
@@ -48,11 +48,11 @@ struct seat { /* a client, as its hub's home knows it */
 	struct worker *worker;
 	uint64_t id;
 	uint8_t perm;
-	bool told;           /* JOINED was sent */
-	struct mail *answer; /* what it is told with, until it is */
-	atomic_uint denied;  /* messages that it had no right to send */
-	char *identity;      /* see identity.h; NULL = no sub */
-	const char *subject; /* in identity */
+	bool told;               /* JOINED was sent */
+	struct hub_join *answer; /* what it is told with, until it is */
+	atomic_uint denied;      /* messages that it had no right to send */
+	char *identity;          /* see identity.h; NULL = no sub */
+	const char *subject;     /* in identity */
 	struct idmap_entry by_id;
 	size_t waiting_n; /* its messages in hub_hold.waiting */
 	bool gone;        /* it has left, but some of them wait */
@@ -90,11 +90,11 @@ struct hub_hold {              /* on_backend_loss = hold */
 
 struct remote { /* a worker that has members */
 	size_t seats;
-	struct backlog held;      /* for it, while too much is in its mail */
-	struct waiting mailed;    /* messages in its mail; JOINED is an item */
+	struct backlog held;      /* for it, while too much is posted to it */
+	struct waiting posted;    /* messages; a hub_join is an item */
 	atomic_bool ready_wanted; /* tell the home when they are read */
-	/* Mail to it or by it that must not fail for want of memory. */
-	struct mail ready, resume, end;
+	/* To it or by it, for want of memory. */
+	struct hub_notice ready, resume, end;
 };
 
 struct hub {
@@ -112,12 +112,12 @@ struct hub {
 	const struct conf_route *route;
 	char *path;
 	struct worker *home;
-	struct waiting inflight; /* input in mail to the home */
+	struct waiting inflight; /* input that is posted to the home */
 	atomic_bool trunk_full;
 	atomic_bool resume_wanted; /* a member is not read */
 
 	/* Below: the home's thread only, but shards. */
-	TAILQ_ENTRY(hub) home_next; /* in home->hubs */
+	TAILQ_ENTRY(hub) home_next; /* in home->hubs->list */
 	enum hub_state state;
 	struct attempt *attempt;
 	struct end *trunk;
@@ -139,8 +139,8 @@ struct hub {
 	struct buf whole; /* a trunk message in the making */
 	int64_t opened_ms;
 	uint64_t messages_in, messages_out;
-	struct mail give_way;   /* see hub_tell_home_to_give_way */
-	bool at_home;           /* in home->hubs */
+	struct hub_notice give_way;
+	bool at_home;           /* in that list */
 	bool trunk_paused;      /* until the batch is delivered */
 	struct remote *remotes; /* by worker index */
 	struct shard *shards[]; /* by worker index, each its worker's own */
@@ -167,17 +167,8 @@ MUST_CHECK struct hub *hub_new(struct worker *home, struct conf *conf,
 /* any: one that only lingers is out of the directory: it is to end. */
 void hub_tell_home_to_give_way(struct hub *h);
 struct remote *hub_remote(struct hub *h, const struct worker *w);
-/* Mail that keeps the hub; NULL without memory. */
-struct mail *hub_mail(struct hub *h, enum mail_kind kind, size_t n);
-/*
- * The same, without memory in spare; NULL: that is under way, so what it says
- * will be read.
- */
-struct mail *hub_mail_spare(
-	struct hub *h, enum mail_kind kind, struct mail *spare);
-/* To every worker that has members; why may be NULL. */
-void hub_tell_workers(
-	struct hub *h, enum mail_kind kind, const struct ending *why);
+/* To every worker that has members: members that hub_input paused go on. */
+void hub_tell_resume(struct hub *h);
 void hub_open_trunk(struct hub *h);
 /* Whether a client that comes becomes a member at once. */
 bool hub_lets_in(const struct hub *h);
@@ -191,6 +182,7 @@ bool hub_is_steady(const struct hub *h);
 MUST_CHECK int hubs_open_kept(struct worker *w, size_t route);
 
 /* hub_keep.c */
+void hubs_keep_no_more(struct worker *w);
 /* Whether it is there from the start, with members or without. */
 bool hub_is_kept(const struct hub *h);
 /* The home of such a route's hub. */
@@ -246,10 +238,9 @@ void hub_hold_free(struct hub *h);
 /* The home's own part is made. -1 without memory. */
 MUST_CHECK int hub_settle(struct hub *h);
 void hub_tell_joined(struct hub *h, struct seat *s);
-/* Takes the mail that the client has joined with. */
 /* The same for one that has a seat, and is not told of it: it leaves it. */
 void hub_refuse_seat(struct hub *h, struct seat *s, const struct ending *why);
-void hub_tell_refused(struct hub *h, struct mail *answer,
+void hub_tell_refused(struct hub *h, struct hub_join *answer,
 	const struct ending *why, bool again);
 /* Its member is to end, for what it sent. */
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason);
@@ -277,6 +268,10 @@ void hub_publish(struct hub *h, uint8_t opcode, const uint8_t *p, size_t n,
 void hub_push(struct hub *h, struct message *m);
 /* What came together leaves together: h->fan, at the end of the turn. */
 void hub_fan_out(struct deferred *d);
+/* That worker has room for what was held back. */
+void hub_flush_held(struct hub *h, struct worker *w);
+/* any: a worker has opened messages, or an answer, of this hub. */
+void hub_letters_opened(struct hub *h, struct worker *w);
 /* All of its replay gives way. */
 void hub_drop_replay(struct hub *h);
 /* The hub ends: what was held for busy workers goes to them now. */

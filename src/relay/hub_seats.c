@@ -8,8 +8,8 @@
 #include "conf/conf.h"
 #include "relay/end.h"
 #include "relay/ending.h"
+#include "relay/hub_here.h"
 #include "relay/identity.h"
-#include "relay/mail.h"
 #include "relay/member.h"
 #include "relay/worker.h"
 
@@ -17,85 +17,80 @@ static void linger_over(struct timer *t);
 
 void hub_seat_free(struct seat *s)
 {
-	if (s->answer)
-		mail_free(s->answer);
+	hub_join_free(s->answer);
 	free(s->identity);
 	free(s);
 }
 
 /* The newest messages, by reference. -1 without memory. */
-static int add_replay(const struct hub *h, struct mail *m)
+static int add_replay(const struct hub *h, struct hub_join *j)
 {
 	size_t ring = (size_t)h->route->replay + 1;
 
 	if (h->replay_n == 0)
 		return 0;
-	m->list = calloc(h->replay_n, sizeof(struct message *));
-	if (!m->list)
+	j->replay = calloc(h->replay_n, sizeof(struct message *));
+	if (!j->replay)
 		return -1;
-	for (; m->n < h->replay_n; m->n++)
-		m->list[m->n] = message_ref(
-			h->replay[(h->replay_at + m->n) % ring]);
+	for (; j->replay_n < h->replay_n; j->replay_n++)
+		j->replay[j->replay_n] = message_ref(
+			h->replay[(h->replay_at + j->replay_n) % ring]);
 	return 0;
 }
 
 void hub_tell_joined(struct hub *h, struct seat *s)
 {
-	struct mail *m = s->answer;
+	struct hub_join *j = s->answer;
 
 	/* What waits to be sent to all is in the replay already. */
 	if (h->batch_n > 0)
 		hub_fan_out(&h->fan);
 	s->answer = NULL;
 	s->told = true;
-	m->kind = MAIL_HUB_JOINED;
-	m->hub = hub_ref(h);
-	m->seat = s;
-	m->text = h->protocol ? str_dup(str_of(h->protocol)) : NULL;
-	/* Without memory for what it must know it is refused; then it leaves. */
-	m->again = (h->protocol && !m->text) || add_replay(h, m) < 0;
-	m->serial = h->messages_out;
+	j->letter.kind = &hub_letter_joined;
+	j->hub = hub_ref(h);
+	j->seat = s;
+	j->protocol = h->protocol ? str_dup(str_of(h->protocol)) : NULL;
+	j->no_memory = (h->protocol && !j->protocol) || add_replay(h, j) < 0;
+	j->serial = h->messages_out;
 	/*
 	 * At home, too, what is published from now on must come behind this:
-	 * while it lies in the mail nothing is delivered past it.
+	 * while it is under way nothing is delivered past it.
 	 */
-	waiting_add(&hub_remote(h, s->worker)->mailed, 0);
-	worker_post(s->worker, m);
+	waiting_add(&hub_remote(h, s->worker)->posted, 0);
+	worker_post(s->worker, &j->letter);
 }
 
-void hub_tell_refused(struct hub *h, struct mail *answer,
-	const struct ending *why, bool again)
+void hub_tell_refused(
+	struct hub *h, struct hub_join *j, const struct ending *why, bool again)
 {
-	struct mail *m = answer;
-
-	free(m->text);
-	m->kind = MAIL_HUB_REFUSED;
-	if (!m->hub)
-		m->hub = hub_ref(h);
-	m->again = again;
-	m->reason = why->reason;
-	m->text = why->detail ? str_dup(str_of(why->detail)) : NULL;
-	worker_post(m->from, m);
+	j->letter.kind = &hub_letter_refused;
+	if (!j->hub)
+		j->hub = hub_ref(h);
+	j->again = again;
+	j->reason = why->reason;
+	j->detail = why->detail ? str_dup(str_of(why->detail)) : NULL;
+	worker_post(j->from, &j->letter);
 }
 
 void hub_refuse_seat(struct hub *h, struct seat *s, const struct ending *why)
 {
-	struct mail *m = s->answer;
+	struct hub_join *j = s->answer;
 
 	s->answer = NULL;
-	if (m)
-		hub_tell_refused(h, m, why, false);
+	if (j)
+		hub_tell_refused(h, j, why, false);
 }
 
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason)
 {
-	struct mail *m = hub_mail(h, MAIL_HUB_KICK, 0);
+	struct hub_notice *n = hub_notice_new(h, &hub_letter_kick, NULL);
 
-	if (!m)
+	if (!n)
 		return;
-	m->id = s->id;
-	m->reason = reason;
-	worker_post(s->worker, m);
+	n->news.id = s->id;
+	n->news.reason = reason;
+	worker_post(s->worker, &n->letter);
 }
 
 static void choose_driver(struct hub *h)
@@ -123,24 +118,24 @@ static void take_over(struct hub *h, struct seat *s)
 		h->driver = s;
 }
 
-/* Takes the mail: the answer goes with it. */
-static struct seat *add_seat(struct hub *h, struct mail *m)
+/* Takes the letter: the answer goes with it. */
+static struct seat *add_seat(struct hub *h, struct hub_join *j)
 {
 	struct seat *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
-	*s = (struct seat){ .worker = m->from,
-		.id = m->id,
-		.perm = m->perm,
-		.identity = m->text,
-		.subject = identity_subject(m->text),
-		.peer = m->peer };
-	m->text = NULL;
+	*s = (struct seat){ .worker = j->from,
+		.id = j->id,
+		.perm = j->perm,
+		.identity = j->identity,
+		.subject = identity_subject(j->identity),
+		.peer = j->peer };
+	j->identity = NULL;
 	/* The seat is the hub's own, and must not keep it. */
-	s->answer = m;
-	hub_unref(m->hub);
-	m->hub = NULL;
+	s->answer = j;
+	hub_unref(j->hub);
+	j->hub = NULL;
 	TAILQ_INSERT_TAIL(&h->seats, s, next);
 	idmap_add(&h->seats_by_id, &s->by_id, s->id);
 	if (++h->seats_n > h->seats_most)
@@ -161,7 +156,7 @@ int hub_settle(struct hub *h)
 		timer_fini(h->home->loop, &h->linger);
 		return -1;
 	}
-	TAILQ_INSERT_TAIL(&h->home->hubs, h, home_next);
+	TAILQ_INSERT_TAIL(&h->home->hubs->list, h, home_next);
 	h->at_home = true;
 	hub_keeper_settled(h);
 	/* The trunk counts as a connection that a stop waits for. */
@@ -184,7 +179,7 @@ static void linger_when_empty(struct hub *h)
 	}
 }
 
-void hub_read_join(struct hub *h, struct mail *m)
+static void read_join(struct hub *h, struct hub_join *j)
 {
 	static const struct ending over = { .reason = REASON_BACKEND_CLOSE };
 	static const struct ending memory = { .reason = REASON_INTERNAL };
@@ -192,18 +187,18 @@ void hub_read_join(struct hub *h, struct mail *m)
 
 	hub_join_seen(h);
 	if (h->state == HUB_ENDING) {
-		hub_tell_refused(h, m, &over, true);
+		hub_tell_refused(h, j, &over, true);
 		return;
 	}
 	if (!h->at_home && hub_settle(h) < 0) {
-		hub_tell_refused(h, m, &memory, false);
+		hub_tell_refused(h, j, &memory, false);
 		if (hub_unlist(h, false))
 			hub_unref(h); /* the directory's */
 		return;
 	}
-	s = add_seat(h, m);
+	s = add_seat(h, j);
 	if (!s) {
-		hub_tell_refused(h, m, &memory, false);
+		hub_tell_refused(h, j, &memory, false);
 		linger_when_empty(h); /* it may be for this client alone */
 		return;
 	}
@@ -217,6 +212,27 @@ void hub_read_join(struct hub *h, struct mail *m)
 		hub_tell_joined(h, s);
 	if (h->state == HUB_HELD)
 		hub_hold_joined(h);
+}
+
+static void open_join(struct worker *w, struct letter *l)
+{
+	struct hub_join *j = CONTAINER_OF(l, struct hub_join, letter);
+	struct hub *h = hub_ref(j->hub);
+
+	(void)w;
+	read_join(h, j);
+	hub_unref(h);
+}
+
+const struct letter_kind hub_letter_join = {
+	.open = open_join,
+	.free = hub_letter_free_join,
+};
+
+void hub_ask_seat(struct hub *h, struct hub_join *j)
+{
+	j->hub = hub_ref(h);
+	worker_post(h->home, &j->letter);
 }
 
 struct seat *hub_seat_find(struct hub *h, uint64_t id)
@@ -242,14 +258,31 @@ static void remove_seat(struct hub *h, struct seat *s, enum reason reason)
 		hub_tagged_left(h, s);
 }
 
-void hub_read_leave(struct hub *h, const struct mail *m)
+static void open_leave(struct worker *w, struct letter *letter)
 {
-	struct seat *s = m->seat ? m->seat : hub_seat_find(h, m->id);
+	struct hub_leave *l = CONTAINER_OF(letter, struct hub_leave, letter);
+	struct seat *s = l->seat ? l->seat : hub_seat_find(l->hub, l->id);
 
-	if (!s)
-		return;
-	remove_seat(h, s, m->reason);
-	linger_when_empty(h);
+	(void)w;
+	if (s) {
+		remove_seat(l->hub, s, l->reason);
+		linger_when_empty(l->hub);
+	}
+	hub_letter_free_leave(letter);
+}
+
+const struct letter_kind hub_letter_leave = {
+	.open = open_leave,
+	.free = hub_letter_free_leave,
+};
+
+void hub_leave(struct hub *h, struct hub_leave *l, struct seat *seat,
+	enum reason reason)
+{
+	l->hub = hub_ref(h);
+	l->seat = seat;
+	l->reason = reason;
+	worker_post(h->home, &l->letter);
 }
 
 static void linger_over(struct timer *t)

@@ -25,7 +25,8 @@
 #include "relay/ending.h"
 #include "relay/expiry.h"
 #include "relay/hub.h"
-#include "relay/mail.h"
+#include "relay/hub_here.h"
+#include "relay/hub_letters.h"
 #include "relay/rate.h"
 #include "relay/worker.h"
 
@@ -57,8 +58,8 @@ struct member {
 	struct shard *shard;
 	struct client client;
 	struct end *end;
-	struct seat *seat;  /* the home's */
-	struct mail *leave; /* for the end: see hub_letters */
+	struct seat *seat;       /* the home's */
+	struct hub_leave *leave; /* for the end */
 	struct backlog backlog;
 	struct buf whole; /* a message of its own in the making */
 	struct timer timer, rate_timer;
@@ -80,7 +81,7 @@ struct member {
 };
 
 struct shard {
-	TAILQ_ENTRY(shard) next; /* in worker->shards */
+	TAILQ_ENTRY(shard) next; /* in hubs_here.shards */
 	struct worker *worker;
 	struct hub *hub; /* a reference */
 	TAILQ_HEAD(, member) members;
@@ -127,7 +128,7 @@ static struct shard *shard_get(struct hub *h, struct worker *w)
 	s->worker = w;
 	s->hub = h;
 	TAILQ_INIT(&s->members);
-	TAILQ_INSERT_TAIL(&w->shards, s, next);
+	TAILQ_INSERT_TAIL(&w->hubs->shards, s, next);
 	*place = s;
 	return s;
 }
@@ -137,7 +138,7 @@ static void shard_put(struct shard *s)
 	if (!TAILQ_EMPTY(&s->members))
 		return;
 	*hub_shard(s->hub, s->worker) = NULL;
-	TAILQ_REMOVE(&s->worker->shards, s, next);
+	TAILQ_REMOVE(&s->worker->hubs->shards, s, next);
 	idmap_free(&s->by_id);
 	hub_unref(s->hub);
 	free(s);
@@ -293,9 +294,7 @@ static void member_ended(
 	m->in_dropped += m->whole.n;
 	end_forget(&m->whole, worker_of(m)->loop->budget);
 	m->denied += hub_denied(m->seat);
-	hub_leave(m->shard->hub, &(struct hub_leaver){ .letter = m->leave,
-					 .seat = m->seat,
-					 .reason = why->reason });
+	hub_leave(m->shard->hub, m->leave, m->seat, why->reason);
 	m->seat = NULL;
 	m->leave = NULL;
 	/* A slow one gets no more of what it could not take. */
@@ -589,16 +588,22 @@ static void resume_reading(struct member *m, uint8_t why)
 		m->end->ops->flow(m->end, true);
 }
 
-void shard_resume(struct hub *h, struct worker *w)
+static void open_resume(struct worker *w, struct letter *l)
 {
-	struct shard *s = *hub_shard(h, w);
+	struct hub_news news = hub_notice_take(l);
+	struct shard *s = *hub_shard(news.hub, w);
 	struct member *m;
 
-	if (!s)
-		return;
-	TAILQ_FOREACH (m, &s->members, next)
-		resume_reading(m, PAUSED_HUB);
+	if (s)
+		TAILQ_FOREACH (m, &s->members, next)
+			resume_reading(m, PAUSED_HUB);
+	hub_news_free(&news);
 }
+
+const struct letter_kind hub_letter_resume = {
+	.open = open_resume,
+	.free = hub_letter_free_notice,
+};
 
 static void rate_over(struct timer *t)
 {
@@ -669,8 +674,7 @@ static void member_input(struct end *e, const struct piece *p)
 		member_ended(
 			m, END_CLIENT, &(struct ending){ .reason = failed });
 	if (whole) {
-		welcome = hub_input(
-			m->shard->hub, w, m->client.id, m->seat, whole);
+		welcome = hub_input(m->shard->hub, w, m->seat, whole);
 		if (whole == &assembled)
 			end_forget(&m->whole, w->loop->budget);
 		if (welcome < 0)
@@ -816,32 +820,52 @@ static void shard_end_all(
 	}
 }
 
-void shard_end(struct hub *h, struct worker *w, const struct ending *why)
+static struct ending ending_of(const struct hub_news *n)
 {
-	struct shard *s = *hub_shard(h, w);
+	return (struct ending){
+		.reason = n->reason, .code = n->code, .text = str_of(n->text)
+	};
+}
+
+static void open_end(struct worker *w, struct letter *l)
+{
+	struct hub_news news = hub_notice_take(l);
+	struct shard *s = *hub_shard(news.hub, w);
+	struct ending why = ending_of(&news);
 
 	if (s)
-		shard_end_all(s, END_BACKEND, why);
+		shard_end_all(s, END_BACKEND, &why);
+	hub_news_free(&news);
 }
 
-void shard_end_member(
-	struct hub *h, struct worker *w, uint64_t id, const struct ending *why)
+const struct letter_kind hub_letter_end = {
+	.open = open_end,
+	.free = hub_letter_free_notice,
+};
+
+/* Its message could not be carried, or it had no right to send it. */
+static void open_kick(struct worker *w, struct letter *l)
 {
-	struct shard *s = *hub_shard(h, w);
-	struct member *m;
+	struct hub_news news = hub_notice_take(l);
+	struct shard *s = *hub_shard(news.hub, w);
+	struct ending why = ending_of(&news);
+	struct member *m = s ? shard_find(s, news.id) : NULL;
 
-	if (!s)
-		return;
-	m = shard_find(s, id);
 	if (m)
-		member_ended(m, END_CLIENT, why);
+		member_ended(m, END_CLIENT, &why);
+	hub_news_free(&news);
 }
+
+const struct letter_kind hub_letter_kick = {
+	.open = open_kick,
+	.free = hub_letter_free_notice,
+};
 
 void shards_drain(struct worker *w)
 {
 	struct shard *s;
 
-	TAILQ_FOREACH (s, &w->shards, next)
+	TAILQ_FOREACH (s, &w->hubs->shards, next)
 		shard_end_all(s, END_BACKEND,
 			&(struct ending){ .reason = REASON_SHUTDOWN });
 }
@@ -852,7 +876,7 @@ void shards_stop(struct worker *w)
 	struct member *m;
 
 	/* They are freed when the deferred work is done, not before. */
-	TAILQ_FOREACH (s, &w->shards, next)
+	TAILQ_FOREACH (s, &w->hubs->shards, next)
 		TAILQ_FOREACH (m, &s->members, next)
 			member_abort(m, REASON_SHUTDOWN);
 }
@@ -864,7 +888,7 @@ size_t shards_largest(struct worker *w, struct member **largest)
 	size_t most = 0;
 
 	*largest = NULL;
-	TAILQ_FOREACH (s, &w->shards, next)
+	TAILQ_FOREACH (s, &w->hubs->shards, next)
 		TAILQ_FOREACH (m, &s->members, next) {
 			/* What had waited when it ended is its queue's now. */
 			size_t n = is_open(m)

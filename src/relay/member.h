@@ -33,16 +33,9 @@ MUST_CHECK struct member *member_new(struct worker *w,
 	const struct client *client, struct end *client_end,
 	const struct hub_joined *joined);
 
-/* From the home, on the members' worker. */
+/* From the home, on the members' worker; see also hub_letters.h. */
 void shard_deliver(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n);
-/* The hub takes input again. */
-void shard_resume(struct hub *h, struct worker *w);
-/* All members end: the hub did. */
-void shard_end(struct hub *h, struct worker *w, const struct ending *why);
-/* One member ends: its message could not be carried. */
-void shard_end_member(
-	struct hub *h, struct worker *w, uint64_t id, const struct ending *why);
 /* The relay stops; or, now, what is left is cut off. */
 void shards_drain(struct worker *w);
 void shards_stop(struct worker *w);

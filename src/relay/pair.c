@@ -19,9 +19,12 @@
 #include "net/conn.h"
 #include "relay/admission.h"
 #include "relay/expiry.h"
-#include "relay/hub.h"
 #include "relay/rate.h"
 #include "relay/worker.h"
+
+struct pairs_here { /* of one worker */
+	TAILQ_HEAD(, pair) list;
+};
 
 struct pair_rate {
 	struct rate messages, bytes;
@@ -80,7 +83,7 @@ static void pair_free(struct pair *p)
 	worker_left(w);
 	admission_leave(w->shared, &p->client);
 	client_free(&p->client);
-	TAILQ_REMOVE(&w->pairs, p, next);
+	TAILQ_REMOVE(&w->pairs->list, p, next);
 	timer_fini(w->loop, &p->timer);
 	if (p->rate)
 		timer_fini(w->loop, &p->rate->timer);
@@ -309,7 +312,7 @@ static void pair_input(struct end *from_end, const struct piece *piece)
 	if (to->whole) {
 		out = end_assemble(
 			&f->whole, p->worker->loop->budget, piece, &whole, &r);
-		if (r == REASON_MEMORY && hubs_give_replay(p->worker))
+		if (r == REASON_MEMORY && worker_make_room(p->worker))
 			out = end_assemble(&f->whole, p->worker->loop->budget,
 				piece, &whole, &r);
 		if (r != REASON_NONE)
@@ -385,7 +388,7 @@ struct pair *pair_new(struct worker *w, const struct client *client,
 	p->opened_ms = loop_now(w->loop);
 	p->flow[END_CLIENT].last_ms = p->flow[END_BACKEND].last_ms =
 		p->opened_ms;
-	TAILQ_INSERT_TAIL(&w->pairs, p, next);
+	TAILQ_INSERT_TAIL(&w->pairs->list, p, next);
 	counter_add(&w->counters.opened, 1);
 	p->expires_ms = expiry_of(client, p->opened_ms, &as);
 	p->expires_as = (uint8_t)as;
@@ -400,4 +403,72 @@ fail:
 	free(p->rate);
 	free(p);
 	return NULL;
+}
+
+/* --- all of a worker ---------------------------------------------------------------*/
+
+int pairs_init(struct worker *w)
+{
+	w->pairs = malloc(sizeof(*w->pairs));
+	if (!w->pairs)
+		return -1;
+	TAILQ_INIT(&w->pairs->list);
+	return 0;
+}
+
+void pairs_fini(struct worker *w)
+{
+	free(w->pairs);
+	w->pairs = NULL;
+}
+
+void pairs_drain(struct worker *w)
+{
+	struct pair *p, *next;
+
+	for (p = TAILQ_FIRST(&w->pairs->list); p; p = next) {
+		next = TAILQ_NEXT(p, next);
+		pair_ended(p, END_CLIENT,
+			&(struct ending){ .reason = REASON_SHUTDOWN });
+	}
+}
+
+void pairs_stop(struct worker *w)
+{
+	struct pair *p, *next;
+
+	for (p = TAILQ_FIRST(&w->pairs->list); p; p = next) {
+		next = TAILQ_NEXT(p, next);
+		pair_abort(p, REASON_SHUTDOWN);
+	}
+}
+
+static size_t queued(const struct pair *p)
+{
+	size_t n = 0;
+
+	for (int side = 0; side < 2; side++) {
+		if (p->end[side] && p->end[side]->conn)
+			n += conn_cost(p->end[side]->conn);
+		n += p->flow[side].whole.n;
+	}
+	return n;
+}
+
+size_t pairs_largest(struct worker *w, struct pair **largest)
+{
+	struct pair *p;
+	size_t most = 0;
+
+	*largest = NULL;
+	/* One that has ended, too: its peer may take what waits as it likes. */
+	TAILQ_FOREACH (p, &w->pairs->list, next) {
+		size_t n = queued(p);
+
+		if (n > most) {
+			most = n;
+			*largest = p;
+		}
+	}
+	return most;
 }

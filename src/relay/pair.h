@@ -39,7 +39,7 @@ enum { PAIR_PAUSED_QUEUE = 1, PAIR_PAUSED_RATE = 2 };
 struct pair_rate; /* token buckets, only where a route has a rate */
 
 struct pair {
-	TAILQ_ENTRY(pair) next; /* in worker->pairs */
+	TAILQ_ENTRY(pair) next; /* in its worker's list */
 	struct end_owner owner; /* of both ends */
 	struct worker *worker;
 	struct client client;
@@ -72,5 +72,14 @@ void pair_ended(struct pair *p, enum end_side side, const struct ending *e);
  */
 void pair_abort(struct pair *p, enum reason reason);
 bool pair_is_open(const struct pair *p);
+
+/* All of a worker's. -1 without memory; after that fini is of use, too. */
+MUST_CHECK int pairs_init(struct worker *w);
+void pairs_fini(struct worker *w);
+/* The relay stops; or, now, what is left is cut off. */
+void pairs_drain(struct worker *w);
+void pairs_stop(struct worker *w);
+/* Bytes that wait for the pair that has most, and that pair. */
+size_t pairs_largest(struct worker *w, struct pair **largest);
 
 #endif

@@ -1,6 +1,8 @@
 /*
- * worker.h: what one thread owns: its loop, its connections, its counters.
- * A connection, its end and its pair live and die on one worker.
+ * worker.h: what one thread owns: its loop, the letters to it, its counters,
+ * its random bytes. A connection, its end and its pair live and die on one
+ * worker. It knows nothing of what is built on it: that is begun, told to drain
+ * and stopped by daemon_worker.c.
  */
 #ifndef RELAY_WORKER_H
 #define RELAY_WORKER_H
@@ -12,40 +14,23 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "base/addr.h"
 #include "base/budget.h"
 #include "base/compiler.h"
-#include "base/idmap.h"
 #include "base/reason.h"
 #include "net/loop.h"
 #include "net/proc.h"
-#include "relay/log_quota.h"
 
 struct admission;
 struct conf;
-struct conf_address;
-struct conf_listen;
 struct credentials;
-struct exec_attempt;
-struct front;
-struct hub;
+struct fronts_here;
 struct hubs;
-struct keeper;
-struct mail;
-struct pair;
-struct shard;
+struct hubs_here;
+struct letter;
+struct pairs_here;
+struct programs_here;
 struct verified;
 struct tls_tickets;
-
-/* A connection that a listener has accepted. */
-struct accepted {
-	int fd;
-	struct addr peer; /* of the socket */
-	/* What it was accepted under: a worker may know a newer one by now. */
-	struct conf *conf;
-	const struct conf_listen *listen;
-	const struct conf_address *address;
-};
 
 /* One writer, the worker; readers elsewhere read relaxed. */
 struct counters {
@@ -81,76 +66,54 @@ struct shared {
 
 struct worker {
 	struct loop *loop;
-	/* From other threads: see mailbox in worker.c. */
-	pthread_mutex_t mail_lock;
-	STAILQ_HEAD(, mail) mail;
-	atomic_size_t connections;    /* given to it, not yet gone */
-	atomic_int_least64_t tick_ms; /* when it was last seen alive */
+	pthread_mutex_t letters_lock;
+	STAILQ_HEAD(, letter) letters; /* from any thread */
+	atomic_size_t connections;     /* given to it, not yet gone */
+	atomic_int_least64_t tick_ms;  /* when it was last seen alive */
 	pthread_t thread;
 	bool has_thread;
 	bool borrowed_loop; /* the main thread's */
+	bool draining;      /* nothing new is begun */
 	struct shared *shared;
 	struct conf *conf; /* a reference; what new connections get */
-	struct credentials *credentials;  /* made of it */
-	TAILQ_HEAD(fronts, front) fronts; /* oldest request first */
-	struct fronts line, late_line;    /* of tokens, see front_line.c */
-	struct deferred line_turn;
-	bool verified; /* a token, in this turn of the loop */
-	/* Programs that are to be started: see backend_exec.c. */
-	TAILQ_HEAD(, exec_attempt) programs;
-	struct deferred programs_turn;
-	TAILQ_HEAD(, pair) pairs;
-	TAILQ_HEAD(, hub) hubs;       /* those at home here */
-	TAILQ_HEAD(, keeper) keepers; /* of hubs that are always there */
-	TAILQ_HEAD(, shard) shards;   /* members here, by hub */
-	struct idmap joins;           /* clients that wait for a seat, by id */
-	size_t index;                 /* in shared->workers */
+	struct credentials *credentials; /* made of it */
+	size_t index;                    /* in shared->workers */
 	struct counters counters;
-	struct timer tick; /* once a second: memory, refusals' log limit */
-	bool draining;
+	struct timer tick; /* once a second, see daemon_worker.c */
+	/* What the rooms above have on this thread, and know alone. */
+	struct fronts_here *fronts;
+	struct programs_here *programs;
+	struct pairs_here *pairs;
+	struct hubs_here *hubs;
+	/* Memory is short: see worker_make_room. NULL: nothing gives way. */
+	bool (*make_room)(struct worker *w);
 	size_t random_n; /* bytes of random left */
 	uint8_t random[WORKER_RANDOM];
-	struct log_quota refusals, backend_errors;
 };
 
 /*
  * The worker's loop is one of its own, or the main thread's when there is only
- * one worker and no other thread is needed.
+ * one worker and no other thread is needed. NULL without memory.
  */
 MUST_CHECK struct worker *worker_new(
 	struct shared *s, struct conf *conf, struct loop *main_loop);
+/* Its thread has ended. */
 void worker_free(struct worker *w);
 /* Runs it in a thread of its own. -1 with errno. */
 MUST_CHECK int worker_start(struct worker *w, unsigned index);
 /* Tells its thread to end and waits for that. */
 void worker_join(struct worker *w);
 
-/*
- * Any thread: the worker takes the socket, or closes it when there is no
- * memory to tell it.
- */
-void worker_post_accepted(struct worker *w, const struct accepted *a);
-/* Any thread. Takes m (mail.h). */
-void worker_post(struct worker *w, struct mail *m);
-/* Any thread: the hubs that are always there are opened (hub.h: hubs_keep). */
-MUST_CHECK int worker_post_keep(struct worker *w);
-/*
- * Any thread: from now on new connections get this configuration, which has
- * the same settings as the one before: only what was read from files may be
- * new.
- */
-void worker_post_conf(struct worker *w, struct conf *conf);
-/* Any thread: worker_drain. */
-void worker_post_drain(struct worker *w);
+/* Any thread. Takes l (letter.h): it is opened on the worker's thread. */
+void worker_post(struct worker *w, struct letter *l);
+/* The loop must not be running: what was posted and not opened is freed. */
+void worker_drop_letters(struct worker *w);
 
-/* Takes an accepted socket. */
-void worker_accepted(struct worker *w, const struct accepted *a);
-/* The worker's thread: what worker_post_conf asks for. */
-void worker_set_conf(struct worker *w, struct conf *conf);
-/* Ends every connection; those that wait for their request at once. */
-void worker_drain(struct worker *w);
-/* Cuts off whatever still lives. The loop must not be running. */
-void worker_stop(struct worker *w);
+/*
+ * From now on new connections get this configuration. -1 with a line in the
+ * log: the old one stays.
+ */
+MUST_CHECK int worker_set_conf(struct worker *w, struct conf *conf);
 /* A client connection of it is gone. */
 void worker_left(struct worker *w);
 /* Four unpredictable bytes for a mask (RFC 6455 section 10.3). */
@@ -158,6 +121,11 @@ void worker_random(struct worker *w, uint8_t *out, size_t n);
 void worker_count_reason(struct worker *w, enum reason r);
 /* Over max_memory: sources pause. */
 bool worker_memory_full(const struct worker *w);
+/*
+ * max_memory is in the way of something: whether what is only a convenience
+ * (replays) has given way, and that was enough.
+ */
+bool worker_make_room(struct worker *w);
 
 static inline void counter_add(atomic_uint_least64_t *c, uint64_t n)
 {
