@@ -17,8 +17,8 @@
 #include "relay/admission.h"
 #include "relay/auth.h"
 #include "relay/backend.h"
-#include "relay/backend_hub.h"
 #include "relay/backend_kind.h"
+#include "relay/hub_join.h"
 #include "relay/identity.h"
 #include "relay/member.h"
 #include "relay/pair.h"
@@ -183,7 +183,7 @@ struct opened {
 static void discard(const struct opened *o)
 {
 	if (o->joined)
-		backend_hub_discard(o->joined);
+		hub_join_discard(o->joined);
 	else
 		backend_discard(o->backend);
 }
@@ -324,7 +324,7 @@ static bool open_backend(struct front *f, const struct request *r,
 
 static bool join_hub(struct front *f, const struct request *r)
 {
-	f->join = backend_hub_open(
+	f->join = hub_join_open(
 		&(struct hub_join_params){ .worker = f->worker,
 			.client = &f->client,
 			.request = r,
@@ -355,7 +355,7 @@ void front_cancel_opening(struct front *f)
 	if (f->attempt)
 		backend_cancel(f->attempt);
 	if (f->join)
-		backend_hub_cancel(f->join);
+		hub_join_cancel(f->join);
 	f->attempt = NULL;
 	f->join = NULL;
 }

@@ -18,7 +18,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "relay/admission.h"
-#include "relay/backend_hub.h"
+#include "relay/hub_join.h"
 #include "relay/backlog.h"
 #include "relay/client.h"
 #include "relay/end.h"

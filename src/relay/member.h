@@ -26,7 +26,7 @@ struct shard;
 struct worker;
 
 /*
- * Takes client, its end, and what it joined with (backend_hub.h). NULL: no
+ * Takes client, its end, and what it joined with (hub_join.h). NULL: no
  * memory; then nothing was taken.
  */
 MUST_CHECK struct member *member_new(struct worker *w,

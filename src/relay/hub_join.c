@@ -1,5 +1,5 @@
 /* mode = hub: asks the hub's home for a seat. */
-#include "relay/backend_hub.h"
+#include "relay/hub_join.h"
 
 #include <stdlib.h>
 
@@ -103,7 +103,7 @@ static bool offers(const struct hub_attempt *a, struct str protocol)
 	return false;
 }
 
-struct hub_attempt *backend_hub_open(const struct hub_join_params *p)
+struct hub_attempt *hub_join_open(const struct hub_join_params *p)
 {
 	struct hub_attempt *a = calloc(1, sizeof(*a));
 
@@ -128,7 +128,7 @@ static struct hub_leave *take_leave(struct hub_attempt *a)
 	return l;
 }
 
-void backend_hub_cancel(struct hub_attempt *a)
+void hub_join_cancel(struct hub_attempt *a)
 {
 	struct worker *w = a->params.worker;
 
@@ -222,7 +222,7 @@ const struct letter_kind hub_letter_refused = {
 	.free = hub_letter_free_join,
 };
 
-void backend_hub_discard(const struct hub_joined *j)
+void hub_join_discard(const struct hub_joined *j)
 {
 	hub_leave(j->hub, j->leave, j->seat, REASON_INTERNAL);
 	hub_unref(j->hub);

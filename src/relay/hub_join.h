@@ -1,8 +1,8 @@
 /*
- * backend_hub.h: how a client joins a hub: it asks the hub's home for a seat.
+ * hub_join.h: how a client joins a hub: it asks the hub's home for a seat.
  */
-#ifndef RELAY_BACKEND_HUB_H
-#define RELAY_BACKEND_HUB_H
+#ifndef RELAY_HUB_JOIN_H
+#define RELAY_HUB_JOIN_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -35,19 +35,19 @@ struct hub_joined {
 struct hub_join_params {
 	struct worker *worker;
 	const struct client *client;   /* until done or cancel */
-	const struct request *request; /* until backend_hub_open returns */
-	/* Called once, never from within backend_hub_open. */
+	const struct request *request; /* until hub_join_open returns */
+	/* Called once, never from within hub_join_open. */
 	void (*done)(void *owner, const struct hub_joined *j);
 	void *owner;
 };
 
 /* NULL: no memory. */
-MUST_CHECK struct hub_attempt *backend_hub_open(
+MUST_CHECK struct hub_attempt *hub_join_open(
 	const struct hub_join_params *p);
 /* Before done: it will not be called, and the seat is given back. */
-void backend_hub_cancel(struct hub_attempt *a);
+void hub_join_cancel(struct hub_attempt *a);
 
 /* It is joined, and can't take its seat. */
-void backend_hub_discard(const struct hub_joined *j);
+void hub_join_discard(const struct hub_joined *j);
 
 #endif
