@@ -24,7 +24,8 @@ static void socket_failed(
 	const struct backend_params *p = &a->attempt.params;
 
 	p->done(p->owner,
-		&(struct backend_result){ .outcome = { reason, detail } });
+		&(struct backend_result){
+			.outcome = { .reason = reason, .detail = detail } });
 	socket_attempt_free(a);
 }
 

@@ -53,7 +53,8 @@ static void ws_attempt_failed(
 	struct ws_attempt *a, enum reason reason, const char *detail)
 {
 	ws_attempt_done(
-		a, &(struct backend_result){ .outcome = { reason, detail } });
+		a, &(struct backend_result){
+			   .outcome = { .reason = reason, .detail = detail } });
 }
 
 /* --- the request -----------------------------------------------------------------*/
@@ -278,9 +279,11 @@ static void refused(struct ws_attempt *a)
 	struct http_head h;
 	struct buf fields = { 0 };
 	char detail[] = "HTTP 000";
-	struct backend_result r = { .outcome = { REASON_BACKEND_STATUS,
-					    detail },
-		.body = buf_str(&a->answer.body) };
+	struct backend_result r = {
+		.outcome = { .reason = REASON_BACKEND_STATUS,
+			.detail = detail },
+		.body = buf_str(&a->answer.body)
+	};
 
 	ws_answer_head(&a->answer, &h);
 	detail[5] = (char)('0' + h.status / 100);

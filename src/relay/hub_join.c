@@ -45,7 +45,8 @@ static void hub_attempt_failed(
 	struct hub_join_params p = a->params;
 
 	hub_attempt_free(a);
-	p.done(p.owner, &(struct hub_joined){ .outcome = { reason, detail } });
+	p.done(p.owner, &(struct hub_joined){ .outcome = { .reason = reason,
+						      .detail = detail } });
 }
 
 static void failed_at_once(struct deferred *d)
