@@ -49,7 +49,7 @@ struct table_entry *table_any(struct table *t);
 /* Gives the chains back; entries that are left are their owners'. */
 void table_free(struct table *t);
 
-/* SipHash-1-3 of n bytes; for tests. */
+/* SipHash-1-3 of n bytes; also for a table of a fixed size. */
 uint64_t table_hash(const uint64_t secret[2], const void *p, size_t n);
 
 #endif

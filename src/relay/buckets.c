@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "base/table.h"
 #include "conf/conf.h"
 
 #define SETS 4096
@@ -28,7 +29,7 @@ struct bucket {
 
 struct buckets {
 	pthread_mutex_t lock;
-	uint64_t seed[2]; /* so that peers can't choose colliding keys */
+	uint64_t secret[2]; /* so that peers can't choose colliding keys */
 	struct bucket places[SETS][WAYS];
 };
 
@@ -39,7 +40,8 @@ struct buckets *buckets_new(void)
 
 	if (!b)
 		return NULL;
-	if (random_bytes(NULL, (unsigned char *)b->seed, sizeof(b->seed)) < 0 ||
+	if (random_bytes(NULL, (unsigned char *)b->secret, sizeof(b->secret)) <
+			0 ||
 		pthread_mutex_init(&b->lock, NULL) != 0) {
 		free(b);
 		return NULL;
@@ -57,12 +59,7 @@ void buckets_free(struct buckets *b)
 
 static struct bucket *set_of(struct buckets *b, const uint8_t key[BUCKETS_KEY])
 {
-	uint64_t w[2];
-
-	memcpy(w, key, BUCKETS_KEY);
-	w[0] = (w[0] ^ b->seed[0]) * 0x9e3779b97f4a7c15u;
-	w[1] = (w[1] ^ b->seed[1] ^ (w[0] >> 29)) * 0xbf58476d1ce4e5b9u;
-	return b->places[(w[1] >> 32) % SETS];
+	return b->places[table_hash(b->secret, key, BUCKETS_KEY) % SETS];
 }
 
 /* Its own place, or else the one that is full soonest. */
