@@ -42,8 +42,7 @@ LIB_SOURCES = $(wildcard src/base/*.c src/codec/*.c src/conf/*.c src/net/*.c \
 	src/relay/*.c)
 LIB_OBJECTS = $(LIB_SOURCES:src/%.c=$(OUT)/%.o)
 LIB = $(OUT)/libwsrelay.a
-CTL_OBJECTS = $(OUT)/ctl.o $(OUT)/ctl_token.o $(OUT)/ctl_mint.o \
-	$(OUT)/ctl_show.o
+CTL_OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(wildcard src/ctl*.c))
 UNIT_SOURCES = $(wildcard tests/unit/test_*.c)
 UNIT_TESTS = $(UNIT_SOURCES:tests/unit/%.c=$(OUT)/unit/%)
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)

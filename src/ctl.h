@@ -41,6 +41,7 @@ struct ctl_token_options {
 };
 
 /* file: -c before the command, or NULL. argv[0] is the command. */
+enum ctl_status ctl_key_run(const char *file, int argc, char **argv);
 enum ctl_status ctl_token_run(const char *file, int argc, char **argv);
 /* Prints a token, nothing that the relay would refuse. Fits o to the key. */
 enum ctl_status ctl_mint_token(
