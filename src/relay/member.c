@@ -8,26 +8,22 @@
  */
 #include "relay/member.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "base/idmap.h"
-#include "base/log.h"
 #include "base/message.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
-#include "relay/admission.h"
 #include "relay/hub_join.h"
 #include "relay/backlog.h"
 #include "relay/client.h"
-#include "relay/end.h"
 #include "relay/ending.h"
-#include "relay/expiry.h"
 #include "relay/hub.h"
 #include "relay/hub_here.h"
 #include "relay/hub_letters.h"
 #include "relay/rate.h"
+#include "relay/session.h"
 #include "relay/worker.h"
 
 #define BATCH 64
@@ -42,8 +38,6 @@
 
 #define NONE UINT16_MAX /* of a batch */
 
-enum { PAUSED_HUB = 1, PAUSED_RATE = 2 };
-
 /* What max_rate needs. */
 struct pace {
 	struct member *member;
@@ -56,27 +50,15 @@ struct member {
 	struct idmap_entry by_id;
 	struct end_owner owner;
 	struct shard *shard;
-	struct client client;
-	struct end *end;
+	struct session session;  /* its backend is the hub: it has no end */
 	struct seat *seat;       /* the home's */
 	struct hub_leave *leave; /* for the end */
 	struct backlog backlog;
-	struct buf whole; /* a message of its own in the making */
-	struct timer timer, rate_timer;
-	struct rate messages, bytes;
-	struct pace *pace; /* NULL: no max_rate */
-	int64_t opened_ms, ended_ms, last_ms;
-	int64_t expires_ms;
-	uint64_t since; /* the serial of the newest that came its way */
-	uint64_t own;   /* the same of those for it alone */
-	uint64_t in_messages, in_bytes, in_dropped, denied;
-	uint64_t out_messages, out_bytes, out_dropped; /* dropped: messages */
-	char *detail;
-	uint16_t code;
-	uint8_t reason; /* enum reason, REASON_NONE = it lives */
-	uint8_t side;
-	uint8_t expires_as;
-	uint8_t paused;
+	struct pace *pace;    /* NULL: no max_rate */
+	uint64_t since;       /* the serial of the newest that came its way */
+	uint64_t own;         /* the same of those for it alone */
+	uint64_t denied;      /* messages that it had no right to send */
+	uint64_t lost;        /* messages that did not come its way */
 	uint16_t first, last; /* for it alone, in the batch being delivered */
 };
 
@@ -97,7 +79,7 @@ static struct member *shard_find(const struct shard *s, uint64_t id)
 
 static bool is_open(const struct member *m)
 {
-	return m->reason == REASON_NONE;
+	return session_is_open(&m->session);
 }
 
 static struct member *member_of(const struct end *e)
@@ -107,7 +89,22 @@ static struct member *member_of(const struct end *e)
 
 static struct worker *worker_of(const struct member *m)
 {
-	return m->shard->worker;
+	return m->session.worker;
+}
+
+static struct conn *conn_of(const struct member *m)
+{
+	return m->session.sides[END_CLIENT].end->conn;
+}
+
+static const struct conf_route *route_of(const struct member *m)
+{
+	return m->session.client.route;
+}
+
+static bool may(const struct member *m, enum jwt_perm perm)
+{
+	return m->session.client.verdict.perm & perm;
 }
 
 /* --- shards ---------------------------------------------------------------------------*/
@@ -154,19 +151,19 @@ static void pace_over(struct timer *t)
 	send_backlog(CONTAINER_OF(t, struct pace, timer)->member);
 }
 
-static int pace_new(struct member *m, struct loop *l, int64_t rate)
+static int pace_new(struct member *m)
 {
 	struct pace *p;
 
-	if (rate == 0)
+	if (route_of(m)->max_rate == 0)
 		return 0;
 	p = calloc(1, sizeof(*p));
-	if (!p || timer_init(l, &p->timer, pace_over) < 0) {
+	if (!p || timer_init(worker_of(m)->loop, &p->timer, pace_over) < 0) {
 		free(p);
 		return -1;
 	}
 	p->member = m;
-	rate_init_paced(&p->rate, rate);
+	rate_init_paced(&p->rate, route_of(m)->max_rate);
 	m->pace = p;
 	return 0;
 }
@@ -204,48 +201,15 @@ static void pace_wait(struct member *m)
 
 /* --- the end ---------------------------------------------------------------------------*/
 
-static void log_close(const struct member *m)
-{
-	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
-
-	LOG(LOG_INFO, "close", F_STR("id", client_id(&m->client, id)),
-		F_STR("route", m->client.route->section.name),
-		F_STR("subject", client_subject(&m->client)),
-		F_STR("peer", addr_format(&m->client.peer, peer)),
-		F_STR("reason", reason_get((enum reason)m->reason)->word),
-		F_STR("side", ending_side((enum reason)m->reason, m->side)),
-		m->code ? F_INT("code", m->code) : F_NONE,
-		F_INT("age_ms", m->ended_ms - m->opened_ms),
-		F_INT("client_messages", m->in_messages),
-		F_INT("client_bytes", m->in_bytes),
-		F_INT("backend_messages", m->out_messages),
-		F_INT("backend_bytes", m->out_bytes),
-		F_INT("client_dropped", m->in_dropped),
-		F_INT("messages_dropped", m->out_dropped),
-		m->denied ? F_INT("denied", m->denied) : F_NONE,
-		F_STR("detail", m->detail));
-}
-
 static void member_gone(struct end *e)
 {
 	struct member *m = member_of(e);
 	struct shard *s = m->shard;
-	struct worker *w = s->worker;
 
-	assert(!is_open(m));
-	/* Before the log line: its reader may connect again at once. */
-	admission_give_back(w->shared, &m->client);
-	log_close(m);
-	worker_count_reason(w, (enum reason)m->reason);
-	counter_add(&w->counters.closed, 1);
-	timer_fini(w->loop, &m->timer);
-	timer_fini(w->loop, &m->rate_timer);
+	session_fini(&m->session, F_INT("messages_dropped", m->lost),
+		m->denied ? F_INT("denied", m->denied) : F_NONE);
 	pace_free(m);
 	backlog_free(&m->backlog);
-	free(m->detail);
-	worker_left(w);
-	admission_leave(w->shared, &m->client);
-	client_free(&m->client);
 	TAILQ_REMOVE(&s->members, m, next);
 	idmap_remove(&s->by_id, &m->by_id);
 	free(m);
@@ -254,7 +218,7 @@ static void member_gone(struct end *e)
 
 static void member_dropped(struct end *e, uint64_t n)
 {
-	member_of(e)->in_dropped += n;
+	member_of(e)->session.sides[END_CLIENT].dropped += n;
 }
 
 /*
@@ -268,31 +232,18 @@ static void hand_over_backlog(struct member *m)
 
 	while ((n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
 		for (size_t i = 0; i < n; i++)
-			conn_queue_message(m->end->conn, v[i]);
+			conn_queue_message(conn_of(m), v[i]);
 		backlog_drop(&m->backlog, n);
 	}
 }
 
-static void member_ended(
+static void member_end(
 	struct member *m, enum end_side side, const struct ending *why)
 {
-	const struct reason_info *info = reason_get(why->reason);
-	char text[WS_CLOSE_REASON_MAX];
-	uint16_t code = why->code ? why->code : info->code;
-
-	if (!is_open(m))
+	if (!session_end(&m->session, side, why))
 		return;
-	m->reason = (uint8_t)why->reason;
-	m->side = (uint8_t)side;
-	m->code = code;
-	m->ended_ms = loop_now(worker_of(m)->loop);
-	m->detail = why->detail ? str_dup(str_of(why->detail)) : NULL;
-	timer_clear(worker_of(m)->loop, &m->timer);
-	timer_clear(worker_of(m)->loop, &m->rate_timer);
 	if (m->pace)
 		timer_clear(worker_of(m)->loop, &m->pace->timer);
-	m->in_dropped += m->whole.n;
-	end_forget(&m->whole, worker_of(m)->loop->budget);
 	m->denied += hub_denied(m->seat);
 	hub_leave(m->shard->hub, m->leave, m->seat, why->reason);
 	m->seat = NULL;
@@ -301,50 +252,46 @@ static void member_ended(
 	if (side == END_BACKEND && why->reason != REASON_SLOW)
 		hand_over_backlog(m);
 	backlog_free(&m->backlog);
-	m->end->ops->close(m->end, ending_client_code(why->reason, code),
-		ending_close_text(why->reason, text, why->text));
+	session_close_ends(&m->session, why);
 }
 
-static void member_end_ended(struct end *e, const struct ending *why)
+static void member_ended(struct end *e, const struct ending *why)
 {
-	member_ended(member_of(e), END_CLIENT, why);
+	member_end(member_of(e), END_CLIENT, why);
 }
 
 void member_abort(struct member *m, enum reason reason)
 {
-	member_ended(m, END_CLIENT, &(struct ending){ .reason = reason });
-	if (m->end->conn)
-		conn_close(m->end->conn);
+	member_end(m, END_CLIENT, &(struct ending){ .reason = reason });
+	if (conn_of(m))
+		conn_close(conn_of(m));
 }
 
 /* --- from the hub -------------------------------------------------------------------------*/
 
 static void count_out(struct member *m, struct message *const *v, size_t n)
 {
-	struct counters *c = &worker_of(m)->counters;
+	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		m->out_messages++;
-		m->out_bytes += v[i]->n;
-		counter_add(&c->bytes[END_BACKEND], v[i]->n);
-	}
-	counter_add(&c->messages[END_BACKEND], n);
+	for (size_t i = 0; i < n; i++)
+		bytes += v[i]->n;
+	session_count(&m->session, END_BACKEND, n, bytes);
 }
 
 static void put_in_backlog(struct member *m, struct message *x)
 {
-	int dropped = backlog_add(&m->backlog, x, m->client.route);
+	int dropped = backlog_add(&m->backlog, x, route_of(m));
 
 	/* Before a client is closed for want of memory replays give way. */
 	if (dropped == BACKLOG_MEMORY && hubs_give_replay(worker_of(m)))
-		dropped = backlog_add(&m->backlog, x, m->client.route);
+		dropped = backlog_add(&m->backlog, x, route_of(m));
 	if (dropped < 0)
-		member_ended(m, END_CLIENT,
+		member_end(m, END_CLIENT,
 			&(struct ending){ .reason = dropped == BACKLOG_SLOW
 							    ? REASON_SLOW
 							    : REASON_MEMORY });
 	else
-		m->out_dropped += (uint64_t)dropped;
+		m->lost += (uint64_t)dropped;
 }
 
 /*
@@ -359,7 +306,7 @@ static size_t may_leave(struct member *m, struct message *const *v, size_t n)
 
 	if (room == n)
 		return n;
-	while (k < room && !backlog_is_latest(v[k], m->client.route))
+	while (k < room && !backlog_is_latest(v[k], route_of(m)))
 		k++;
 	return k;
 }
@@ -372,9 +319,9 @@ static void deliver(struct member *m, struct message *const *v, size_t n)
 		at_once = may_leave(m, v, n);
 	/* One write takes no more than so many; the rest is no backlog yet. */
 	while (taken < at_once && m->backlog.n == 0 &&
-		conn_is_clear(m->end->conn)) {
+		conn_is_clear(conn_of(m))) {
 		size_t sent = conn_send_messages(
-			m->end->conn, v + taken, at_once - taken);
+			conn_of(m), v + taken, at_once - taken);
 
 		count_out(m, v + taken, sent);
 		taken += sent;
@@ -392,7 +339,7 @@ static void deliver_others(struct member *m, struct message *const *v, size_t n)
 	size_t from = 0;
 
 	for (size_t i = 0; i <= n && is_open(m); i++) {
-		if (i < n && v[i]->except != m->client.id &&
+		if (i < n && v[i]->except != m->session.client.id &&
 			v[i]->serial > m->since)
 			continue;
 		if (i > from)
@@ -410,7 +357,7 @@ static void note_serials(struct member *m, struct message *const *v, size_t n)
 	}
 	for (size_t i = 0; i < n; i++)
 		if (v[i]->serial > m->since) {
-			m->out_dropped += v[i]->serial - m->since - 1;
+			m->lost += v[i]->serial - m->since - 1;
 			m->since = v[i]->serial;
 		}
 }
@@ -429,7 +376,7 @@ static void kick(struct member *m, const struct message *x)
 {
 	const uint8_t *p = x->bytes;
 
-	member_ended(m, END_BACKEND,
+	member_end(m, END_BACKEND,
 		&(struct ending){ .reason = REASON_BACKEND_KICK,
 			.code = (uint16_t)(p[0] << 8 | p[1]),
 			.text = { (const char *)p + 2, x->n - 2 } });
@@ -440,11 +387,11 @@ static bool is_for(struct member *m, const struct message *x)
 {
 	uint64_t *newest = x->to ? &m->own : &m->since;
 
-	if (!(m->client.verdict.perm & JWT_READ) && x->opcode != WS_CLOSE)
+	if (!may(m, JWT_READ) && x->opcode != WS_CLOSE)
 		return false;
 	if (x->serial <= *newest)
 		return false; /* it was in its replay */
-	m->out_dropped += x->serial - *newest - 1;
+	m->lost += x->serial - *newest - 1;
 	*newest = x->serial;
 	return true;
 }
@@ -530,7 +477,7 @@ void shard_deliver(
 		personal = personal || v[i]->except;
 	for (m = TAILQ_FIRST(&s->members); m; m = next) {
 		next = TAILQ_NEXT(m, next);
-		if (!is_open(m) || !(m->client.verdict.perm & JWT_READ))
+		if (!is_open(m) || !may(m, JWT_READ))
 			continue;
 		if (personal || v[0]->serial <= m->since)
 			deliver_others(m, v, n);
@@ -545,10 +492,10 @@ static void send_backlog(struct member *m)
 	struct message *v[BATCH];
 	size_t n, taken, replay, room;
 
-	while (is_open(m) && conn_is_clear(m->end->conn) &&
+	while (is_open(m) && conn_is_clear(conn_of(m)) &&
 		(n = backlog_peek(&m->backlog, v, BATCH)) > 0) {
 		if (!loop_share_left_now(worker_of(m)->loop)) {
-			conn_drain_again(m->end->conn);
+			conn_drain_again(conn_of(m));
 			return;
 		}
 		/* A replay is as fast as the line. */
@@ -558,7 +505,7 @@ static void send_backlog(struct member *m)
 			pace_wait(m);
 			return;
 		}
-		taken = conn_send_messages(m->end->conn, v, room);
+		taken = conn_send_messages(conn_of(m), v, room);
 		count_out(m, v, taken);
 		backlog_drop(&m->backlog, taken);
 		pace_use(m, taken > replay ? taken - replay : 0);
@@ -572,22 +519,6 @@ static void member_drained(struct end *e)
 
 /* --- from the client -----------------------------------------------------------------------*/
 
-static void pause_reading(struct member *m, uint8_t why)
-{
-	if (!m->paused)
-		m->end->ops->flow(m->end, false);
-	m->paused |= why;
-}
-
-static void resume_reading(struct member *m, uint8_t why)
-{
-	if (!(m->paused & why))
-		return;
-	m->paused &= (uint8_t)~why;
-	if (!m->paused && is_open(m))
-		m->end->ops->flow(m->end, true);
-}
-
 static void open_resume(struct worker *w, struct letter *l)
 {
 	struct hub_news news = hub_notice_take(l);
@@ -596,7 +527,8 @@ static void open_resume(struct worker *w, struct letter *l)
 
 	if (s)
 		TAILQ_FOREACH (m, &s->members, next)
-			resume_reading(m, PAUSED_HUB);
+			session_resume(
+				&m->session, END_CLIENT, SESSION_PAUSED_QUEUE);
 	hub_news_free(&news);
 }
 
@@ -605,44 +537,27 @@ const struct letter_kind hub_letter_resume = {
 	.free = hub_letter_free_notice,
 };
 
-static void rate_over(struct timer *t)
-{
-	resume_reading(CONTAINER_OF(t, struct member, rate_timer), PAUSED_RATE);
-}
-
-static void use_rates(struct member *m, int64_t messages, size_t bytes)
-{
-	struct loop *l = worker_of(m)->loop;
-	int64_t now = loop_now(l);
-	int64_t a = rate_add(&m->messages, now, messages);
-	int64_t b = rate_add(&m->bytes, now, (int64_t)bytes);
-
-	if (a <= 0 && b <= 0)
-		return;
-	pause_reading(m, PAUSED_RATE);
-	timer_set(l, &m->rate_timer, now + (a > b ? a : b));
-}
-
 static void deny_message(struct member *m, const struct piece *p)
 {
 	char id[CLIENT_ID_TEXT];
 
-	m->in_dropped += p->n;
-	if (m->client.route->denied_input == CONF_DENIED_CLOSE) {
-		member_ended(m, END_CLIENT,
+	m->session.sides[END_CLIENT].dropped += p->n;
+	if (route_of(m)->denied_input == CONF_DENIED_CLOSE) {
+		member_end(m, END_CLIENT,
 			&(struct ending){ .reason = REASON_READ_ONLY });
 		return;
 	}
 	if (p->last && m->denied++ == 0)
 		LOG(LOG_INFO, "denied-input",
-			F_STR("id", client_id(&m->client, id)),
-			F_STR("route", m->client.route->section.name),
-			F_STR("subject", client_subject(&m->client)));
+			F_STR("id", client_id(&m->session.client, id)),
+			F_STR("route", route_of(m)->section.name),
+			F_STR("subject", client_subject(&m->session.client)));
 }
 
 static void member_input(struct end *e, const struct piece *p)
 {
 	struct member *m = member_of(e);
+	struct session *s = &m->session;
 	struct worker *w = worker_of(m);
 	const struct piece *whole;
 	struct piece assembled;
@@ -650,87 +565,47 @@ static void member_input(struct end *e, const struct piece *p)
 	int welcome;
 
 	if (!is_open(m)) {
-		m->in_dropped += p->n;
+		s->sides[END_CLIENT].dropped += p->n;
 		return;
 	}
-	m->last_ms = loop_now(w->loop);
-	if (!(m->client.verdict.perm & JWT_WRITE)) {
+	if (!may(m, JWT_WRITE)) {
+		s->sides[END_CLIENT].last_ms = loop_now(w->loop);
 		deny_message(m, p);
-		if (is_open(m))
-			use_rates(m, p->last, p->n);
+		session_use_rates(s, p->last, p->n);
 		return;
 	}
-	m->in_messages += p->last;
-	m->in_bytes += p->n;
-	counter_add(&w->counters.bytes[END_CLIENT], p->n);
-	if (p->last)
-		counter_add(&w->counters.messages[END_CLIENT], 1);
-	whole = end_assemble(
-		&m->whole, w->loop->budget, p, &assembled, &failed);
-	if (failed == REASON_MEMORY && hubs_give_replay(w))
-		whole = end_assemble(
-			&m->whole, w->loop->budget, p, &assembled, &failed);
+	session_count(s, END_CLIENT, p->last, p->n);
+	whole = session_assemble(s, END_CLIENT, p, &assembled, &failed);
 	if (failed != REASON_NONE)
-		member_ended(
-			m, END_CLIENT, &(struct ending){ .reason = failed });
+		member_end(m, END_CLIENT, &(struct ending){ .reason = failed });
 	if (whole) {
 		welcome = hub_input(m->shard->hub, w, m->seat, whole);
 		if (whole == &assembled)
-			end_forget(&m->whole, w->loop->budget);
+			session_forget(s, END_CLIENT);
 		if (welcome < 0)
-			member_ended(m, END_CLIENT,
+			member_end(m, END_CLIENT,
 				&(struct ending){ .reason = REASON_INTERNAL });
 		else if (welcome == 0 && is_open(m))
-			pause_reading(m, PAUSED_HUB);
+			session_pause(s, END_CLIENT, SESSION_PAUSED_QUEUE);
 	}
-	if (is_open(m))
-		use_rates(m, p->last, p->n);
+	session_use_rates(s, p->last, p->n);
 }
 
 static void member_control(struct end *e, size_t n)
 {
-	struct member *m = member_of(e);
-
-	if (is_open(m))
-		use_rates(m, 1, n);
+	session_use_rates(&member_of(e)->session, 1, n);
 }
 
 static const struct end_cb member_cb = {
 	.input = member_input,
 	.control = member_control,
 	.drained = member_drained,
-	.ended = member_end_ended,
+	.ended = member_ended,
 	.dropped = member_dropped,
 	.gone = member_gone,
 };
 
 /* --- life ------------------------------------------------------------------------------------*/
-
-static void member_check(struct member *m)
-{
-	const struct conf_route *r = m->client.route;
-	struct loop *l = worker_of(m)->loop;
-	int64_t now = loop_now(l);
-	/* A member that is not read can't be called idle. */
-	int64_t since = m->paused ? now : m->last_ms;
-	int64_t idle = r->idle_timeout ? since + r->idle_timeout : INT64_MAX;
-
-	if (m->expires_ms <= now)
-		member_ended(m, END_CLIENT,
-			&(struct ending){
-				.reason = (enum reason)m->expires_as });
-	else if (idle <= now)
-		member_ended(m, END_CLIENT,
-			&(struct ending){ .reason = REASON_IDLE });
-	else if (idle != INT64_MAX || m->expires_ms != INT64_MAX)
-		timer_set(l, &m->timer,
-			idle < m->expires_ms ? idle : m->expires_ms);
-}
-
-static void member_timer(struct timer *t)
-{
-	member_check(CONTAINER_OF(t, struct member, timer));
-}
 
 static unsigned unsent_limit(const struct conf_route *r)
 {
@@ -743,7 +618,7 @@ static unsigned unsent_limit(const struct conf_route *r)
 /* -1 without memory: a member must not believe that nothing was said. */
 static int add_replay(struct member *m, const struct hub_joined *joined)
 {
-	if (!(m->client.verdict.perm & JWT_READ))
+	if (!may(m, JWT_READ))
 		return 0;
 	for (size_t i = 0; i < joined->replay_n; i++)
 		if (backlog_add_replay(&m->backlog, joined->replay[i]) < 0)
@@ -755,54 +630,38 @@ struct member *member_new(struct worker *w, const struct client *client,
 	struct end *client_end, const struct hub_joined *joined)
 {
 	struct member *m = calloc(1, sizeof(*m));
-	enum reason as;
 
-	if (!m || timer_init(w->loop, &m->timer, member_timer) < 0)
+	if (!m || session_init(&m->session, w, client) < 0) {
+		free(m);
+		return NULL;
+	}
+	if (pace_new(m) < 0)
 		goto fail;
-	if (timer_init(w->loop, &m->rate_timer, rate_over) < 0)
-		goto fail_timer;
-	if (pace_new(m, w->loop, client->route->max_rate) < 0)
-		goto fail_rate;
 	m->shard = shard_get(joined->hub, w);
 	if (!m->shard)
-		goto fail_pace;
-	m->client = *client;
-	m->end = client_end;
+		goto fail;
 	m->owner.cb = &member_cb;
 	client_end->owner = &m->owner;
+	m->session.sides[END_CLIENT].end = client_end;
 	m->seat = joined->seat;
 	m->leave = joined->leave;
 	m->since = joined->since;
 	backlog_init(&m->backlog, w->loop->budget);
-	rate_init(&m->messages, client->route->message_rate);
-	rate_init(&m->bytes, client->route->byte_rate);
-	m->opened_ms = m->last_ms = loop_now(w->loop);
-	m->expires_ms = expiry_of(client, m->opened_ms, &as);
-	m->expires_as = (uint8_t)as;
 	TAILQ_INSERT_TAIL(&m->shard->members, m, next);
 	idmap_add(&m->shard->by_id, &m->by_id, client->id);
 	m->first = NONE;
-	counter_add(&w->counters.opened, 1);
 	client_end->conn->resume_at = 0;
 	conn_set_unsent_limit(client_end->conn, unsent_limit(client->route));
-	client_end->ops->flow(client_end, true);
-	if (add_replay(m, joined) < 0) {
-		member_ended(m, END_CLIENT,
+	session_open(&m->session);
+	if (add_replay(m, joined) < 0)
+		member_end(m, END_CLIENT,
 			&(struct ending){ .reason = REASON_MEMORY });
-		return m;
-	}
 	send_backlog(m);
-	member_check(m);
+	session_check(&m->session);
 	return m;
-fail_pace:
-	if (m->pace)
-		timer_fini(w->loop, &m->pace->timer);
-	free(m->pace);
-fail_rate:
-	timer_fini(w->loop, &m->rate_timer);
-fail_timer:
-	timer_fini(w->loop, &m->timer);
 fail:
+	pace_free(m);
+	session_undo(&m->session);
 	free(m);
 	return NULL;
 }
@@ -816,7 +675,7 @@ static void shard_end_all(
 
 	for (m = TAILQ_FIRST(&s->members); m; m = next) {
 		next = TAILQ_NEXT(m, next);
-		member_ended(m, side, why);
+		member_end(m, side, why);
 	}
 }
 
@@ -852,7 +711,7 @@ static void open_kick(struct worker *w, struct letter *l)
 	struct member *m = s ? shard_find(s, news.id) : NULL;
 
 	if (m)
-		member_ended(m, END_CLIENT, &why);
+		member_end(m, END_CLIENT, &why);
 	hub_news_free(&news);
 }
 
@@ -881,6 +740,15 @@ void shards_stop(struct worker *w)
 			member_abort(m, REASON_SHUTDOWN);
 }
 
+static size_t cost_of(const struct member *m)
+{
+	/* What had waited when it ended is its queue's now. */
+	if (!is_open(m))
+		return conn_cost(conn_of(m));
+	return waiting_cost(&m->backlog.waiting) +
+	       m->session.sides[END_CLIENT].whole.n;
+}
+
 size_t shards_largest(struct worker *w, struct member **largest)
 {
 	struct shard *s;
@@ -890,11 +758,7 @@ size_t shards_largest(struct worker *w, struct member **largest)
 	*largest = NULL;
 	TAILQ_FOREACH (s, &w->hubs->shards, next)
 		TAILQ_FOREACH (m, &s->members, next) {
-			/* What had waited when it ended is its queue's now. */
-			size_t n = is_open(m)
-					   ? waiting_cost(&m->backlog.waiting) +
-						     m->whole.n
-					   : conn_cost(m->end->conn);
+			size_t n = cost_of(m);
 
 			if (n > most) {
 				most = n;
