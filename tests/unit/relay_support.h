@@ -1,0 +1,251 @@
+/*
+ * relay_support.h: one worker of a relay with one route, as a test configures
+ * it, whose clock stops until the test moves it (pass); and players: ends that
+ * write down what they are told.
+ */
+#ifndef TESTS_RELAY_SUPPORT_H
+#define TESTS_RELAY_SUPPORT_H
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "codec/ws.h"
+#include "conn_support.h"
+#include "net/loop.h"
+#include "no_memory.h"
+#include "relay/daemon_private.h"
+#include "relay/end.h"
+#include "relay/ending.h"
+#include "gate_support.h"
+#include "relay/hub.h"
+
+/* Lines of a route; what follows is a test's own. */
+#define ECHO "backend = echo:\nauth = none\n"
+#define ROOM "backend = room:\nauth = none\nmode = hub\n"
+
+static struct gate gate;
+static struct worker *worker;
+static struct worker *workers[1];
+static int log_file, stderr_kept;
+
+/* From now on lines of the log are kept, until the test asks for them. */
+static inline void keep_log(void)
+{
+	log_file = memfd_create("log", MFD_CLOEXEC);
+	stderr_kept = dup(STDERR_FILENO);
+	assert_true(log_file >= 0 && stderr_kept >= 0);
+	assert_int_equal(dup2(log_file, STDERR_FILENO), STDERR_FILENO);
+	log_set_level(LOG_INFO);
+}
+
+/* What was kept, each line without its time. */
+static inline const char *logged(void)
+{
+	static char text[4096];
+	char raw[4096];
+	ssize_t n = pread(log_file, raw, sizeof(raw) - 1, 0);
+	char *out = text;
+
+	log_set_level(LOG_ERROR);
+	dup2(stderr_kept, STDERR_FILENO);
+	close(stderr_kept);
+	close(log_file);
+	assert_true(n >= 0);
+	raw[n] = '\0';
+	for (char *line = strtok(raw, "\n"); line; line = strtok(NULL, "\n"))
+		out += sprintf(out, "%s\n", strchr(line, ' ') + 1);
+	*out = '\0';
+	return text;
+}
+
+static inline void relay_open(const char *route)
+{
+	struct buf text = { 0 };
+	char *ini;
+
+	assert_int_equal(
+		buf_add_printf(&text, "[listen main]\n[route r]\npath = /r\n%s",
+			route),
+		0);
+	ini = take_text(&text);
+	gate_open(&gate, load_warned(ini));
+	free(ini);
+	budget_init(&gate.shared.budget, SIZE_MAX);
+	gate.shared.hubs = hubs_new(gate.conf);
+	assert_non_null(gate.shared.hubs);
+	worker = daemon_worker_new(&gate.shared, gate.conf, NULL);
+	assert_non_null(worker);
+	workers[0] = worker;
+	gate.shared.workers = workers;
+	gate.shared.workers_n = 1;
+	loop = worker->loop;
+	log_set_level(LOG_ERROR);
+}
+
+/* Then nothing may be counted, or waiting, any more. */
+static inline void relay_close(void)
+{
+	assert_int_equal(atomic_load(&worker->connections), 0);
+	daemon_worker_free(worker);
+	assert_int_equal(budget_used(&gate.shared.budget), 0);
+	hubs_free(gate.shared.hubs);
+	gate_close(&gate);
+}
+
+/* What was posted is read, what was deferred is done. The clock stands. */
+static inline void turn(void)
+{
+	loop->woken(loop->woken_arg);
+	loop_run_deferred(loop);
+}
+
+/* The timers of the next ms fire, each at its time. */
+static inline void pass(int64_t ms)
+{
+	int64_t until = loop_now(loop) + ms;
+
+	while (loop->heap_n > 0 && loop->heap[1]->due <= until) {
+		struct timer *t = loop->heap[1];
+
+		if (t->due > loop->now)
+			loop->now = t->due;
+		timer_clear(loop, t);
+		t->cb(t);
+	}
+	loop->now = until;
+}
+
+/* A client that was let in on the route. */
+static inline struct client client_of_route(enum jwt_perm perm)
+{
+	static uint64_t id = 1;
+	struct client c = client_from(&gate, "203.0.113.9");
+
+	c.id = id++;
+	c.route = &gate.conf->routes[0];
+	c.verdict = (struct client_verdict){ .perm = (uint8_t)perm,
+		.token_exp = JWT_NEVER,
+		.expire_at = JWT_NEVER };
+	expect_reason(admission_enter(&gate.shared, &c, 0), NONE);
+	expect_reason(admission_enter_route(&gate.shared, &c), NONE);
+	atomic_fetch_add(&worker->connections, 1);
+	return c;
+}
+
+/* --- players ----------------------------------------------------------------*/
+
+struct player {
+	struct end end;
+	char did[1000];      /* "on off <text> close(1001 idle)" */
+	enum reason refuses; /* what comes: for this reason */
+	struct player *ends; /* another that ends while this one sends */
+};
+
+static inline void did(struct player *p, const char *what, size_t n)
+{
+	size_t at = strlen(p->did);
+
+	assert_true(at + n + 2 < sizeof(p->did));
+	if (at > 0)
+		p->did[at++] = ' ';
+	memcpy(p->did + at, what, n);
+	p->did[at + n] = '\0';
+}
+
+static inline struct player *player_of(struct end *e)
+{
+	return CONTAINER_OF(e, struct player, end);
+}
+
+static inline void player_ends(struct player *p, enum reason reason)
+{
+	p->end.owner->cb->ended(&p->end, &(struct ending){ .reason = reason });
+}
+
+static inline enum reason player_send(struct end *e, const struct piece *piece)
+{
+	struct player *p = player_of(e);
+	char text[100];
+	int n = snprintf(text, sizeof(text), "%s%.*s%s",
+		piece->first ? "<" : "", (int)piece->n,
+		(const char *)piece->data, piece->last ? ">" : "");
+
+	if (p->refuses != REASON_NONE)
+		return p->refuses;
+	did(p, text, (size_t)n);
+	if (p->ends)
+		player_ends(p->ends, REASON_BACKEND_RESET);
+	return REASON_NONE;
+}
+
+static inline void player_flow(struct end *e, bool on)
+{
+	did(player_of(e), on ? "on" : "off", on ? 2 : 3);
+}
+
+/* Of the words only what is in front of ':', which no new wording changes. */
+static inline void player_close(struct end *e, uint16_t code, struct str text)
+{
+	const char *colon = text.n > 0 ? memchr(text.p, ':', text.n) : NULL;
+	char line[200];
+	int n;
+
+	if (colon)
+		text.n = (size_t)(colon - text.p);
+	n = snprintf(line, sizeof(line), "close(%u%s%.*s)", code,
+		text.n > 0 ? " " : "", (int)text.n, text.n > 0 ? text.p : "");
+	did(player_of(e), line, (size_t)n);
+}
+
+static const struct end_ops player_ops = {
+	.send = player_send,
+	.flow = player_flow,
+	.close = player_close,
+};
+
+static inline struct player *player(enum end_side side, struct conn *conn)
+{
+	struct player *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->end = (struct end){ .ops = &player_ops,
+		.owner = &end_unowned,
+		.conn = conn,
+		.side = (uint8_t)side };
+	return p;
+}
+
+/* What it did since the last time that this was asked. */
+#define assert_did(p, text)                                                    \
+	do {                                                                   \
+		assert_string_equal((p)->did, text);                           \
+		(p)->did[0] = '\0';                                            \
+	} while (0)
+
+/* Its peer says a part of a message, or all of it. */
+static inline void says_part(
+	struct player *p, const char *text, bool first, bool last)
+{
+	char *data = exact_copy(text, strlen(text));
+
+	p->end.owner->cb->input(&p->end, &(struct piece){ .opcode = WS_TEXT,
+						 .first = first,
+						 .last = last,
+						 .data = (uint8_t *)data,
+						 .n = strlen(text) });
+	free(data);
+}
+
+static inline void says(struct player *p, const char *text)
+{
+	says_part(p, text, true, true);
+}
+
+/* Its last word: its connection is closed. */
+static inline void leaves(struct player *p)
+{
+	p->end.owner->cb->gone(&p->end);
+	free(p);
+}
+
+#endif
