@@ -10,12 +10,17 @@ void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 
 static _Thread_local unsigned left; /* calls, with the one that fails */
-static _Thread_local bool failed;
+static _Thread_local bool failed, paused;
 
 void no_memory_at(unsigned n)
 {
 	left = n;
 	failed = false;
+}
+
+void no_memory_pause(bool on)
+{
+	paused = on;
 }
 
 bool no_memory_was(void)
@@ -26,7 +31,7 @@ bool no_memory_was(void)
 
 static bool fails(void)
 {
-	if (left == 0 || --left > 0)
+	if (paused || left == 0 || --left > 0)
 		return false;
 	failed = true;
 	return true;

@@ -12,5 +12,7 @@
 void no_memory_at(unsigned n);
 /* Whether it has; from now on none does. */
 bool no_memory_was(void);
+/* What a test allocates for itself in between is not counted. */
+void no_memory_pause(bool on);
 
 #endif

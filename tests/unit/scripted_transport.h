@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "net/conn.h"
+#include "no_memory.h"
 #include "support.h"
 
 #define SCRIPT_STEPS 16
@@ -41,7 +42,9 @@ struct script {
 	int parts;       /* of the last of them */
 };
 
+#ifndef SCRIPTS
 #define SCRIPTS 4
+#endif
 static struct script scripts[SCRIPTS];
 
 /* A transport has nothing of its own to find its script by. */
@@ -74,8 +77,10 @@ static inline ssize_t script_send(
 		size_t n = v[i].iov_len < most - taken ? v[i].iov_len
 						       : most - taken;
 
+		no_memory_pause(true);
 		assert_int_equal(
 			buf_add(&s->sent, v[i].iov_base, n, SIZE_MAX), 0);
+		no_memory_pause(false);
 		taken += n;
 	}
 	if (!in_script)
