@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "codec/jwt.h"
 #include "codec/pattern.h"
+#include "no_memory.h"
 #include "relay/admission.h"
 #include "relay/client.h"
 #include "relay/detail.h"
@@ -26,6 +27,8 @@ struct gate {
 	struct shared shared;
 	struct detail detail; /* of the last refusal */
 	bool secure;          /* requests come over TLS */
+	unsigned fail_at; /* the gate's n-th allocation fails; 0: none does */
+	bool failed;      /* whether it did */
 };
 
 #define expect_reason(is, wanted)                                              \
@@ -149,8 +152,10 @@ static inline enum reason client_asks(struct gate *g, struct client *c,
 	expect_reason(reason, NONE);
 	c->route = gate_find_route(c->conf, c->listen, &r, &captures);
 	reason = REASON_NOT_FOUND;
+	no_memory_at(g->fail_at);
 	if (c->route)
 		reason = gate_check_route(&g->shared, &r, c, &g->detail);
+	g->failed = no_memory_was();
 	if (reason != REASON_NONE)
 		admission_give_back(&g->shared, c);
 	request_free(&r);

@@ -527,6 +527,62 @@ static void test_each_key_has_room_for_so_many(void **state)
 	gate_close(&g);
 }
 
+/* --- no memory ------------------------------------------------------------*/
+
+static void test_there_is_no_admission_without_memory(void **state)
+{
+	struct admission *a;
+	struct gate g;
+	unsigned n = 0;
+	bool failed;
+	(void)state;
+
+	open_route(&g, "");
+	do {
+		no_memory_at(++n);
+		a = admission_new(g.conf);
+		failed = no_memory_was();
+		assert_int_equal(a == NULL, failed);
+		admission_free(a);
+	} while (failed);
+	assert_in_range(n, 5, 1000);
+	gate_close(&g);
+}
+
+static void test_what_could_not_be_counted_is_not_given_back(void **state)
+{
+	static const struct token t = { 7, NULL, NOW + 1000, NOW };
+	struct gate g;
+	struct client a, b;
+	enum reason r;
+	unsigned n;
+	(void)state;
+
+	open_listen(&g, "max_connections_per_ip = 1\n");
+	a = client_from(&g, "192.0.2.1");
+	b = client_from(&g, "192.0.2.1");
+	no_memory_at(1);
+	r = enters(&g, &b);
+	assert_true(no_memory_was());
+	expect_reason(r, INTERNAL);
+	expect_reason(enters(&g, &a), NONE);
+	client_leaves(&g, &b);
+	expect_reason(entered_from(&g, "192.0.2.1", NOW), LIMIT_ADDRESS);
+	for (n = 1;; n++) {
+		no_memory_at(n);
+		r = reserves(&g, &a, &t);
+		if (!no_memory_was())
+			break;
+		expect_reason(r, INTERNAL);
+		admission_give_back(&g.shared, &a);
+	}
+	assert_in_range(n, 2, 100);
+	expect_reason(r, NONE);
+	expect_reason(uses(&g, &t), TOKEN_USED);
+	client_leaves(&g, &a);
+	gate_close(&g);
+}
+
 /* --- threads --------------------------------------------------------------*/
 
 struct race {
@@ -600,6 +656,9 @@ int main(void)
 			test_a_reserved_token_is_given_back_unless_used),
 		cmocka_unit_test(test_a_token_is_remembered_until_it_expires),
 		cmocka_unit_test(test_each_key_has_room_for_so_many),
+		cmocka_unit_test(test_there_is_no_admission_without_memory),
+		cmocka_unit_test(
+			test_what_could_not_be_counted_is_not_given_back),
 		cmocka_unit_test(test_of_many_at_once_one_wins),
 	};
 

@@ -618,6 +618,40 @@ static void test_a_token_from_before_the_start_counts_as_used(void **state)
 	gate_close(&g);
 }
 
+/* --- no memory ------------------------------------------------------------*/
+
+/* Whichever allocation fails, it is said, and the token is good afterwards. */
+static void test_without_memory_a_request_is_refused(void **state)
+{
+	struct gate g;
+	struct client c;
+	struct jwt_claims claims;
+	char *token;
+	unsigned n = 0;
+	(void)state;
+
+	gate_open(&g, load_good(LISTEN CLOSED("r",
+			      "single_use = yes\n"
+			      "max_connections_per_subject = 1\n") KEY));
+	claims = claims_for("/r");
+	claims.sub = "alice";
+	claims.jti = "n";
+	token = mint(&g, claims);
+	do {
+		enum reason r;
+
+		g.fail_at = ++n;
+		c = client_from(&g, SOMEBODY);
+		r = client_asks_with(&g, &c, "/r", copy(token));
+		if (g.failed ? r != REASON_INTERNAL : r != REASON_NONE)
+			fail_msg("allocation %u: %s", n, reason_get(r)->word);
+		client_leaves(&g, &c);
+	} while (g.failed);
+	assert_in_range(n, 5, 1000);
+	free(token);
+	gate_close(&g);
+}
+
 /* --- pages ----------------------------------------------------------------*/
 
 static void test_a_page_has_addresses_and_invitations(void **state)
@@ -677,6 +711,7 @@ int main(void)
 		cmocka_unit_test(test_a_token_is_known_by_its_name),
 		cmocka_unit_test(
 			test_a_token_from_before_the_start_counts_as_used),
+		cmocka_unit_test(test_without_memory_a_request_is_refused),
 		cmocka_unit_test(test_a_page_has_addresses_and_invitations),
 	};
 
