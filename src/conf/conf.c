@@ -238,6 +238,8 @@ void conf_unref(struct conf *c)
 	if (!c || atomic_fetch_sub_explicit(
 			  &c->references, 1, memory_order_acq_rel) > 1)
 		return;
+	if (c->forget)
+		c->forget(c);
 	free_made(c);
 	file_free_all(c);
 	for (int s = 0; s < SECTION_COUNT; s++)

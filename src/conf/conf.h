@@ -26,7 +26,9 @@
 #include "codec/jwt.h"
 #include "codec/proxy.h"
 
+struct listen_state;
 struct pattern;
+struct route_state;
 
 struct conf_strings {
 	char **v;
@@ -112,6 +114,7 @@ enum conf_tls_client {
 
 struct conf_listen {
 	struct conf_section section;
+	struct listen_state *state; /* see struct conf, forget */
 	struct conf_addresses address;
 	int64_t socket_mode;       /* of LISTEN_UNIX: the rights, 0 to 0777 */
 	struct conf_strings hosts; /* as given; empty = by each address */
@@ -233,6 +236,7 @@ enum conf_slow { CONF_SLOW_CLOSE, CONF_SLOW_DROP_OLD, CONF_SLOW_LATEST };
 
 struct conf_route {
 	struct conf_section section;
+	struct route_state *state; /* see struct conf, forget */
 	char *path;
 	char *host;
 	struct conf_strings listen;
@@ -316,6 +320,12 @@ struct conf_file {
 
 struct conf {
 	atomic_uint references;
+	/*
+	 * Gives back what of its listeners and routes outlives it, their state:
+	 * called in front of the end of a snapshot that is in use; NULL: it has
+	 * none. That is of the rooms above.
+	 */
+	void (*forget)(struct conf *c);
 	struct conf_file *files; /* what secrets, chains, ... point into */
 	struct conf_server server;
 	struct conf_listen *listens;

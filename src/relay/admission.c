@@ -2,7 +2,8 @@
  * Addresses, the subjects of each route, and used tokens have a table each,
  * behind locks of their own; rates have their own kind of table (buckets.h).
  * Connections per route and in all are atomic counters: nothing has to be found
- * first.
+ * first. What is counted for a route or listener is a part of its state
+ * (section.h).
  */
 #include "relay/admission.h"
 
@@ -16,54 +17,30 @@
 #include "relay/buckets.h"
 #include "relay/client.h"
 #include "relay/counts.h"
+#include "relay/section.h"
 #include "relay/used_tokens.h"
 #include "relay/worker.h"
 
 #define KEY 16
-
-struct route_counts {
-	atomic_int_least64_t connections, processes;
-	struct counts *subjects; /* by identity; NULL: they have no limit */
-};
 
 struct admission {
 	struct counts *addresses; /* connections */
 	struct used_tokens *tokens;
 	struct buckets *handshakes; /* by address and listener */
 	struct buckets *failures;   /* likewise, of tokens */
-	size_t routes_n, listens_n;
-	struct route_counts *routes;   /* by route->index */
-	atomic_int_least64_t *pending; /* by place in conf->listens */
 };
 
-static int count_subjects(struct admission *a, const struct conf *conf)
-{
-	for (size_t i = 0; i < a->routes_n; i++) {
-		if (conf->routes[i].max_connections_per_subject == 0)
-			continue;
-		a->routes[i].subjects = counts_new();
-		if (!a->routes[i].subjects)
-			return -1;
-	}
-	return 0;
-}
-
-struct admission *admission_new(const struct conf *conf)
+struct admission *admission_new(void)
 {
 	struct admission *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return NULL;
-	a->routes_n = conf->routes_n;
-	a->listens_n = conf->listens_n;
-	a->routes = calloc(a->routes_n + 1, sizeof(*a->routes));
-	a->pending = calloc(a->listens_n + 1, sizeof(*a->pending));
 	a->handshakes = buckets_new();
 	a->failures = buckets_new();
 	a->addresses = counts_new();
 	a->tokens = used_tokens_new();
-	if (!a->routes || !a->pending || !a->handshakes || !a->failures ||
-		!a->addresses || !a->tokens || count_subjects(a, conf) < 0) {
+	if (!a->handshakes || !a->failures || !a->addresses || !a->tokens) {
 		admission_free(a);
 		return NULL;
 	}
@@ -76,12 +53,8 @@ void admission_free(struct admission *a)
 		return;
 	buckets_free(a->handshakes);
 	buckets_free(a->failures);
-	for (size_t i = 0; a->routes && i < a->routes_n; i++)
-		counts_free(a->routes[i].subjects);
 	counts_free(a->addresses);
 	used_tokens_free(a->tokens);
-	free(a->routes);
-	free(a->pending);
 	free(a);
 }
 
@@ -126,15 +99,10 @@ static void leave_address(struct shared *s, struct client *c)
 	c->tickets.address = false;
 }
 
-static uint32_t listen_index(const struct client *c)
-{
-	return (uint32_t)(c->listen - c->conf->listens);
-}
-
 /* The buckets of a client: of its address at its listener. */
 static void bucket_key(uint8_t key[BUCKETS_KEY], const struct client *c)
 {
-	uint32_t listen = listen_index(c);
+	uint32_t listen = c->listen->state->section.number;
 
 	_Static_assert(BUCKETS_KEY == KEY, "an address is a key of both");
 	address_key(key, &c->peer);
@@ -251,17 +219,11 @@ bool admission_is_failing(
 
 /* --- routes ----------------------------------------------------------------------------*/
 
-static struct route_counts *counts(struct shared *s, const struct conf_route *r)
-{
-	assert(r->index < s->admission->routes_n);
-	return &s->admission->routes[r->index];
-}
-
-enum reason admission_enter_route(struct shared *s, struct client *c)
+enum reason admission_enter_route(struct client *c)
 {
 	const struct conf_route *r = c->route;
 	int64_t n = atomic_fetch_add_explicit(
-		&counts(s, r)->connections, 1, memory_order_relaxed);
+		&r->state->connections, 1, memory_order_relaxed);
 
 	c->tickets.route = true;
 	if (r->max_connections > 0 && n >= r->max_connections)
@@ -269,14 +231,14 @@ enum reason admission_enter_route(struct shared *s, struct client *c)
 	return REASON_NONE;
 }
 
-enum reason admission_enter_subject(struct shared *s, struct client *c)
+enum reason admission_enter_subject(struct client *c)
 {
 	int64_t limit = c->route->max_connections_per_subject;
 	int64_t n;
 
 	if (limit == 0 || !c->verdict.identity)
 		return REASON_NONE;
-	n = counts_enter(counts(s, c->route)->subjects, c->verdict.identity,
+	n = counts_enter(c->route->state->subjects, c->verdict.identity,
 		strlen(c->verdict.identity));
 	if (n < 0)
 		return REASON_INTERNAL;
@@ -284,20 +246,16 @@ enum reason admission_enter_subject(struct shared *s, struct client *c)
 	return n > limit ? REASON_LIMIT_SUBJECT : REASON_NONE;
 }
 
-int64_t admission_pending(struct shared *s, const struct client *c, int by)
+int64_t admission_pending(const struct client *c, int by)
 {
-	size_t i = listen_index(c);
-
-	assert(i < s->admission->listens_n);
 	return atomic_fetch_add_explicit(
-		       &s->admission->pending[i], by, memory_order_relaxed) +
+		       &c->listen->state->pending, by, memory_order_relaxed) +
 	       by;
 }
 
-enum reason admission_enter_process(
-	struct shared *s, const struct conf_route *r)
+enum reason admission_enter_process(const struct conf_route *r)
 {
-	atomic_int_least64_t *n = &counts(s, r)->processes;
+	atomic_int_least64_t *n = &r->state->processes;
 
 	if (atomic_fetch_add_explicit(n, 1, memory_order_relaxed) <
 		r->max_processes)
@@ -306,10 +264,10 @@ enum reason admission_enter_process(
 	return REASON_LIMIT_PROCESSES;
 }
 
-void admission_leave_process(struct shared *s, const struct conf_route *r)
+void admission_leave_process(const struct conf_route *r)
 {
 	atomic_fetch_sub_explicit(
-		&counts(s, r)->processes, 1, memory_order_relaxed);
+		&r->state->processes, 1, memory_order_relaxed);
 }
 
 /* --- used tokens -------------------------------------------------------------------------*/
@@ -350,12 +308,12 @@ void admission_give_back(struct shared *s, struct client *c)
 {
 	release_token(s, c);
 	if (c->tickets.subject)
-		counts_leave(counts(s, c->route)->subjects, c->verdict.identity,
+		counts_leave(c->route->state->subjects, c->verdict.identity,
 			strlen(c->verdict.identity));
 	c->tickets.subject = false;
 	if (c->tickets.route)
-		atomic_fetch_sub_explicit(&counts(s, c->route)->connections, 1,
-			memory_order_relaxed);
+		atomic_fetch_sub_explicit(
+			&c->route->state->connections, 1, memory_order_relaxed);
 	c->tickets.route = false;
 }
 

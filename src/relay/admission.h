@@ -16,11 +16,10 @@
 struct addr;
 struct admission;
 struct client;
-struct conf;
 struct conf_route;
 struct shared;
 
-MUST_CHECK struct admission *admission_new(const struct conf *conf);
+MUST_CHECK struct admission *admission_new(void);
 void admission_free(struct admission *a);
 
 /*
@@ -44,15 +43,13 @@ MUST_CHECK enum reason admission_proxied(struct shared *s, struct client *c,
 MUST_CHECK enum reason admission_set_peer(struct shared *s, struct client *c,
 	const struct addr *peer, int64_t now_ms);
 /* Counts it in its route: REASON_NONE, LIMIT_CONNECTIONS. */
-MUST_CHECK enum reason admission_enter_route(
-	struct shared *s, struct client *c);
+MUST_CHECK enum reason admission_enter_route(struct client *c);
 /*
  * Counts it among its subject's connections in its route, when it has a subject
  * and the route a limit: REASON_NONE, LIMIT_SUBJECT, INTERNAL. Its route and
  * subject must not change until it is given back.
  */
-MUST_CHECK enum reason admission_enter_subject(
-	struct shared *s, struct client *c);
+MUST_CHECK enum reason admission_enter_subject(struct client *c);
 /*
  * Takes all of the client's tickets back: its counts, and an unused reserved
  * token.
@@ -81,12 +78,11 @@ bool admission_is_failing(
  * A connection of the listener waits for a complete request (by +1), or no
  * longer (by -1). Returns how many do now.
  */
-int64_t admission_pending(struct shared *s, const struct client *c, int by);
+int64_t admission_pending(const struct client *c, int by);
 
 /* A process of a route: REASON_NONE or LIMIT_PROCESSES; gives it back. */
-MUST_CHECK enum reason admission_enter_process(
-	struct shared *s, const struct conf_route *r);
-void admission_leave_process(struct shared *s, const struct conf_route *r);
+MUST_CHECK enum reason admission_enter_process(const struct conf_route *r);
+void admission_leave_process(const struct conf_route *r);
 
 /*
  * Single use: reserves the token. REASON_NONE, INTERNAL, TOKEN_USED,

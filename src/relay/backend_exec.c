@@ -65,7 +65,7 @@ static void exec_free(struct exec_attempt *a)
 	struct shared *s = a->worker->shared;
 
 	if (a->counted) {
-		admission_leave_process(s, a->route);
+		admission_leave_process(a->route);
 		atomic_fetch_sub_explicit(
 			&s->programs, 1, memory_order_relaxed);
 	}
@@ -496,7 +496,7 @@ static struct attempt *exec_open(const struct backend_params *p)
 	a->route = p->client->route;
 	a->conf = conf_ref(p->client->conf);
 	a->id = p->client->id;
-	a->reason = admission_enter_process(p->worker->shared, a->route);
+	a->reason = admission_enter_process(a->route);
 	a->counted = a->reason == REASON_NONE;
 	if (a->counted) {
 		atomic_fetch_add_explicit(

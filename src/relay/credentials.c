@@ -3,11 +3,17 @@
 #include <stdlib.h>
 
 #include "conf/conf.h"
+#include "relay/section.h"
+
+/* A section's; the owner is its state, which outlives snapshots. */
+struct credential {
+	const void *owner;
+	struct tls_context *context; /* NULL: no TLS; many routes share one */
+};
 
 struct credentials {
 	size_t listens_n, routes_n;
-	struct tls_context **listens; /* by place in conf->listens */
-	struct tls_context **routes;  /* by route->index; many share one */
+	struct credential *listens, *routes; /* in the snapshot's order */
 };
 
 static struct tls_identity identity_of(const struct conf_certificate *c)
@@ -22,8 +28,8 @@ static struct tls_pem pem_of(const struct conf_ca *ca)
 		  : (struct tls_pem){ 0 };
 }
 
-static struct tls_context *listen_context(const struct conf_listen *l,
-	struct tls_tickets *tickets, char text[TLS_TEXT])
+static struct tls_context *listen_context(
+	const struct conf_listen *l, char text[TLS_TEXT])
 {
 	static const enum tls_ask asks[] = {
 		[CONF_TLS_CLIENT_NONE] = TLS_ASK_NONE,
@@ -46,7 +52,7 @@ static struct tls_context *listen_context(const struct conf_listen *l,
 			.ask = asks[l->tls_client],
 			.client_ca = pem_of(l->client_ca),
 			.client_crl = { l->client_crl, l->client_crl_n },
-			.tickets = tickets },
+			.tickets = l->state->tickets },
 		text);
 	free(v);
 	return x;
@@ -68,7 +74,7 @@ static struct tls_context *route_context(const struct credentials *x,
 
 	for (size_t i = 0; i < r->index; i++)
 		if (same_way(&conf->routes[i], r))
-			return tls_context_ref(x->routes[i]);
+			return tls_context_ref(x->routes[i].context);
 	if (r->use_backend_certificate)
 		own = identity_of(r->use_backend_certificate);
 	return tls_client_new(
@@ -79,33 +85,35 @@ static struct tls_context *route_context(const struct credentials *x,
 		text);
 }
 
-struct credentials *credentials_new(const struct conf *conf,
-	struct tls_tickets *const *tickets, char text[TLS_TEXT])
+struct credentials *credentials_new(
+	const struct conf *conf, char text[TLS_TEXT])
 {
 	struct credentials *x = calloc(1, sizeof(*x));
 
 	text[0] = '\0';
 	if (!x)
 		return NULL;
-	x->listens = calloc(conf->listens_n + 1, sizeof(struct tls_context *));
-	x->routes = calloc(conf->routes_n + 1, sizeof(struct tls_context *));
+	x->listens = calloc(conf->listens_n + 1, sizeof(*x->listens));
+	x->routes = calloc(conf->routes_n + 1, sizeof(*x->routes));
 	if (!x->listens || !x->routes)
 		goto fail;
 	for (size_t i = 0; i < conf->listens_n; i++) {
-		x->listens_n++;
-		if (conf->listens[i].use_certificates.n == 0)
+		const struct conf_listen *l = &conf->listens[i];
+
+		x->listens[x->listens_n++].owner = l->state;
+		if (l->use_certificates.n == 0)
 			continue;
-		x->listens[i] = listen_context(
-			&conf->listens[i], tickets[i], text);
-		if (!x->listens[i])
+		x->listens[i].context = listen_context(l, text);
+		if (!x->listens[i].context)
 			goto fail;
 	}
 	for (size_t i = 0; i < conf->routes_n; i++) {
-		x->routes_n++;
+		x->routes[x->routes_n++].owner = conf->routes[i].state;
 		if (!conf->routes[i].to.tls)
 			continue;
-		x->routes[i] = route_context(x, conf, &conf->routes[i], text);
-		if (!x->routes[i])
+		x->routes[i].context = route_context(
+			x, conf, &conf->routes[i], text);
+		if (!x->routes[i].context)
 			goto fail;
 	}
 	return x;
@@ -119,22 +127,31 @@ void credentials_free(struct credentials *x)
 	if (!x)
 		return;
 	for (size_t i = 0; i < x->listens_n; i++)
-		tls_context_unref(x->listens[i]);
+		tls_context_unref(x->listens[i].context);
 	for (size_t i = 0; i < x->routes_n; i++)
-		tls_context_unref(x->routes[i]);
+		tls_context_unref(x->routes[i].context);
 	free(x->listens);
 	free(x->routes);
 	free(x);
 }
 
-struct tls_context *credentials_of_listen(const struct credentials *x,
-	const struct conf *conf, const struct conf_listen *listen)
+static struct tls_context *context_of(
+	const struct credential *v, size_t n, const void *owner)
 {
-	return x->listens[listen - conf->listens];
+	for (size_t i = 0; i < n; i++)
+		if (v[i].owner == owner)
+			return v[i].context;
+	return NULL;
+}
+
+struct tls_context *credentials_of_listen(
+	const struct credentials *x, const struct conf_listen *listen)
+{
+	return context_of(x->listens, x->listens_n, listen->state);
 }
 
 struct tls_context *credentials_of_route(
 	const struct credentials *x, const struct conf_route *route)
 {
-	return x->routes[route->index];
+	return context_of(x->routes, x->routes_n, route->state);
 }

@@ -19,17 +19,16 @@ struct worker;
 #define CREDENTIALS_TICKET_S (4 * 3600)
 
 /*
- * tickets: by place in conf->listens, NULL where there is no TLS; they outlive
- * it. NULL: text says what was wrong, in a configuration that was checked
- * before: no memory.
+ * Of an adopted snapshot (section.h), which outlives it. NULL: text says what
+ * was wrong, in a configuration that was checked before: no memory.
  */
-MUST_CHECK struct credentials *credentials_new(const struct conf *conf,
-	struct tls_tickets *const *tickets, char text[TLS_TEXT]);
+MUST_CHECK struct credentials *credentials_new(
+	const struct conf *conf, char text[TLS_TEXT]);
 void credentials_free(struct credentials *x);
 
-/* NULL: the listener speaks no TLS. */
-struct tls_context *credentials_of_listen(const struct credentials *x,
-	const struct conf *conf, const struct conf_listen *listen);
+/* Of a listener of this or another snapshot. NULL: it speaks no TLS. */
+struct tls_context *credentials_of_listen(
+	const struct credentials *x, const struct conf_listen *listen);
 /* Of a route whose backend speaks TLS, of this or an older snapshot. */
 struct tls_context *credentials_of_route(
 	const struct credentials *x, const struct conf_route *route);

@@ -26,7 +26,7 @@
 #include "relay/admission.h"
 #include "relay/credentials.h"
 #include "relay/daemon_private.h"
-#include "relay/hub.h"
+#include "relay/sections.h"
 #include "relay/pair.h"
 #include "relay/service.h"
 #include "relay/verified.h"
@@ -391,30 +391,6 @@ static int start_workers(struct daemon *d)
 	return 0;
 }
 
-static void tickets_free(struct tls_tickets **v, size_t n)
-{
-	for (size_t i = 0; v && i < n; i++)
-		tls_tickets_free(v[i]);
-	free(v);
-}
-
-/* NULL: no memory. */
-static struct tls_tickets **tickets_new(const struct conf *conf)
-{
-	struct tls_tickets **v = calloc(conf->listens_n + 1, sizeof(*v));
-
-	for (size_t i = 0; v && i < conf->listens_n; i++) {
-		if (conf->listens[i].use_certificates.n == 0)
-			continue;
-		v[i] = tls_tickets_new(CREDENTIALS_TICKET_S);
-		if (!v[i]) {
-			tickets_free(v, i);
-			return NULL;
-		}
-	}
-	return v;
-}
-
 static int start_daemon(struct daemon *d)
 {
 	struct timespec now;
@@ -427,18 +403,12 @@ static int start_daemon(struct daemon *d)
 		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 	if (loop_use_threads() < 0 || tls_init() < 0)
 		return -1;
-	d->shared.tickets = tickets_new(d->conf);
-	if (!d->shared.tickets)
+	d->sections = sections_new();
+	if (!d->sections || sections_adopt(d->sections, d->conf) < 0)
 		return -1;
-	d->shared.admission = admission_new(d->conf);
+	d->shared.admission = admission_new();
 	d->shared.verified = verified_new();
-	d->shared.hubs = hubs_new(d->conf);
-	d->shared.distrust_told = calloc(
-		d->conf->listens_n, sizeof(*d->shared.distrust_told));
-	d->shared.unselected_told = calloc(
-		d->conf->routes_n + 1, sizeof(*d->shared.unselected_told));
-	if (!d->shared.admission || !d->shared.verified || !d->shared.hubs ||
-		!d->shared.distrust_told || !d->shared.unselected_told)
+	if (!d->shared.admission || !d->shared.verified)
 		return -1;
 	budget_init(&d->shared.budget, (size_t)d->conf->server.max_memory);
 	d->loop = loop_new(&d->shared.budget);
@@ -470,18 +440,16 @@ static void daemon_free(struct daemon *d)
 		worker_join(d->workers[i]);
 	for (size_t i = 0; i < d->workers_n; i++)
 		daemon_worker_stop(d->workers[i]);
-	hubs_free(d->shared.hubs);
+	if (d->sections)
+		sections_close(d->sections);
 	for (size_t i = 0; i < d->workers_n; i++)
 		daemon_worker_free(d->workers[i]);
 	free(d->workers);
 	loop_free(d->loop);
 	admission_free(d->shared.admission);
 	verified_free(d->shared.verified);
-	free(d->shared.distrust_told);
-	free(d->shared.unselected_told);
-	if (d->conf)
-		tickets_free(d->shared.tickets, d->conf->listens_n);
 	conf_unref(d->conf);
+	sections_free(d->sections);
 	free(d->bound);
 }
 

@@ -18,6 +18,7 @@
 struct daemon_source;
 struct event;
 struct listener;
+struct sections;
 
 struct bound { /* one listening socket */
 	struct daemon *daemon;
@@ -31,6 +32,7 @@ struct bound { /* one listening socket */
 
 struct daemon {
 	struct shared shared;
+	struct sections *sections;
 	struct conf *conf;
 	struct loop *loop; /* the main thread's */
 	struct worker **workers;

@@ -8,6 +8,7 @@
  * what is good: a renewed certificate must not wait for a fault elsewhere.
  */
 #include "relay/daemon_private.h"
+#include "relay/sections.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,10 @@ void daemon_reload(struct daemon *d)
 		return;
 	service_notify_reloading();
 	conf = conf_reread(d->conf, &errors, &kept);
+	if (conf && sections_adopt(d->sections, conf) < 0) {
+		conf_unref(conf);
+		conf = NULL; /* no memory */
+	}
 	if (conf)
 		use(d, conf);
 	if (conf && !kept) {

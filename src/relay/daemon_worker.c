@@ -18,6 +18,7 @@
 #include "relay/letter.h"
 #include "relay/member.h"
 #include "relay/pair.h"
+#include "relay/section.h"
 
 /* --- once a second --------------------------------------------------------*/
 
@@ -135,7 +136,7 @@ void daemon_worker_accepted(struct worker *w, const struct accepted *a)
 static void renew_tickets(struct worker *w)
 {
 	for (size_t i = 0; i < w->conf->listens_n; i++)
-		tls_tickets_renew(w->shared->tickets[i]);
+		tls_tickets_renew(w->conf->listens[i].state->tickets);
 }
 
 static void set_conf(struct worker *w, struct conf *conf)

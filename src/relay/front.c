@@ -37,6 +37,7 @@
 #include "relay/identity.h"
 #include "relay/page.h"
 #include "relay/request.h"
+#include "relay/section.h"
 #include "relay/worker.h"
 
 #define KEEPALIVE_S 60
@@ -67,13 +68,11 @@ static void make_room(const struct front *newest)
 
 void front_set_state(struct front *f, enum front_state to)
 {
-	struct shared *s = f->worker->shared;
-
 	if (f->state == FRONT_HEAD)
-		admission_pending(s, &f->client, -1);
+		admission_pending(&f->client, -1);
 	if (to != FRONT_LINE)
 		front_line_leave(f);
-	if (to == FRONT_HEAD && admission_pending(s, &f->client, 1) >
+	if (to == FRONT_HEAD && admission_pending(&f->client, 1) >
 					f->client.listen->max_pending)
 		make_room(f);
 	f->state = (uint8_t)to;
@@ -356,11 +355,10 @@ static void dispatch_page(struct front *f, const struct request *r)
 static void tell_distrusted(const struct front *f, const struct request *r)
 {
 	const struct client *c = &f->client;
-	atomic_bool *told =
-		&f->worker->shared->distrust_told[c->listen - c->conf->listens];
 	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
 
-	if (!r->claims_tls || atomic_exchange(told, true))
+	if (!r->claims_tls ||
+		atomic_exchange(&c->listen->state->distrust_told, true))
 		return;
 	LOG(LOG_WARN, "proxy-not-trusted", F_STR("id", client_id(c, id)),
 		F_STR("listen", c->listen->section.name),
@@ -584,7 +582,7 @@ static int start_tls(struct front *f)
 {
 	struct worker *w = f->worker;
 	struct tls_context *x = credentials_of_listen(
-		w->credentials, f->client.conf, f->client.listen);
+		w->credentials, f->client.listen);
 
 	return x ? tls_accept(f->conn, x) : 0;
 }

@@ -24,6 +24,7 @@
 #include "relay/pair.h"
 #include "relay/reply.h"
 #include "relay/request.h"
+#include "relay/section.h"
 #include "relay/worker.h"
 #include "relay/ws_end.h"
 
@@ -103,11 +104,10 @@ fail:
 static void warn_unselected(const struct front *f)
 {
 	const struct conf_route *r = f->client.route;
-	atomic_bool *told = &f->worker->shared->unselected_told[r->index];
 	bool by_backend = r->to.kind == BACKEND_WS &&
 			  (r->mode == CONF_MODE_PAIR || r->subprotocols.n > 0);
 
-	if (atomic_exchange(told, true))
+	if (atomic_exchange(&r->state->unselected_told, true))
 		return;
 	LOG(LOG_WARN, "subprotocol-unselected", F_STR("route", r->section.name),
 		F_STR("offered", f->upgrade.offers),
@@ -324,12 +324,11 @@ static bool open_backend(struct front *f, const struct request *r,
 
 static bool join_hub(struct front *f, const struct request *r)
 {
-	f->join = hub_join_open(
-		&(struct hub_join_params){ .worker = f->worker,
-			.client = &f->client,
-			.request = r,
-			.done = join_done,
-			.owner = f });
+	f->join = hub_join_open(&(struct hub_join_params){ .worker = f->worker,
+		.client = &f->client,
+		.request = r,
+		.done = join_done,
+		.owner = f });
 	return f->join;
 }
 

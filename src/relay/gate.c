@@ -105,7 +105,7 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 		return REASON_ADDRESS;
 	if (!subject_listed(&route->client_subjects, c->certificate))
 		return REASON_CLIENT_SUBJECT;
-	reason = admission_enter_route(s, c);
+	reason = admission_enter_route(c);
 	if (reason != REASON_NONE)
 		return reason;
 	if (!origin_allowed(route, r)) {
@@ -121,7 +121,7 @@ enum reason gate_check_route(struct shared *s, const struct request *r,
 				    .shared = s,
 				    .now_ms = clock_unix_ms() },
 		r, c, detail);
-	return reason == REASON_NONE ? admission_enter_subject(s, c) : reason;
+	return reason == REASON_NONE ? admission_enter_subject(c) : reason;
 }
 
 enum reason gate_check_page(struct shared *s, const struct request *r,

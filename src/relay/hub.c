@@ -140,11 +140,15 @@ void hub_unref(struct hub *h)
 	free(h);
 }
 
-int hubs_open_kept(struct worker *w, size_t index)
+int hubs_open_kept(struct worker *w, const struct route_state *state)
 {
-	struct hub *h = hubs_get_kept(w, &w->conf->routes[index]);
+	const struct conf_route *route = w->conf->routes;
+	struct hub *h;
 	int result = -1;
 
+	while (route->state != state)
+		route++;
+	h = hubs_get_kept(w, route);
 	if (!h)
 		return -1;
 	if (h->at_home || hub_settle(h) == 0) {

@@ -28,17 +28,15 @@
 #include "base/reason.h"
 #include "base/str.h"
 
-struct admission;
 struct captures;
 struct client;
-struct conf;
 struct conf_route;
 struct end;
 struct ending;
 struct hub;
 struct hub_join;
 struct hub_leave;
-struct hubs;
+struct hub_route;
 struct message;
 struct piece;
 struct seat;
@@ -48,9 +46,15 @@ struct worker;
 /* Messages that a shard is given at one time, at most. */
 #define HUB_BATCH_MAX 1024
 
-/* The directory of all hubs: any thread, a short lock for each route. */
-MUST_CHECK struct hubs *hubs_new(const struct conf *conf);
-void hubs_free(struct hubs *h);
+/* The hubs of one route, by path: any thread, a short lock. NULL: no memory. */
+MUST_CHECK struct hub_route *hub_route_new(void);
+/*
+ * At the end, when all threads are gone: one that was made and that no letter
+ * has reached is let go, and with it perhaps the route. False: there is none.
+ */
+MUST_CHECK bool hub_route_forget_one(struct hub_route *r);
+/* There is none left. */
+void hub_route_free(struct hub_route *r);
 
 /*
  * any: the hub of this route and path; made here when there is none, then

@@ -1,6 +1,6 @@
 /*
- * All hubs by their paths, for any thread: a table for each route, behind a
- * lock of its own.
+ * The hubs of a route by their paths, for any thread: a table behind a lock, a
+ * part of the route's state (section.h).
  *
  *   join -> is it there? -> else room under max_hubs? -> a new one
  *                           else an empty one that only lingers gives way
@@ -17,6 +17,7 @@
 
 #include "base/table.h"
 #include "conf/conf.h"
+#include "relay/section.h"
 #include "relay/worker.h"
 
 struct hub_maker { /* an address with empty hubs of one route */
@@ -34,23 +35,23 @@ struct hub_route {
 	TAILQ_HEAD(, hub_maker) makers;
 };
 
-struct hubs {
-	size_t n;
-	struct hub_route routes[]; /* by route->index */
-};
-
 /* --- life -----------------------------------------------------------------*/
 
-static int route_init(struct hub_route *r)
+struct hub_route *hub_route_new(void)
 {
+	struct hub_route *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
 	TAILQ_INIT(&r->makers);
 	if (table_init(&r->by_path) < 0 || table_init(&r->by_address) < 0 ||
 		pthread_mutex_init(&r->lock, NULL) != 0) {
 		table_free(&r->by_path);
 		table_free(&r->by_address);
-		return -1;
+		free(r);
+		return NULL;
 	}
-	return 0;
+	return r;
 }
 
 /* Under the lock, or at the end. */
@@ -69,52 +70,29 @@ static void lingers_no_more(struct hub_route *r, struct hub *h)
 	free(m);
 }
 
-static void route_free(struct hub_route *r)
+bool hub_route_forget_one(struct hub_route *r)
 {
-	struct table_entry *e;
+	struct table_entry *e = table_any(&r->by_path);
+	struct hub *h;
 
-	/* Those that no letter reached in time. */
-	while ((e = table_any(&r->by_path))) {
-		struct hub *h = CONTAINER_OF(e, struct hub, by_path);
+	if (!e)
+		return false;
+	h = CONTAINER_OF(e, struct hub, by_path);
+	table_remove(&r->by_path, e);
+	h->listed = false;
+	lingers_no_more(r, h);
+	hub_unref(h);
+	return true;
+}
 
-		table_remove(&r->by_path, e);
-		h->listed = false;
-		lingers_no_more(r, h);
-		hub_unref(h);
-	}
+void hub_route_free(struct hub_route *r)
+{
+	if (!r)
+		return;
 	table_free(&r->by_path);
 	table_free(&r->by_address);
 	pthread_mutex_destroy(&r->lock);
-}
-
-struct hubs *hubs_new(const struct conf *conf)
-{
-	struct hubs *d = calloc(
-		1, sizeof(*d) + conf->routes_n * sizeof(d->routes[0]));
-
-	if (!d)
-		return NULL;
-	for (; d->n < conf->routes_n; d->n++)
-		if (route_init(&d->routes[d->n]) < 0) {
-			hubs_free(d);
-			return NULL;
-		}
-	return d;
-}
-
-void hubs_free(struct hubs *d)
-{
-	if (!d)
-		return;
-	for (size_t i = 0; i < d->n; i++)
-		route_free(&d->routes[i]);
-	free(d);
-}
-
-static struct hub_route *route_of(
-	const struct shared *s, const struct conf_route *route)
-{
-	return &s->hubs->routes[route->index];
+	free(r);
 }
 
 /* --- under the lock -------------------------------------------------------*/
@@ -189,7 +167,7 @@ struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 	enum reason *reason)
 {
 	const struct conf_route *route = c->route;
-	struct hub_route *r = route_of(w->shared, route);
+	struct hub_route *r = route->state->hubs;
 	struct worker *home = route->trunk == CONF_TRUNK_ALWAYS
 				      ? hub_keeper_home(w->shared, route)
 				      : w;
@@ -216,7 +194,7 @@ struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 
 struct hub *hubs_get_kept(struct worker *w, const struct conf_route *route)
 {
-	struct hub_route *r = route_of(w->shared, route);
+	struct hub_route *r = route->state->hubs;
 	struct str path = str_of(route->path); /* it has no captures */
 	struct hub *h;
 
@@ -232,7 +210,7 @@ struct hub *hubs_get_kept(struct worker *w, const struct conf_route *route)
 
 void hub_join_seen(struct hub *h)
 {
-	struct hub_route *r = route_of(h->shared, h->route);
+	struct hub_route *r = h->route->state->hubs;
 
 	pthread_mutex_lock(&r->lock);
 	h->joins--;
@@ -241,7 +219,7 @@ void hub_join_seen(struct hub *h)
 
 void hub_lingers(struct hub *h)
 {
-	struct hub_route *r = route_of(h->shared, h->route);
+	struct hub_route *r = h->route->state->hubs;
 	struct hub_maker *m;
 
 	pthread_mutex_lock(&r->lock);
@@ -258,7 +236,7 @@ void hub_lingers(struct hub *h)
 
 bool hub_unlist(struct hub *h, bool force)
 {
-	struct hub_route *r = route_of(h->shared, h->route);
+	struct hub_route *r = h->route->state->hubs;
 	bool out = true;
 
 	pthread_mutex_lock(&r->lock);

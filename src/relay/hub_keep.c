@@ -14,12 +14,13 @@
 
 #include "conf/conf.h"
 #include "relay/hub_here.h"
+#include "relay/section.h"
 #include "relay/worker.h"
 
 struct keeper {
 	TAILQ_ENTRY(keeper) next; /* in hubs_here.keepers */
 	struct worker *worker;
-	size_t route; /* its index: a reload does not change it */
+	const struct route_state *route;
 	struct backoff backoff;
 	struct timer timer; /* set while there is no hub */
 };
@@ -32,7 +33,7 @@ bool hub_is_kept(const struct hub *h)
 struct worker *hub_keeper_home(
 	const struct shared *s, const struct conf_route *route)
 {
-	return s->workers[route->index % s->workers_n];
+	return s->workers[route->state->section.number % s->workers_n];
 }
 
 static void try_later(struct keeper *k)
@@ -50,7 +51,7 @@ static bool hub_exists(const struct keeper *k)
 	const struct hub *h;
 
 	TAILQ_FOREACH (h, &k->worker->hubs->list, home_next)
-		if (h->route->index == k->route)
+		if (h->route->state == k->route)
 			return true;
 	return false;
 }
@@ -74,7 +75,7 @@ static int keeper_new(struct worker *w, const struct conf_route *route)
 		return -1;
 	}
 	k->worker = w;
-	k->route = route->index;
+	k->route = route->state;
 	TAILQ_INSERT_TAIL(&w->hubs->keepers, k, next);
 	open_hub(&k->timer);
 	return 0;
@@ -110,7 +111,7 @@ static struct keeper *keeper_of(const struct hub *h)
 
 	if (hub_is_kept(h))
 		TAILQ_FOREACH (k, &h->home->hubs->keepers, next)
-			if (k->route == h->route->index)
+			if (k->route == h->route->state)
 				break;
 	return k;
 }

@@ -30,6 +30,7 @@
 #include "relay/hub_letters.h"
 
 struct attempt;
+struct route_state;
 
 #define HUB_BATCH 64
 
@@ -179,7 +180,8 @@ bool hub_is_steady(const struct hub *h);
  * The hub of a route with trunk = always, on its home: made when there is none.
  * -1 without memory.
  */
-MUST_CHECK int hubs_open_kept(struct worker *w, size_t route);
+MUST_CHECK int hubs_open_kept(
+	struct worker *w, const struct route_state *route);
 
 /* hub_keep.c */
 void hubs_keep_no_more(struct worker *w);

@@ -51,7 +51,7 @@ void worker_left(struct worker *w)
 int worker_set_conf(struct worker *w, struct conf *conf)
 {
 	char text[TLS_TEXT];
-	struct credentials *x = credentials_new(conf, w->shared->tickets, text);
+	struct credentials *x = credentials_new(conf, text);
 
 	if (!x) {
 		LOG(LOG_ERROR, "credentials",

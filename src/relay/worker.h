@@ -24,13 +24,11 @@ struct admission;
 struct conf;
 struct credentials;
 struct fronts_here;
-struct hubs;
 struct hubs_here;
 struct letter;
 struct pairs_here;
 struct programs_here;
 struct verified;
-struct tls_tickets;
 
 /* One writer, the worker; readers elsewhere read relaxed. */
 struct counters {
@@ -42,14 +40,8 @@ struct counters {
 /* What all workers share; see admission.h for what of it locks. */
 struct shared {
 	struct admission *admission;
-	struct verified *verified;    /* signatures, see verified.h */
-	struct hubs *hubs;            /* the directory, see hub.h */
-	struct tls_tickets **tickets; /* by place in conf->listens */
-	/* Likewise: that a proxy is not trusted was said. */
-	atomic_bool *distrust_told;
-	/* By place in conf->routes: that no subprotocol was selected was said. */
-	atomic_bool *unselected_told;
-	struct worker **workers; /* fixed once they run */
+	struct verified *verified; /* signatures, see verified.h */
+	struct worker **workers;   /* fixed once they run */
 	size_t workers_n;
 	struct budget budget;      /* of all that waits: max_memory */
 	atomic_size_t connections; /* client connections */

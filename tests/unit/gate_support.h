@@ -16,6 +16,7 @@
 #include "no_memory.h"
 #include "relay/admission.h"
 #include "relay/client.h"
+#include "relay/sections.h"
 #include "relay/detail.h"
 #include "relay/gate.h"
 #include "relay/request.h"
@@ -24,6 +25,7 @@
 
 struct gate {
 	struct conf *conf;
+	struct sections *sections;
 	struct shared shared;
 	struct detail detail; /* of the last refusal */
 	bool secure;          /* requests come over TLS */
@@ -40,7 +42,10 @@ static inline void gate_open(struct gate *g, struct conf *conf)
 {
 	*g = (struct gate){ .conf = conf };
 	g->shared.max_connections = (size_t)conf->server.max_connections;
-	g->shared.admission = admission_new(conf);
+	g->sections = sections_new();
+	assert_non_null(g->sections);
+	assert_int_equal(sections_adopt(g->sections, conf), 0);
+	g->shared.admission = admission_new();
 	g->shared.verified = verified_new();
 	assert_non_null(g->shared.admission);
 	assert_non_null(g->shared.verified);
@@ -52,6 +57,7 @@ static inline void gate_close(struct gate *g)
 	admission_free(g->shared.admission);
 	verified_free(g->shared.verified);
 	conf_unref(g->conf);
+	sections_free(g->sections);
 }
 
 static inline struct addr addr_of(const char *text)

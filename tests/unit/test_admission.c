@@ -87,7 +87,7 @@ static void test_leaving_twice_gives_back_once(void **state)
 	b = client_from(&g, "192.0.2.1");
 	expect_reason(enters(&g, &a), NONE);
 	a.route = b.route = &g.conf->routes[0];
-	expect_reason(admission_enter_route(&g.shared, &a), NONE);
+	expect_reason(admission_enter_route(&a), NONE);
 	admission_give_back(&g.shared, &a);
 	admission_give_back(&g.shared, &a);
 	admission_leave(&g.shared, &a);
@@ -95,8 +95,8 @@ static void test_leaving_twice_gives_back_once(void **state)
 	assert_int_equal(atomic_load(&g.shared.connections), 0);
 	a = client_from(&g, "192.0.2.1");
 	a.route = &g.conf->routes[0];
-	expect_reason(admission_enter_route(&g.shared, &a), NONE);
-	expect_reason(admission_enter_route(&g.shared, &b), LIMIT_CONNECTIONS);
+	expect_reason(admission_enter_route(&a), NONE);
+	expect_reason(admission_enter_route(&b), LIMIT_CONNECTIONS);
 	client_leaves(&g, &a);
 	client_leaves(&g, &b);
 	gate_close(&g);
@@ -345,11 +345,11 @@ static void test_each_route_has_its_own_limit(void **state)
 	a = client_from(&g, "unix");
 	b = client_from(&g, "unix");
 	a.route = b.route = &g.conf->routes[0];
-	expect_reason(admission_enter_route(&g.shared, &a), NONE);
-	expect_reason(admission_enter_route(&g.shared, &b), LIMIT_CONNECTIONS);
+	expect_reason(admission_enter_route(&a), NONE);
+	expect_reason(admission_enter_route(&b), LIMIT_CONNECTIONS);
 	admission_give_back(&g.shared, &b);
 	b.route = &g.conf->routes[1];
-	expect_reason(admission_enter_route(&g.shared, &b), NONE);
+	expect_reason(admission_enter_route(&b), NONE);
 	client_leaves(&g, &b);
 	client_leaves(&g, &a);
 	gate_close(&g);
@@ -362,9 +362,9 @@ static enum reason enters_as(struct gate *g, struct client *c, const char *who)
 	*c = client_from(g, "unix");
 	c->route = &g->conf->routes[0];
 	c->verdict.identity = who ? strdup(who) : NULL;
-	reason = admission_enter_route(&g->shared, c);
+	reason = admission_enter_route(c);
 	expect_reason(reason, NONE);
-	reason = admission_enter_subject(&g->shared, c);
+	reason = admission_enter_subject(c);
 	if (reason != REASON_NONE)
 		admission_give_back(&g->shared, c);
 	return reason;
@@ -406,14 +406,13 @@ static void test_processes_are_counted_when_they_start(void **state)
 				  "backend = exec:/bin/cat\nframing = line\n"
 				  "auth = none\nmax_processes = 2\n"));
 	r = &g.conf->routes[0];
-	expect_reason(admission_enter_process(&g.shared, r), NONE);
-	expect_reason(admission_enter_process(&g.shared, r), NONE);
+	expect_reason(admission_enter_process(r), NONE);
+	expect_reason(admission_enter_process(r), NONE);
 	for (int i = 0; i < 3; i++)
-		expect_reason(
-			admission_enter_process(&g.shared, r), LIMIT_PROCESSES);
-	admission_leave_process(&g.shared, r);
-	expect_reason(admission_enter_process(&g.shared, r), NONE);
-	expect_reason(admission_enter_process(&g.shared, r), LIMIT_PROCESSES);
+		expect_reason(admission_enter_process(r), LIMIT_PROCESSES);
+	admission_leave_process(r);
+	expect_reason(admission_enter_process(r), NONE);
+	expect_reason(admission_enter_process(r), LIMIT_PROCESSES);
 	gate_close(&g);
 }
 
@@ -427,10 +426,10 @@ static void test_requests_that_wait_are_counted_by_listener(void **state)
 	a = client_from(&g, "unix");
 	b = client_from(&g, "unix");
 	b.listen = &g.conf->listens[1];
-	assert_int_equal(admission_pending(&g.shared, &a, 1), 1);
-	assert_int_equal(admission_pending(&g.shared, &a, 1), 2);
-	assert_int_equal(admission_pending(&g.shared, &b, 1), 1);
-	assert_int_equal(admission_pending(&g.shared, &a, -1), 1);
+	assert_int_equal(admission_pending(&a, 1), 1);
+	assert_int_equal(admission_pending(&a, 1), 2);
+	assert_int_equal(admission_pending(&b, 1), 1);
+	assert_int_equal(admission_pending(&a, -1), 1);
 	client_leaves(&g, &a);
 	client_leaves(&g, &b);
 	gate_close(&g);

@@ -119,7 +119,7 @@ static void use_tls(const char *host)
 	ca = (struct conf_ca){ .pem = made.chain,
 		.pem_n = made.identity.chain.n };
 	world.route.ca = &ca;
-	world.worker.credentials = credentials_new(&world.conf, NULL, text);
+	world.worker.credentials = credentials_new(&world.conf, text);
 	assert_non_null(world.worker.credentials);
 }
 
