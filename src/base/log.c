@@ -61,7 +61,7 @@ struct writer {
 
 _Static_assert(LOG_LINE_MAX <= UINT16_MAX, "a length fits into lengths[]");
 
-/* The log is the process's, like stderr: the mutex guards all but level. */
+/* The log is the process's, like stderr: the mutex guards all but level, hidden. */
 static struct {
 	pthread_mutex_t mutex;
 	pthread_cond_t waiting; /* for the writer: a line, or stopping */
@@ -72,6 +72,7 @@ static struct {
 	uint64_t dropped;    /* since the start */
 	uint64_t unreported; /* since the last "log-dropped" */
 	atomic_int level;
+	_Atomic log_kinds hidden;
 } logger = {
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
 	.waiting = PTHREAD_COND_INITIALIZER,
@@ -107,9 +108,25 @@ bool log_enabled(enum log_level level)
 	       atomic_load_explicit(&logger.level, memory_order_relaxed);
 }
 
+bool log_wanted(enum log_level level, const char *kind)
+{
+	log_kinds hidden;
+
+	if (!log_enabled(level))
+		return false;
+	hidden = atomic_load_explicit(&logger.hidden, memory_order_relaxed);
+	return level < LOG_INFO || hidden == 0 ||
+	       (hidden & log_kind_find(kind)) == 0;
+}
+
 void log_set_level(enum log_level level)
 {
 	atomic_store_explicit(&logger.level, (int)level, memory_order_relaxed);
+}
+
+void log_set_hidden(log_kinds hidden)
+{
+	atomic_store_explicit(&logger.hidden, hidden, memory_order_relaxed);
 }
 
 uint64_t log_dropped(void)
@@ -345,6 +362,7 @@ int log_start(const struct log_options *o)
 
 	log_stop();
 	log_set_level(o->level);
+	log_set_hidden(o->hidden);
 	if (o->sink == LOG_JOURNAL) {
 		if (logger.journal_fd < 0)
 			logger.journal_fd = journal_open();

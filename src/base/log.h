@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/log_kind.h"
 #include "base/str.h"
 
 enum log_level {
@@ -41,6 +42,7 @@ struct log_options {
 	enum log_level level;
 	enum log_sink sink;
 	bool json;
+	log_kinds hidden;
 };
 
 struct log_field {
@@ -60,7 +62,7 @@ struct log_field {
 
 #define LOG(level, event, ...)                                                 \
 	do {                                                                   \
-		if (log_enabled(level)) {                                      \
+		if (log_wanted(level, event)) {                                \
 			const struct log_field log_fields_[] = {               \
 				__VA_ARGS__                                    \
 			};                                                     \
@@ -82,7 +84,15 @@ void log_print(const char *p, size_t n);
 /* Writes out what is waiting, at most for a second, and ends the thread. */
 void log_stop(void);
 bool log_enabled(enum log_level level);
+/*
+ * The same for a line of this kind, which is its event unless log_kind.def says
+ * otherwise: LOG asks for the event, and who logs an event of several kinds asks
+ * for the kind before.
+ */
+bool log_wanted(enum log_level level, const char *kind);
 void log_set_level(enum log_level level);
+/* Of kinds that are hidden only lines above LOG_INFO are logged. */
+void log_set_hidden(log_kinds hidden);
 /* Strings of no value (p is NULL) are left out, like F_NONE. */
 void log_event(enum log_level level, const char *event,
 	const struct log_field *fields, size_t n);

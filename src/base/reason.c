@@ -15,3 +15,10 @@ const struct reason_info *reason_get(enum reason r)
 	assert(r < REASON_COUNT);
 	return &reasons[r];
 }
+
+bool reason_is_orderly(enum reason r)
+{
+	return r == REASON_CLIENT_CLOSE || r == REASON_BACKEND_CLOSE ||
+	       r == REASON_BACKEND_KICK || r == REASON_SHUTDOWN ||
+	       r == REASON_DONE;
+}

@@ -4,6 +4,7 @@
 #ifndef BASE_REASON_H
 #define BASE_REASON_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum reason {
@@ -26,5 +27,7 @@ struct reason_info {
 
 /* Never NULL; lives forever. */
 const struct reason_info *reason_get(enum reason r);
+/* Whether one of both sides, or the relay's own stop, ended it as it should. */
+bool reason_is_orderly(enum reason r);
 
 #endif

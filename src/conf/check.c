@@ -253,11 +253,21 @@ void check_access(struct builder *b, struct build_at at,
 
 /* --- server and listeners -------------------------------------------------- */
 
+static void choose_kinds(struct conf_server *s)
+{
+	for (size_t i = 0; i < s->log_events.n; i++)
+		/* Each was looked at when it was read. */
+		if (log_kind_choose(&s->log_hidden, str_of(s->log_events.v[i]),
+			    i == 0) < 0)
+			return;
+}
+
 static void check_server(struct builder *b)
 {
-	const struct conf_server *s = &b->conf->server;
+	struct conf_server *s = &b->conf->server;
 	struct build_at at = { SECTION_SERVER, 0, "user", 0 };
 
+	choose_kinds(s);
 	if (s->user && !getpwnam(s->user))
 		build_error(b, at,
 			"there is no user \"%s\", expected a name "

@@ -22,6 +22,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/compiler.h"
+#include "base/log_kind.h"
 #include "codec/framing.h"
 #include "codec/jwt.h"
 #include "codec/proxy.h"
@@ -73,7 +74,10 @@ struct conf_server {
 	int log_target; /* enum conf_log_target */
 	int log_level;  /* enum log_level */
 	int log_format; /* enum conf_log_format */
+	struct conf_strings log_events;
 	struct conf_strings include;
+	/* made of the above */
+	log_kinds log_hidden; /* the kinds that log_events leaves out */
 };
 
 /* A file of authorities in PEM; keys that name the same file share it. */

@@ -5,6 +5,7 @@
  */
 #include "conf/form.h"
 
+#include "base/log_kind.h"
 #include "codec/http.h"
 #include "codec/jwt.h"
 #include "codec/origin.h"
@@ -174,6 +175,8 @@ static int check_origin(struct str s, const char **why)
 
 int form_check(enum keys_type type, struct str s, const char **why)
 {
+	log_kinds kinds = 0;
+
 	switch (type) {
 	case TYPE_NAME:
 	case TYPE_NAMES:
@@ -213,6 +216,11 @@ int form_check(enum keys_type type, struct str s, const char **why)
 		return http_is_token(s) ? 0 : -1;
 	case TYPE_ORIGINS:
 		return check_origin(s, why);
+	case TYPE_EVENTS:
+		*why = LOG_KIND_GROUPS
+			", or an event that may be left out, such as open; "
+			"or one of them with - in front";
+		return log_kind_choose(&kinds, s, false);
 	case TYPE_STRING:
 	case TYPE_PATH:
 	case TYPE_BOOL:

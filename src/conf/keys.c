@@ -40,6 +40,7 @@
 #define MEMBER_NAMES       struct conf_strings
 #define MEMBER_HOSTS       struct conf_strings
 #define MEMBER_TOKENS      struct conf_strings
+#define MEMBER_EVENTS      struct conf_strings
 #define MEMBER_ORIGINS     struct conf_strings
 #define MEMBER_CIDRS       struct cidr_list
 
@@ -210,6 +211,7 @@ enum keys_storage keys_storage(enum keys_type t)
 	case TYPE_NAMES:
 	case TYPE_HOSTS:
 	case TYPE_TOKENS:
+	case TYPE_EVENTS:
 	case TYPE_ORIGINS:
 		break;
 	case TYPE_CIDRS:

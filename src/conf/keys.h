@@ -46,6 +46,7 @@ enum keys_type {
 	TYPE_NAMES,    /* several per line, like all below */
 	TYPE_HOSTS,
 	TYPE_TOKENS, /* RFC 9110 section 5.6.2 */
+	TYPE_EVENTS, /* of the log: base/log_kind.h */
 	TYPE_ORIGINS,
 	TYPE_CIDRS,
 };

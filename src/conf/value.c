@@ -514,6 +514,7 @@ static const char *describe_type(enum keys_type t)
 	case TYPE_NAMES:
 	case TYPE_HOSTS:
 	case TYPE_TOKENS:
+	case TYPE_EVENTS:
 	case TYPE_ORIGINS:
 	case TYPE_CIDRS:
 		return "A list; may be repeated.";

@@ -297,6 +297,7 @@ static void status_timer(struct timer *t)
 static int start_log(const struct conf_server *s)
 {
 	struct log_options o = { .level = (enum log_level)s->log_level,
+		.hidden = s->log_hidden,
 		.json = s->log_format == CONF_LOG_JSON };
 
 	if (s->log_target == CONF_LOG_JOURNAL)

@@ -284,6 +284,9 @@ static void log_close(const struct session *s, const struct log_field *lost,
 	enum reason reason = (enum reason)s->reason;
 	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
 
+	if (!log_wanted(LOG_INFO, reason_is_orderly(reason) ? "orderly-close"
+							    : "other-close"))
+		return;
 	LOG(LOG_INFO, "close", F_STR("id", client_id(c, id)),
 		F_STR("route", c->route->section.name),
 		F_STR("subject", client_subject(c)),

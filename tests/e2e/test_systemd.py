@@ -46,6 +46,8 @@ def test_files(tree):
                  "usr/share/wsrelayd/try/wsuri.json",
                  "usr/share/doc/wsrelayd/exec.conf",
                  "usr/share/doc/wsrelayd/examples/mint.py",
+                 "usr/share/doc/wsrelayd/fail2ban/filter.conf",
+                 "usr/share/doc/wsrelayd/fail2ban/jail.conf",
                  "usr/lib/sysusers.d/wsrelayd.conf",
                  "lib/systemd/system/wsrelayd.service",
                  "lib/systemd/system/wsrelayd.socket",

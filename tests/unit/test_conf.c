@@ -73,6 +73,11 @@ static const struct key_case {
 		NO_WORDS "error, warn, info or debug", NULL },
 	{ SECTION_SERVER, "log_format", "json", "x", NO_WORDS "text or json",
 		NULL },
+	{ SECTION_SERVER, "log_events", "-open -orderly-close", "-opne",
+		"\"-opne\" is not well-formed, expected " LOG_KIND_GROUPS
+		", or an event that may be left out, such as open; or one of "
+		"them with - in front",
+		NULL },
 	{ SECTION_SERVER, "include", NULL, "none.ini",
 		"none.ini: no such file, expected one (or a pattern such as "
 		"conf.d/*.ini, which may match none)",

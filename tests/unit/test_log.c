@@ -22,6 +22,75 @@
 #include "base/buf.h"
 #include "base/log_format.h"
 
+/* --- kinds ---------------------------------------------------------------*/
+
+/* What a list hides, by the words of the table that are shown here. */
+static log_kinds chosen(const char *const *words)
+{
+	log_kinds hidden = 0;
+
+	for (size_t i = 0; words[i]; i++)
+		assert_int_equal(
+			log_kind_choose(&hidden, str_of(words[i]), i == 0), 0);
+	return hidden;
+}
+
+#define CHOSEN(...) chosen((const char *const[]){ __VA_ARGS__, NULL })
+
+static void test_kinds(void **state)
+{
+	log_kinds open = log_kind_find("open");
+	log_kinds orderly = log_kind_find("orderly-close");
+	log_kinds other = log_kind_find("other-close");
+	log_kinds refuse = log_kind_find("refuse");
+	log_kinds before = open;
+
+	(void)state;
+	assert_true(open && orderly && other && refuse);
+	assert_int_equal(log_kind_find("close"), 0); /* its kinds are two */
+	assert_int_equal(log_kind_find("start"), 0);
+	assert_int_equal(CHOSEN("all"), 0);
+	assert_int_equal(CHOSEN("-open", "-refuse"), open | refuse);
+	assert_int_equal(CHOSEN("-close"), orderly | other);
+	assert_int_equal(CHOSEN("-connections"), open | orderly | other);
+	assert_int_equal(CHOSEN("-connections", "other-close"), open | orderly);
+	assert_int_equal(CHOSEN("refuse"), CHOSEN("-all", "refuse"));
+	assert_true(CHOSEN("refuse") & open);
+	assert_false(CHOSEN("refuse") & refuse);
+	assert_int_equal(log_kind_choose(&before, STR("opne"), true), -1);
+	assert_int_equal(log_kind_choose(&before, STR("-"), true), -1);
+	assert_int_equal(log_kind_choose(&before, STR(""), true), -1);
+	assert_int_equal(before, open);
+}
+
+/* Each is part of what -t says when a word is none. */
+static void test_kind_groups(void **state)
+{
+	static const char *const groups[] = {
+		"all",
+#define KIND(kind, event, group) group,
+#include "base/log_kind.def"
+#undef KIND
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		assert_non_null(strstr(LOG_KIND_GROUPS, groups[i]));
+}
+
+static void test_wanted(void **state)
+{
+	(void)state;
+	log_set_hidden(CHOSEN("-open"));
+	assert_false(log_wanted(LOG_INFO, "open"));
+	assert_true(log_wanted(LOG_WARN, "open"));
+	assert_true(log_wanted(LOG_INFO, "refuse"));
+	assert_true(log_wanted(LOG_INFO, "start"));
+	assert_false(log_wanted(LOG_DEBUG, "refuse"));
+	log_set_hidden(0);
+	assert_true(log_wanted(LOG_INFO, "open"));
+}
+
 /* --- formats --------------------------------------------------------------*/
 
 static const struct timespec moment = { 1795211160, 123456789 };
@@ -366,7 +435,7 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static const struct log_options plain = { LOG_INFO, LOG_STDERR, false };
+static const struct log_options plain = { LOG_INFO, LOG_STDERR, false, 0 };
 
 static void test_write(void **state)
 {
@@ -619,6 +688,9 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_kind_groups),
+		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_priorities),
 		cmocka_unit_test(test_escapes),

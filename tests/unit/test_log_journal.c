@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static char directory[] = "/tmp/wsrelayd-journal-XXXXXX";
-static const struct log_options journal = { LOG_INFO, LOG_JOURNAL, false };
+static const struct log_options journal = { LOG_INFO, LOG_JOURNAL, false, 0 };
 
 static int play_journal(void)
 {
