@@ -351,7 +351,7 @@ static void deliver_others(struct member *m, struct message *const *v, size_t n)
 /* What its worker had no room for did not come its way either. */
 static void note_serials(struct member *m, struct message *const *v, size_t n)
 {
-	if (v[n - 1]->serial - m->since == n) {
+	if (v[0]->serial == m->since + 1 && v[n - 1]->serial - m->since == n) {
 		m->since += n;
 		return;
 	}
