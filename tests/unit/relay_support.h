@@ -1,7 +1,7 @@
 /*
- * relay_support.h: one worker of a relay with one route, as a test configures
- * it, whose clock stops until the test moves it (pass); and players: ends that
- * write down what they are told.
+ * relay_support.h: a relay with one route, as a test configures it. Its workers
+ * have no threads: a test says when one has its turn, and when its clock goes on
+ * (pass). And players: ends that write down what they are told.
  */
 #ifndef TESTS_RELAY_SUPPORT_H
 #define TESTS_RELAY_SUPPORT_H
@@ -16,6 +16,7 @@
 #include "relay/daemon_private.h"
 #include "relay/end.h"
 #include "relay/ending.h"
+#include "base/log.h"
 #include "gate_support.h"
 #include "relay/hub.h"
 
@@ -24,8 +25,8 @@
 #define ROOM "backend = room:\nauth = none\nmode = hub\n"
 
 static struct gate gate;
-static struct worker *worker;
-static struct worker *workers[1];
+static struct worker *workers[2];
+static struct worker *worker; /* the first; its loop is `loop` */
 static int log_file, stderr_kept;
 
 /* From now on lines of the log are kept, until the test asks for them. */
@@ -58,7 +59,7 @@ static inline const char *logged(void)
 	return text;
 }
 
-static inline void relay_open(const char *route)
+static inline void relay_open_workers(const char *route, size_t n)
 {
 	struct buf text = { 0 };
 	char *ini;
@@ -73,30 +74,42 @@ static inline void relay_open(const char *route)
 	budget_init(&gate.shared.budget, SIZE_MAX);
 	gate.shared.hubs = hubs_new(gate.conf);
 	assert_non_null(gate.shared.hubs);
-	worker = daemon_worker_new(&gate.shared, gate.conf, NULL);
-	assert_non_null(worker);
-	workers[0] = worker;
 	gate.shared.workers = workers;
-	gate.shared.workers_n = 1;
+	gate.shared.workers_n = n;
+	for (size_t i = 0; i < n; i++) {
+		workers[i] = daemon_worker_new(&gate.shared, gate.conf, NULL);
+		assert_non_null(workers[i]);
+		workers[i]->index = i;
+	}
+	worker = workers[0];
 	loop = worker->loop;
 	log_set_level(LOG_ERROR);
+}
+
+static inline void relay_open(const char *route)
+{
+	relay_open_workers(route, 1);
 }
 
 /* Then nothing may be counted, or waiting, any more. */
 static inline void relay_close(void)
 {
-	assert_int_equal(atomic_load(&worker->connections), 0);
-	daemon_worker_free(worker);
+	for (size_t i = 0; i < gate.shared.workers_n; i++)
+		daemon_worker_stop(workers[i]);
+	for (size_t i = 0; i < gate.shared.workers_n; i++) {
+		assert_int_equal(atomic_load(&workers[i]->connections), 0);
+		daemon_worker_free(workers[i]);
+	}
 	assert_int_equal(budget_used(&gate.shared.budget), 0);
 	hubs_free(gate.shared.hubs);
 	gate_close(&gate);
 }
 
-/* What was posted is read, what was deferred is done. The clock stands. */
-static inline void turn(void)
+/* Its letters are opened, then what was deferred is done. */
+static inline void turn_of(struct worker *w)
 {
-	loop->woken(loop->woken_arg);
-	loop_run_deferred(loop);
+	w->loop->woken(w->loop->woken_arg);
+	loop_run_deferred(w->loop);
 }
 
 /* The timers of the next ms fire, each at its time. */
@@ -115,8 +128,8 @@ static inline void pass(int64_t ms)
 	loop->now = until;
 }
 
-/* A client that was let in on the route. */
-static inline struct client client_of_route(enum jwt_perm perm)
+/* A client that a worker was given and that was let in on the route. */
+static inline struct client client_of(struct worker *w, enum jwt_perm perm)
 {
 	static uint64_t id = 1;
 	struct client c = client_from(&gate, "203.0.113.9");
@@ -128,8 +141,13 @@ static inline struct client client_of_route(enum jwt_perm perm)
 		.expire_at = JWT_NEVER };
 	expect_reason(admission_enter(&gate.shared, &c, 0), NONE);
 	expect_reason(admission_enter_route(&gate.shared, &c), NONE);
-	atomic_fetch_add(&worker->connections, 1);
+	atomic_fetch_add(&w->connections, 1);
 	return c;
+}
+
+static inline struct client client_of_route(enum jwt_perm perm)
+{
+	return client_of(worker, perm);
 }
 
 /* --- players ----------------------------------------------------------------*/
