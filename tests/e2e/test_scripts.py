@@ -76,7 +76,7 @@ def test_skipped():
     (["-k", "test_none"], "0 passed, 0 failed", 0),
     (["tests/e2e/test_marked.py", "-n", "2", "-k", "beside or alone_f"],
      "3 passed, 1 failed", 4)])
-def test_marked_tests_run_alone_and_last(tmp_path, choice, wanted, noted):
+def test_marked_tests_run_alone_and_first(tmp_path, choice, wanted, noted):
     """And the closing line counts them with the others."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts/check-e2e", tmp_path / "scripts")
@@ -97,4 +97,4 @@ def test_marked_tests_run_alone_and_last(tmp_path, choice, wanted, noted):
     assert len(ran) == noted
     beside = [x for x in ran if x.startswith("test_besidegw")]
     alone = [x for x in ran if x.endswith("master")]
-    assert ran == beside + alone
+    assert ran == alone + beside
