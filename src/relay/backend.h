@@ -32,8 +32,8 @@ struct backend_result {
 	struct outcome outcome;
 	struct end *end; /* when it is open: the receiver's */
 	/*
-	 * BACKEND_STATUS: the ws backend's own refusal, to be passed on; 0: it
-	 * was a trunk's and answers no client. Borrowed until done returns.
+	 * BACKEND_STATUS: the ws backend's own refusal, to be passed on to a
+	 * client. Borrowed until done returns.
 	 */
 	int status;
 	struct str fields; /* those of it that are passed on, as lines */

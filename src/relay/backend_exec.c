@@ -19,6 +19,7 @@
 #include "relay/admission.h"
 #include "relay/backend_kind.h"
 #include "relay/client.h"
+#include "relay/end.h"
 #include "relay/request.h"
 #include "relay/stream_end.h"
 #include "relay/worker.h"
@@ -310,7 +311,7 @@ static void exec_ready(struct exec_attempt *a)
 	if (!cancelled)
 		p.done(p.owner, &r);
 	else if (r.end)
-		backend_discard(r.end); /* exec_exited follows */
+		end_discard(r.end); /* exec_exited follows */
 }
 
 static void unowned_closed(struct conn *c)

@@ -6,10 +6,8 @@
 #include "base/buf.h"
 #include "codec/pattern.h"
 #include "codec/uri.h"
-#include "codec/ws.h"
 #include "conf/conf.h"
 #include "relay/client.h"
-#include "relay/end.h"
 #include "relay/request.h"
 
 char *backend_expand(const char *template, const struct captures *c)
@@ -44,9 +42,4 @@ char *backend_query(const struct backend_params *p)
 		memcpy(out, query.p, n);
 	out[n] = '\0';
 	return out;
-}
-
-void backend_discard(struct end *e)
-{
-	e->ops->close(e, WS_CODE_GOING_AWAY, STR_NONE);
 }

@@ -41,7 +41,4 @@ MUST_CHECK char *backend_expand(const char *template, const struct captures *c);
  */
 MUST_CHECK char *backend_query(const struct backend_params *p);
 
-/* Closes an end that no pair will be made of. */
-void backend_discard(struct end *e);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/waiting.h"
+#include "codec/ws.h"
 #include "net/conn.h"
 
 static void ignore_input(struct end *e, const struct piece *p)
@@ -39,6 +40,11 @@ static const struct end_cb unowned_cb = {
 };
 
 const struct end_owner end_unowned = { &unowned_cb };
+
+void end_discard(struct end *e)
+{
+	e->ops->close(e, WS_CODE_GOING_AWAY, STR_NONE);
+}
 
 void end_send_framed(
 	struct conn *c, const struct end_frame *f, const struct piece *p)

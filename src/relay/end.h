@@ -135,4 +135,7 @@ struct end {
 	bool whole;                    /* takes whole messages only */
 };
 
+/* Closes an end that was opened, and gets no owner. */
+void end_discard(struct end *e);
+
 #endif

@@ -17,7 +17,6 @@
 #include "relay/admission.h"
 #include "relay/auth.h"
 #include "relay/backend.h"
-#include "relay/backend_kind.h"
 #include "relay/hub_join.h"
 #include "relay/identity.h"
 #include "relay/member.h"
@@ -185,7 +184,7 @@ static void discard(const struct opened *o)
 	if (o->joined)
 		hub_join_discard(o->joined);
 	else
-		backend_discard(o->backend);
+		end_discard(o->backend);
 }
 
 static bool hand_over(
@@ -294,7 +293,7 @@ static void backend_done(void *owner, const struct backend_result *b)
 
 	f->attempt = NULL;
 	if (f->conn->state == CONN_OPEN && reason == REASON_BACKEND_STATUS &&
-		b->status && !front_refuses_by_close(f, reason))
+		!front_refuses_by_close(f, reason))
 		pass_refusal(f, b);
 	else
 		opening_done(

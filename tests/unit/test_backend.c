@@ -3,7 +3,7 @@
 
 #include "backend_support.h"
 #include "codec/handshake.h"
-#include "relay/backend_kind.h"
+#include "relay/end.h"
 
 static struct attempt *attempt;
 
@@ -101,7 +101,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	if (told.end)
-		backend_discard(told.end);
+		end_discard(told.end);
 	if (world.connection >= 0)
 		shutdown(world.connection, SHUT_RDWR);
 	backend_run(backend_after_turns);
@@ -130,7 +130,7 @@ static void test_socket(void **state)
 	(void)state;
 	start(BACKEND_TCP);
 	assert_opened();
-	backend_discard(told.end);
+	end_discard(told.end);
 	told.end = NULL;
 	backend_run(backend_heard_end);
 }
