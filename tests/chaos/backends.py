@@ -81,7 +81,7 @@ class Connection(Peer):
     def pieces(self, m):
         prefix = b""
         if self.tagged:
-            here = [i for i in self.known if i not in self.gone]
+            here = [i for i in list(self.known) if i not in self.gone]
             to = self.random.choice(here) if here and \
                 self.random.random() < 0.4 else None
             self.to.append(to)
@@ -98,7 +98,7 @@ class Connection(Peer):
         super().speak()
 
     def kick(self):
-        here = [i for i in self.known if i not in self.gone]
+        here = [i for i in list(self.known) if i not in self.gone]
         if not here:
             return
         i = self.random.choice(here)
