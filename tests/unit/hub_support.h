@@ -82,8 +82,6 @@ static inline void world_open(const char *ini)
 	world.on_letter = NULL;
 	gate_open(&world.gate, conf);
 	budget_init(&s->budget, SIZE_MAX);
-	s->hubs = hubs_new(conf);
-	assert_non_null(s->hubs);
 	s->workers = world.workers;
 	s->workers_n = 2;
 	for (size_t i = 0; i < 2; i++) {
@@ -206,7 +204,6 @@ static inline void world_close(void)
 		hubs_fini(w);
 		worker_free(w);
 	}
-	hubs_free(s->hubs);
 	scripts_free();
 	assert_int_equal(budget_used(&s->budget), 0);
 	gate_close(&world.gate);

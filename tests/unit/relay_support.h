@@ -72,8 +72,6 @@ static inline void relay_open_workers(const char *route, size_t n)
 	gate_open(&gate, load_warned(ini));
 	free(ini);
 	budget_init(&gate.shared.budget, SIZE_MAX);
-	gate.shared.hubs = hubs_new(gate.conf);
-	assert_non_null(gate.shared.hubs);
 	gate.shared.workers = workers;
 	gate.shared.workers_n = n;
 	for (size_t i = 0; i < n; i++) {
@@ -101,7 +99,6 @@ static inline void relay_close(void)
 		daemon_worker_free(workers[i]);
 	}
 	assert_int_equal(budget_used(&gate.shared.budget), 0);
-	hubs_free(gate.shared.hubs);
 	gate_close(&gate);
 }
 
@@ -140,7 +137,7 @@ static inline struct client client_of(struct worker *w, enum jwt_perm perm)
 		.token_exp = JWT_NEVER,
 		.expire_at = JWT_NEVER };
 	expect_reason(admission_enter(&gate.shared, &c, 0), NONE);
-	expect_reason(admission_enter_route(&gate.shared, &c), NONE);
+	expect_reason(admission_enter_route(&c), NONE);
 	atomic_fetch_add(&w->connections, 1);
 	return c;
 }

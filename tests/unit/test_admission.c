@@ -539,7 +539,7 @@ static void test_there_is_no_admission_without_memory(void **state)
 	open_route(&g, "");
 	do {
 		no_memory_at(++n);
-		a = admission_new(g.conf);
+		a = admission_new();
 		failed = no_memory_was();
 		assert_int_equal(a == NULL, failed);
 		admission_free(a);
