@@ -186,6 +186,10 @@ $(OUT)/no_memory.o: tests/unit/no_memory.c tests/unit/no_memory.h Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
+# Time and what the kernel knows are as they say: tests/unit/end_support.h.
+$(addprefix $(OUT)/unit/test_,ws_end ws_ping stream_end): UNIT_EXTRA = \
+	-Wl,--wrap=clock_gettime,--wrap=conn_vanished,--wrap=conn_arrived_ago
+
 $(OUT)/unit/%: tests/unit/%.c $(LIB) $(OUT)/no_memory.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) -Itests/unit -isystem $(LLHTTP_INCLUDE) $(ALL_CFLAGS) \
