@@ -403,7 +403,6 @@ void conn_writable(struct conn *c)
 {
 	if (conn_send_queue(c) < 0)
 		return;
-	c->sent_ms = loop_now(c->loop);
 	conn_update(c);
 	call_drained(c);
 	shut_when_empty(c);
@@ -540,6 +539,7 @@ static void conn_event(evutil_socket_t fd, short what, void *arg)
 	if ((what & EV_WRITE) && (c->queued > 0 || c->held) &&
 		!c->write_ended) {
 		loop_share_begin(c->loop);
+		c->sent_ms = loop_now(c->loop);
 		conn_writable(c);
 	}
 	if ((what & EV_READ) && c->state != CONN_CLOSED && !c->read_ended &&

@@ -372,9 +372,15 @@ static size_t ws_end_input(struct conn *c, uint8_t *p, size_t n)
 
 /* --- flow and life -----------------------------------------------------------------*/
 
-static int64_t last_life(const struct conn *c)
+/*
+ * Whether the peer has shown life since the ping left: any byte of it, or room
+ * for more of ours. Room in the same millisecond was the ping's own.
+ */
+static bool answered(const struct ws_end *e)
 {
-	return c->read_ms > c->sent_ms ? c->read_ms : c->sent_ms;
+	const struct conn *c = e->end.conn;
+
+	return c->read_ms >= e->ping_ms || c->sent_ms > e->ping_ms;
 }
 
 static void ws_end_flow(struct end *end, bool on)
@@ -385,7 +391,7 @@ static void ws_end_flow(struct end *end, bool on)
 		return;
 	e->reading = on;
 	/* An answer that came just before the pause will not come again. */
-	if (on && e->ping_ms && last_life(end->conn) >= e->ping_ms)
+	if (on && e->ping_ms && answered(e))
 		e->ping_ms = 0;
 	else if (on && e->ping_ms)
 		e->ping_ms = loop_now(e->worker->loop);
@@ -442,12 +448,16 @@ static int64_t ping_late(struct ws_end *e, int64_t now)
 	return 0;
 }
 
+static int64_t last_life(const struct conn *c)
+{
+	return c->read_ms > c->sent_ms ? c->read_ms : c->sent_ms;
+}
+
 /* When to look again; 0: it is over. */
 static int64_t ping_check(struct ws_end *e, int64_t now)
 {
 	const struct conf_route *r = e->route;
 	const struct conn *c = e->end.conn;
-	int64_t life = last_life(c);
 	bool waiting = e->ping_ms || e->ping_queued;
 
 	/*
@@ -462,9 +472,9 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 		}
 		return now + r->ping_timeout;
 	}
-	if (waiting && life >= e->ping_ms) {
+	if (waiting && answered(e)) {
 		e->ping_ms = 0;
-		return life + r->ping_interval;
+		return last_life(c) + r->ping_interval;
 	}
 	if (waiting) {
 		if (now - e->ping_ms >= r->ping_timeout)

@@ -147,6 +147,42 @@ static void test_an_answer_before_a_pause_counts(void **state)
 	assert_pinged(); /* again */
 }
 
+/* The ping's time begins when it has left. */
+static void test_a_ping_behind_a_queue(void **state)
+{
+	uint8_t *much = malloc(MUCH + 10);
+
+	(void)state;
+	assert_non_null(much);
+	send_much();
+	time_passes(20 * MINUTE);
+	for (int i = 0; i < 5; i++)
+		time_passes(11 * MINUTE);
+	assert_told("");
+	hear_all(much, MUCH + 10);
+	assert_pinged();
+	assert_told("drained;");
+	time_passes(9 * MINUTE);
+	assert_told("");
+	time_passes(11 * MINUTE);
+	assert_told("ended ping-timeout;");
+	free(much);
+}
+
+/* Many write to it, and its ping leaves with what they say. */
+static void test_a_backend_of_a_hub_that_does_not_answer(void **state)
+{
+	(void)state;
+	conn_set_gathering(conn);
+	time_passes(20 * MINUTE);
+	assert_heard_masked(BYTES("\x89\x00"));
+	assert_int_equal(send_text("input"), REASON_NONE);
+	turn();
+	assert_heard_masked(BYTES("\x81\x05input"));
+	time_passes(11 * MINUTE);
+	assert_told("drained;drained;ended ping-timeout 1011;");
+}
+
 static void test_a_peer_that_vanishes_behind_a_queue(void **state)
 {
 	(void)state;
@@ -181,6 +217,8 @@ int main(void)
 		SERVER(test_a_peer_that_is_not_read),
 		SERVER(test_a_pause_gives_new_time_to_answer),
 		SERVER(test_an_answer_before_a_pause_counts),
+		SERVER(test_a_ping_behind_a_queue),
+		CLIENT(test_a_backend_of_a_hub_that_does_not_answer),
 		SERVER(test_a_peer_that_vanishes_behind_a_queue),
 		NOTHING(test_without_pings),
 	};
