@@ -42,8 +42,7 @@ struct hub_join_params {
 };
 
 /* NULL: no memory. */
-MUST_CHECK struct hub_attempt *hub_join_open(
-	const struct hub_join_params *p);
+MUST_CHECK struct hub_attempt *hub_join_open(const struct hub_join_params *p);
 /* Before done: it will not be called, and the seat is given back. */
 void hub_join_cancel(struct hub_attempt *a);
 
