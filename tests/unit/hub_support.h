@@ -48,7 +48,6 @@ struct browser {
 	struct hub_attempt *attempt; /* under way */
 	struct hub *hub;             /* it is a member; the member's own */
 	struct end end;
-	struct end_owner *owner;
 	struct script *script; /* of its connection, while there is one */
 	int peer;              /* the other end of its socket, or -1 */
 	struct buf sent;       /* what its connection took, when it is gone */
@@ -113,7 +112,7 @@ static inline size_t letters_of(size_t worker)
 }
 
 /* Opens the first letter of a worker. False: it has none. */
-static inline bool open_letter(size_t worker)
+static inline bool open_letter_in_turn(size_t worker)
 {
 	struct worker *w = world.workers[worker];
 	struct letter *l = STAILQ_FIRST(&w->letters);
@@ -125,8 +124,21 @@ static inline bool open_letter(size_t worker)
 	STAILQ_REMOVE_HEAD(&w->letters, next);
 	loop_share_begin(w->loop);
 	l->kind->open(w, l);
-	loop_run_deferred(w->loop);
 	return true;
+}
+
+static inline void end_turn(size_t worker)
+{
+	loop_run_deferred(world.workers[worker]->loop);
+}
+
+/* The same, and its worker's turn is over. */
+static inline bool open_letter(size_t worker)
+{
+	bool opened = open_letter_in_turn(worker);
+
+	end_turn(worker);
+	return opened;
 }
 
 static inline void open_letters_of(size_t worker)
@@ -394,12 +406,10 @@ static inline void browser_gives_up(struct browser *b)
 
 /* --- a member ---------------------------------------------------------------*/
 
-/* Its worker's turn is over after that. */
-static inline void browser_says(struct browser *b, const char *text)
+static inline void browser_says_in_turn(struct browser *b, const char *text)
 {
 	size_t n = strlen(text);
 	char *bytes = exact_copy(text, n);
-	struct loop *l = world.workers[b->worker]->loop;
 
 	b->end.owner->cb->input(&b->end, &(struct piece){ .opcode = WS_TEXT,
 						 .first = true,
@@ -408,7 +418,13 @@ static inline void browser_says(struct browser *b, const char *text)
 						 .data = (uint8_t *)bytes,
 						 .n = n });
 	free(bytes);
-	loop_run_deferred(l);
+}
+
+/* The same, and its worker's turn is over. */
+static inline void browser_says(struct browser *b, const char *text)
+{
+	browser_says_in_turn(b, text);
+	end_turn(b->worker);
 }
 
 static inline void browser_leaves(struct browser *b)
@@ -416,7 +432,7 @@ static inline void browser_leaves(struct browser *b)
 	b->end.owner->cb->ended(
 		&b->end, &(struct ending){ .reason = REASON_CLIENT_CLOSE,
 				 .code = WS_CODE_NORMAL });
-	loop_run_deferred(world.workers[b->worker]->loop);
+	end_turn(b->worker);
 }
 
 /* The payloads that it got whole, with blanks between. The caller frees it. */
