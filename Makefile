@@ -189,6 +189,7 @@ $(OUT)/no_memory.o: tests/unit/no_memory.c tests/unit/no_memory.h Makefile
 # Time and what the kernel knows are as they say: tests/unit/end_support.h.
 $(addprefix $(OUT)/unit/test_,ws_end ws_ping stream_end): UNIT_EXTRA = \
 	-Wl,--wrap=clock_gettime,--wrap=conn_vanished,--wrap=conn_arrived_ago
+$(OUT)/unit/test_stream_end: UNIT_EXTRA += -Wl,--wrap=proc_end_after
 
 $(OUT)/unit/%: tests/unit/%.c $(LIB) $(OUT)/no_memory.o
 	@mkdir -p $(@D)
