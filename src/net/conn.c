@@ -16,8 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <event2/event.h>
-
 #include "base/budget.h"
 #include "net/conn_private.h"
 
@@ -129,10 +127,10 @@ static void conn_free(struct conn *c)
  * close_notify the peer must take it for an attacker's cut (RFC 8446 section
  * 6.1).
  */
-static void say_goodbye(struct conn *c)
+static void say_own_end(struct conn *c)
 {
-	if (c->tls && c->state == CONN_OPEN && !c->write_ended &&
-		conn_is_clear(c) && c->loop->cork.to != c)
+	if (c->transport->has_own_end && c->state == CONN_OPEN &&
+		!c->write_ended && conn_is_clear(c) && c->loop->cork.to != c)
 		(void)c->transport->shut(c);
 }
 
@@ -140,7 +138,7 @@ void conn_close(struct conn *c)
 {
 	if (c->state == CONN_CLOSED)
 		return;
-	say_goodbye(c);
+	say_own_end(c);
 	c->state = CONN_CLOSED;
 	give_up_rest(c);
 	timer_clear(c->loop, &c->timer);
@@ -175,8 +173,7 @@ static bool is_gone(const struct conn *c, int error)
 
 	if (error != EPIPE && error != ECONNRESET)
 		return false;
-	/* Under TLS it may be that alone which failed: that is the end, too. */
-	return c->tls ||
+	return c->transport->has_own_end ||
 	       (poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)));
 }
 
@@ -211,7 +208,7 @@ static void tell_end_again(struct conn *c)
 static void call_drained(struct conn *c)
 {
 	if (c->state == CONN_OPEN && !c->write_ended && c->cb->drained &&
-		!c->held && c->queued <= c->resume_at)
+		!conn_holds(c) && c->queued <= c->resume_at)
 		c->cb->drained(c);
 }
 
@@ -241,7 +238,7 @@ static void conn_deferred(struct deferred *d)
 		if (c->state == CONN_CLOSED)
 			return;
 	}
-	if (c->more && c->reading && !c->rest_waits && !c->error &&
+	if (conn_has_more(c) && c->reading && !c->rest_waits && !c->error &&
 		!c->read_ended) {
 		conn_read(c);
 		if (c->state == CONN_CLOSED)
@@ -285,18 +282,29 @@ static bool drops_enough(const struct conn *c)
  * The one place where interest is computed from facts: read while the owner
  * wants it and the peer has not ended; write while something waits.
  */
-void conn_update(struct conn *c)
+static short wanted_events(const struct conn *c)
 {
 	short want = 0;
 
+	if (wants_input(c))
+		want |= EV_READ;
+	if (c->queued > 0 && !c->gathered)
+		want |= EV_WRITE;
+	want = conn_wants(c, want);
+	if (c->read_ended || c->rest_waits || drops_enough(c))
+		want &= ~EV_READ;
+	if (c->write_ended)
+		want &= ~EV_WRITE;
+	return want & (EV_READ | EV_WRITE);
+}
+
+void conn_update(struct conn *c)
+{
+	short want;
+
 	if (c->state == CONN_CLOSED)
 		return;
-	if ((wants_input(c) || c->opening) && !c->read_ended && !c->waiting &&
-		!c->rest_waits && !drops_enough(c))
-		want |= EV_READ;
-	if (((c->queued > 0 && !c->opening && !c->gathered) || c->held) &&
-		!c->write_ended)
-		want |= EV_WRITE;
+	want = wanted_events(c);
 	if (want == c->watch)
 		return;
 	if (c->two_fds) {
@@ -322,7 +330,7 @@ void conn_update(struct conn *c)
 void conn_set_reading(struct conn *c, bool on)
 {
 	c->reading = on;
-	if (on && (c->more || c->rest_waits || c->end_again))
+	if (on && (conn_has_more(c) || c->rest_waits || c->end_again))
 		loop_defer_next(c->loop, &c->deferred, conn_deferred);
 	conn_update(c);
 }
@@ -510,24 +518,13 @@ static void read_once(struct conn *c)
 
 void conn_read(struct conn *c)
 {
-	bool opening = c->opening;
-
-	c->more = false;
 	read_once(c);
-	if (c->more && !c->rest_waits &&
+	if (conn_has_more(c) && !c->rest_waits &&
 		(c->reading || c->state != CONN_OPEN) &&
-		c->state != CONN_CLOSED) {
-		c->more = false;
+		c->state != CONN_CLOSED)
 		read_once(c);
-	}
-	if (c->state == CONN_CLOSED)
-		return;
 	/* The transport, or the rest, may want other things than before. */
 	conn_update(c);
-	if (!c->tls)
-		return;
-	if (opening && !c->opening && c->state == CONN_OPEN && c->cb->ready)
-		c->cb->ready(c);
 }
 
 static void conn_event(evutil_socket_t fd, short what, void *arg)
@@ -536,8 +533,7 @@ static void conn_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	/* An error shows as both; the read below then finds it. */
-	if ((what & EV_WRITE) && (c->queued > 0 || c->held) &&
-		!c->write_ended) {
+	if ((what & EV_WRITE) && !conn_is_clear(c) && !c->write_ended) {
 		loop_share_begin(c->loop);
 		c->sent_ms = loop_now(c->loop);
 		conn_writable(c);
@@ -562,7 +558,11 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 		conn_close(c);
 		return;
 	}
-	if (c->spoilt) /* it is read all the same, or our alert may be lost */
+	/*
+	 * Its stream is over, but not the socket's: that is read all the same,
+	 * or our last bytes may be lost.
+	 */
+	if (conn_wants(c, 0) & EV_READ)
 		c->read_ended = false;
 	c->reading = true;
 	conn_update(c);

@@ -49,11 +49,14 @@ struct conn_cb {
 	void (*ended)(struct conn *c, int error);
 	/* The socket is closed. The last call; c is freed when it returns. */
 	void (*closed)(struct conn *c);
-	/* The transport's handshake is done. May be NULL. */
+	/* Called by the transport: its handshake is done. May be NULL. */
 	void (*ready)(struct conn *c);
 };
 
-/* How bytes go through a socket. */
+/*
+ * How bytes go through a socket. What it keeps for a connection is its
+ * transport_data.
+ */
 struct transport {
 	/* > 0, 0 at the end, -1 with errno (EAGAIN: nothing there). */
 	ssize_t (*recv)(struct conn *c, void *p, size_t n);
@@ -63,7 +66,22 @@ struct transport {
 	int (*shut)(struct conn *c);
 	/* Frees what it has for the connection; NULL: nothing. */
 	void (*free)(struct conn *c);
+	/*
+	 * Which events are to be watched, when the connection itself would
+	 * watch these (EV_READ, EV_WRITE). NULL: these. EV_WRITE in answer to
+	 * 0: bytes that it has taken wait for the socket. CONN_MORE: recv has
+	 * more to say, whatever the socket does.
+	 */
+	short (*wants)(const struct conn *c, short events);
+	/*
+	 * Its stream has an end of its own above the socket's: conn_close says
+	 * it, too (shut), where nothing waits; and a write that fails is that
+	 * end, though the socket may be good.
+	 */
+	bool has_own_end;
 };
+
+#define CONN_MORE 0x100 /* none of libevent's */
 
 extern const struct transport transport_socket;
 extern const struct transport transport_pipe; /* a process's two pipes */
@@ -71,14 +89,13 @@ extern const struct transport transport_pipe; /* a process's two pipes */
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_LINGERING, CONN_CLOSED };
 
 struct chunk;
-struct tls;
 
 struct conn {
 	struct loop *loop;
 	const struct transport *transport;
 	const struct conn_cb *cb;
 	void *owner;
-	struct tls *tls; /* NULL = plain */
+	void *transport_data; /* the transport's own */
 	/* The bytes that wait for the peer. */
 	STAILQ_HEAD(, chunk) queue;
 	size_t queued;
@@ -106,12 +123,6 @@ struct conn {
 	bool end_due;     /* in this turn */
 	bool offered;     /* its input callback is under way */
 	bool last_words;  /* the peer is gone: it is read, wanted or not */
-	/* Set by the transport. */
-	bool opening; /* its handshake is under way: nothing can be sent */
-	bool waiting; /* for its turn in that: the socket is not looked at */
-	bool held;    /* bytes that it has taken wait for the socket */
-	bool more;    /* recv has more to say, whatever the socket does */
-	bool spoilt;  /* what comes means nothing, but the socket is good */
 	uint32_t linger_ms;
 	uint32_t resume_at; /* drained is called with so much queued or less */
 	struct timer timer; /* of FINISHING and LINGERING */
@@ -175,10 +186,7 @@ size_t conn_cost(const struct conn *c);
  */
 void conn_drain_again(struct conn *c);
 /* Nothing waits for the peer, so that conn_send_messages takes one at least. */
-static inline bool conn_is_clear(const struct conn *c)
-{
-	return c->queued == 0 && !c->held;
-}
+bool conn_is_clear(const struct conn *c);
 /*
  * A pong: at most CONN_URGENT_MAX bytes, copied. It overtakes what waits, but
  * for the frame that is on its way and what one read has queued with that. One
@@ -208,7 +216,7 @@ void conn_send_gathered(struct conn *c);
 void conn_finish(struct conn *c, uint32_t linger_ms);
 /* For transports: reads, though the socket may not have become readable. */
 void conn_read(struct conn *c);
-/* Closes now, queue or not; TLS with its close_notify where nothing waits. */
+/* Closes now, queue or not. */
 void conn_close(struct conn *c);
 /*
  * Whether the peer seems to be gone although no end came: the kernel has had no

@@ -6,10 +6,26 @@
 #ifndef NET_CONN_PRIVATE_H
 #define NET_CONN_PRIVATE_H
 
-#include "base/compiler.h"
+#include <event2/event.h>
 
-struct conn;
-struct loop;
+#include "base/compiler.h"
+#include "net/conn.h"
+
+/* See transport.wants. */
+static inline short conn_wants(const struct conn *c, short events)
+{
+	return c->transport->wants ? c->transport->wants(c, events) : events;
+}
+/* Bytes that the transport has taken wait for the socket. */
+static inline bool conn_holds(const struct conn *c)
+{
+	return conn_wants(c, 0) & EV_WRITE;
+}
+/* There is something to read, whatever the socket does. */
+static inline bool conn_has_more(const struct conn *c)
+{
+	return conn_wants(c, 0) & CONN_MORE;
+}
 
 /* conn.c */
 /* The one place where libevent is told what to watch for. */

@@ -150,9 +150,14 @@ static ssize_t transport_send(struct conn *c, const struct iovec *v, int parts)
 {
 	ssize_t sent = c->transport->send(c, v, parts);
 
-	if (c->held)
+	if (conn_holds(c))
 		conn_update(c);
 	return sent;
+}
+
+bool conn_is_clear(const struct conn *c)
+{
+	return c->queued == 0 && !conn_holds(c);
 }
 
 static void send_parts(struct conn *c, const struct iovec *v, int parts)
@@ -297,7 +302,7 @@ void conn_send_frame_borrowed(struct conn *c, const struct conn_frame *f)
 	if (c->write_ended)
 		return;
 	/* Order: what comes later waits behind what waits. */
-	if (c->queued > 0 || c->held)
+	if (!conn_is_clear(c))
 		queue_rest(c, v, parts, 0);
 	else if (l->corked)
 		cork(c, f);
@@ -319,7 +324,7 @@ void conn_send_frame_copied(struct conn *c, const struct conn_frame *f)
 		return;
 	if (gathers)
 		gather(c, v, parts);
-	else if (c->queued > 0 || c->held)
+	else if (!conn_is_clear(c))
 		queue_rest(c, v, parts, 0);
 	else
 		send_parts(c, v, parts);
@@ -415,7 +420,7 @@ size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
 	conn_flush(c);
 	if (c->state != CONN_OPEN || c->write_ended)
 		return n; /* the peer reads no more */
-	if (c->queued > 0 || c->held)
+	if (!conn_is_clear(c))
 		return 0;
 	if (n > WRITE_PARTS)
 		n = WRITE_PARTS;

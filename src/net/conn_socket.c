@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "net/conn_private.h"
+
 bool conn_vanished(const struct conn *c, int64_t ms)
 {
 	struct tcp_info info;
@@ -36,7 +38,7 @@ int64_t conn_arrived_ago(const struct conn *c)
 
 	if (ioctl(c->fd, SIOCOUTQ, &unsent) < 0)
 		return INT64_MAX;
-	if (unsent > 0 || c->held)
+	if (unsent > 0 || conn_holds(c))
 		return -1;
 	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
 		return INT64_MAX;

@@ -21,8 +21,6 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 
-#include "net/tls.h"
-
 #define ALARM_NONE INT64_MAX
 /* So many that reads of LOOP_SCRATCH alone would fill the turn. */
 #define CROWD 16
@@ -70,6 +68,7 @@ struct loop *loop_new(struct budget *budget)
 	STAILQ_INIT(&l->deferred);
 	STAILQ_INIT(&l->deferred_next);
 	LIST_INIT(&l->procs);
+	SLIST_INIT(&l->parts);
 	atomic_init(&l->stopped, false);
 	l->base = base_new();
 	l->scratch_memory = malloc(LOOP_HEADROOM + LOOP_SCRATCH);
@@ -102,13 +101,37 @@ void loop_run_deferred(struct loop *l)
 	}
 }
 
+void loop_part_add(struct loop *l, struct loop_part *p,
+	void (*part_free)(struct loop_part *p))
+{
+	p->free = part_free;
+	SLIST_INSERT_HEAD(&l->parts, p, next);
+}
+
+struct loop_part *loop_part_find(
+	const struct loop *l, void (*part_free)(struct loop_part *p))
+{
+	struct loop_part *p;
+
+	SLIST_FOREACH (p, &l->parts, next) {
+		if (p->free == part_free)
+			return p;
+	}
+	return NULL;
+}
+
 void loop_free(struct loop *l)
 {
+	struct loop_part *p;
+
 	if (!l)
 		return;
 	if (l->base)
 		loop_run_deferred(l);
-	tls_loop_free(l->tls);
+	while ((p = SLIST_FIRST(&l->parts))) {
+		SLIST_REMOVE_HEAD(&l->parts, next);
+		p->free(p);
+	}
 	if (l->dns)
 		evdns_base_free(l->dns, 0);
 	if (l->alarm)

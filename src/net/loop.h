@@ -28,7 +28,6 @@ struct proc;
 struct event;
 struct event_base;
 struct evdns_base;
-struct tls_loop;
 
 /*
  * Bytes of one read. Measured: with 32 or 64 KiB a relay of 16 KiB messages
@@ -68,6 +67,12 @@ struct cork {
 	uint8_t heads[CORK_PARTS * 16];
 };
 
+/* What another module keeps once for a loop; freed with it. */
+struct loop_part {
+	SLIST_ENTRY(loop_part) next;
+	void (*free)(struct loop_part *p);
+};
+
 struct loop {
 	struct event_base *base;
 	struct evdns_base *dns; /* made at the first name, see dial.c */
@@ -80,12 +85,12 @@ struct loop {
 	struct cork cork;
 	bool corked; /* a read is under way */
 
-	struct tls_loop *tls; /* made at the first TLS connection, see tls.c */
 	LIST_HEAD(, proc) procs; /* the children of this loop, see proc.c */
 
 	struct budget *budget; /* the daemon's, over all its loops */
 
 	/* Private to loop.c. */
+	SLIST_HEAD(, loop_part) parts;
 	int64_t now;
 	bool now_known;
 	struct timer **heap; /* from 1 */
@@ -120,6 +125,12 @@ void loop_wake(struct loop *l);
 void loop_on_wake(struct loop *l, void (*woken)(void *arg), void *arg);
 /* Once, before the first loop: the library's own locks, for many threads. */
 MUST_CHECK int loop_use_threads(void);
+
+/* A part is found by its function; NULL: it was not added. */
+void loop_part_add(struct loop *l, struct loop_part *p,
+	void (*part_free)(struct loop_part *p));
+struct loop_part *loop_part_find(
+	const struct loop *l, void (*part_free)(struct loop_part *p));
 
 /* Monotonic ms; read once in a turn, so that it costs nothing per message. */
 int64_t loop_now(struct loop *l);

@@ -24,6 +24,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <event2/event.h>
+
 #include "base/budget.h"
 #include "base/buf.h"
 #include "net/conn.h"
@@ -43,6 +45,7 @@
 
 /* What one loop has for all its TLS connections. */
 struct tls_loop {
+	struct loop_part part;
 	struct loop *loop;
 	TAILQ_HEAD(, tls) line;
 	struct deferred turn;
@@ -55,11 +58,6 @@ struct tls_loop {
 	uint8_t sealed[BATCH];
 	uint8_t gather[RECORD_TEXT];
 };
-
-static struct tls_loop *of_loop(const struct tls *t)
-{
-	return t->conn->loop->tls;
-}
 
 /* --- memory: idle connections give the pages of their buffers back --------------------*/
 
@@ -78,7 +76,7 @@ static void drop_pages(unsigned char *buffer, size_t n)
 static void cool(struct tls *t)
 {
 	t->warm = false;
-	TAILQ_REMOVE(&of_loop(t)->warm, t, warm_next);
+	TAILQ_REMOVE(&t->loop->warm, t, warm_next);
 }
 
 static void sweep(struct timer *timer)
@@ -101,10 +99,10 @@ static void sweep(struct timer *timer)
 
 static void note_activity(struct tls *t)
 {
-	struct tls_loop *l = of_loop(t);
+	struct tls_loop *l = t->loop;
 
 	t->active = true;
-	if (t->warm || t->conn->opening)
+	if (t->warm || t->opening)
 		return;
 	if (TAILQ_EMPTY(&l->warm))
 		timer_set(l->loop, &l->sweep, loop_now(l->loop) + SWEEP_MS);
@@ -121,21 +119,20 @@ static int hold(struct tls *t, const uint8_t *p, size_t n)
 		return -1;
 	}
 	budget_add(t->conn->loop->budget, n);
-	t->conn->held = true;
 	return 0;
 }
 
 /* -1: the socket is broken. What it does not take is held. */
 static int push(struct tls *t)
 {
-	struct tls_loop *l = of_loop(t);
+	struct tls_loop *l = t->loop;
 	size_t n = l->sealed_n;
 	ssize_t sent = 0;
 
 	l->sealed_n = 0;
 	if (n == 0 || t->io_error)
 		return t->io_error ? -1 : 0;
-	if (!t->conn->held) {
+	if (t->held.n == 0) {
 		sent = send(t->conn->fd, l->sealed, n, MSG_NOSIGNAL);
 		if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK &&
 			errno != EINTR) {
@@ -154,7 +151,7 @@ static int push_held(struct tls *t)
 {
 	ssize_t sent;
 
-	if (!t->conn->held)
+	if (t->held.n == 0)
 		return 0;
 	sent = send(t->conn->fd, t->held.p, t->held.n, MSG_NOSIGNAL);
 	if (sent < 0) {
@@ -165,10 +162,8 @@ static int push_held(struct tls *t)
 	}
 	budget_sub(t->conn->loop->budget, (size_t)sent);
 	buf_drop(&t->held, (size_t)sent);
-	if (t->held.n == 0) {
+	if (t->held.n == 0)
 		buf_free(&t->held);
-		t->conn->held = false;
-	}
 	return 0;
 }
 
@@ -176,7 +171,7 @@ static int push_held(struct tls *t)
 static int bio_send(void *arg, const unsigned char *p, size_t n)
 {
 	struct tls *t = arg;
-	struct tls_loop *l = of_loop(t);
+	struct tls_loop *l = t->loop;
 
 	if (n > sizeof(l->sealed) - l->sealed_n && push(t) < 0)
 		return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
@@ -242,11 +237,13 @@ static size_t batch_of(const struct conn *c)
 
 static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 {
-	struct tls *t = c->tls;
-	struct tls_loop *l = of_loop(t);
+	struct tls *t = c->transport_data;
+	struct tls_loop *l = t->loop;
 	size_t at = 0, taken = 0, n;
 	size_t batch = batch_of(c);
 
+	if (t->fallen)
+		return transport_socket.send(c, v, parts);
 	if (t->io_error || push_held(t) < 0) {
 		errno = t->io_error;
 		return -1;
@@ -255,13 +252,13 @@ static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 		errno = EPIPE;
 		return -1;
 	}
-	if (c->opening || c->held) {
+	if (t->opening || t->held.n > 0) {
 		errno = EAGAIN;
 		return -1;
 	}
 	note_activity(t);
 	advance_parts(&v, &parts, &at, 0);
-	while (parts > 0 && !c->held) {
+	while (parts > 0 && t->held.n == 0) {
 		const uint8_t *p = gather(l, &v, &parts, &at, &n);
 		int sealed = mbedtls_ssl_write(&t->ssl, p, n);
 
@@ -282,14 +279,14 @@ static ssize_t tls_send(struct conn *c, const struct iovec *v, int parts)
 
 static int tls_shut(struct conn *c)
 {
-	struct tls *t = c->tls;
+	struct tls *t = c->transport_data;
 
-	if (!t->close_sent && !c->opening && t->cause == TLS_NOTHING) {
+	if (!t->close_sent && !t->opening && t->cause == TLS_NOTHING) {
 		t->close_sent = true;
 		(void)mbedtls_ssl_close_notify(&t->ssl);
 		(void)push(t);
 	}
-	if (!t->io_error && push_held(t) == 0 && c->held) {
+	if (!t->io_error && push_held(t) == 0 && t->held.n > 0) {
 		errno = EAGAIN;
 		return -1;
 	}
@@ -322,9 +319,9 @@ static int handshake_recv(struct tls *t, unsigned char *p, size_t n)
 static int bio_recv(void *arg, unsigned char *p, size_t n)
 {
 	struct tls *t = arg;
-	struct tls_loop *l = of_loop(t);
+	struct tls_loop *l = t->loop;
 
-	if (t->conn->opening)
+	if (t->opening)
 		return handshake_recv(t, p, n);
 	if (l->in_n == 0)
 		return MBEDTLS_ERR_SSL_WANT_READ;
@@ -351,7 +348,7 @@ static int check_optional(struct tls *t)
 		!mbedtls_ssl_get_peer_cert(&t->ssl) || flags == 0)
 		return 0;
 	t->flags = flags;
-	t->conn->spoilt = true;
+	t->spoilt = true;
 	return tls_fail_with(t, TLS_CERTIFICATE);
 }
 
@@ -369,7 +366,6 @@ static ssize_t handshake_ended(struct tls *t)
 
 static ssize_t handshake(struct tls *t)
 {
-	struct conn *c = t->conn;
 	int error = mbedtls_ssl_handshake(&t->ssl);
 	bool over = t->io_error || error == MBEDTLS_ERR_SSL_CONN_EOF;
 
@@ -382,7 +378,7 @@ static ssize_t handshake(struct tls *t)
 		return would_block();
 	if (check_optional(t) < 0)
 		return -1;
-	c->opening = false;
+	t->opening = false;
 	note_activity(t);
 	return would_block(); /* what follows is read when it is wanted */
 }
@@ -398,11 +394,16 @@ static void take_turn(struct deferred *d)
 
 	loop_share_begin(l->loop);
 	while ((t = TAILQ_FIRST(&l->line)) && loop_share_left_now(l->loop)) {
+		struct conn *c = t->conn;
+
 		TAILQ_REMOVE(&l->line, t, line);
-		t->conn->waiting = false;
+		t->waiting = false;
 		t->turn = true;
-		if (t->conn->state != CONN_CLOSED)
-			conn_read(t->conn);
+		if (c->state != CONN_CLOSED)
+			conn_read(c);
+		if (!t->opening && t->cause == TLS_NOTHING &&
+			c->state == CONN_OPEN && c->cb->ready)
+			c->cb->ready(c);
 	}
 	if (!TAILQ_EMPTY(&l->line))
 		loop_defer_next(l->loop, &l->turn, take_turn);
@@ -410,11 +411,11 @@ static void take_turn(struct deferred *d)
 
 static void stand_in_line(struct tls *t)
 {
-	struct tls_loop *l = of_loop(t);
+	struct tls_loop *l = t->loop;
 
-	if (t->conn->waiting)
+	if (t->waiting)
 		return;
-	t->conn->waiting = true;
+	t->waiting = true;
 	TAILQ_INSERT_TAIL(&l->line, t, line);
 	loop_defer_next(l->loop, &l->turn, take_turn);
 }
@@ -442,7 +443,7 @@ static ssize_t open_records(struct tls *t, uint8_t *p, size_t n)
 		else
 			(void)tls_fail(t, got);
 		/* What came before it counts; the end is told next. */
-		t->conn->more = filled > 0;
+		t->more = filled > 0;
 		break;
 	}
 	(void)push(t); /* alerts */
@@ -459,20 +460,21 @@ static ssize_t open_records(struct tls *t, uint8_t *p, size_t n)
 
 static ssize_t tls_recv(struct conn *c, void *p, size_t n)
 {
-	struct tls *t = c->tls;
-	struct tls_loop *l = of_loop(t);
+	struct tls *t = c->transport_data;
+	struct tls_loop *l = t->loop;
 	uint8_t *records = (uint8_t *)p + OPEN_ROOM;
 	ssize_t got;
 
+	t->more = false;
 	if (t->closed)
 		return 0;
-	if (c->spoilt && c->state != CONN_OPEN)
+	if (t->spoilt && c->state != CONN_OPEN)
 		return recv(c->fd, p, n, 0); /* to be dropped */
 	if (t->cause != TLS_NOTHING) {
 		errno = EPROTO;
 		return -1;
 	}
-	if (c->opening) {
+	if (t->opening) {
 		if (!t->turn) {
 			stand_in_line(t);
 			return would_block();
@@ -501,19 +503,36 @@ static ssize_t tls_recv(struct conn *c, void *p, size_t n)
 	return got;
 }
 
+/* During the handshake it reads for itself. */
+static short tls_wants(const struct conn *c, short events)
+{
+	const struct tls *t = c->transport_data;
+	int wants = events;
+
+	if (c->state == CONN_OPEN ? t->opening : t->spoilt)
+		wants |= EV_READ;
+	if (t->waiting)
+		wants &= ~EV_READ;
+	if (t->opening)
+		wants &= ~EV_WRITE;
+	if (t->held.n > 0)
+		wants |= EV_WRITE;
+	if (t->more)
+		wants |= CONN_MORE;
+	return (short)wants;
+}
+
 /* --- life -----------------------------------------------------------------------------------*/
 
 static void tls_free(struct conn *c)
 {
-	struct tls *t = c->tls;
-	struct tls_loop *l = of_loop(t);
+	struct tls *t = c->transport_data;
+	struct tls_loop *l = t->loop;
 
-	c->tls = NULL;
 	if (t->warm)
 		TAILQ_REMOVE(&l->warm, t, warm_next);
-	if (c->waiting)
+	if (t->waiting)
 		TAILQ_REMOVE(&l->line, t, line);
-	c->waiting = c->opening = c->held = c->more = c->spoilt = false;
 	budget_sub(c->loop->budget, t->held.n);
 	buf_free(&t->held);
 	mbedtls_ssl_free(&t->ssl);
@@ -522,26 +541,39 @@ static void tls_free(struct conn *c)
 	free(t);
 }
 
-static const struct transport transport_tls = {
+const struct transport transport_tls = {
 	.recv = tls_recv,
 	.send = tls_send,
 	.shut = tls_shut,
 	.free = tls_free,
+	.wants = tls_wants,
+	.has_own_end = true,
 };
 
 void tls_fall_back(struct conn *c)
 {
-	tls_free(c);
-	c->transport = &transport_socket;
-	c->read_ended = false; /* the rest of what it said is dropped */
+	struct tls *t = c->transport_data;
+
+	t->opening = false;
+	t->fallen = true;
 }
 
-static struct tls_loop *loop_tls(struct loop *l)
+static void tls_loop_free(struct loop_part *p)
 {
-	struct tls_loop *t = l->tls;
+	struct tls_loop *t = CONTAINER_OF(p, struct tls_loop, part);
 
-	if (t)
-		return t;
+	loop_undefer(t->loop, &t->turn);
+	timer_fini(t->loop, &t->sweep);
+	free(t);
+}
+
+static struct tls_loop *tls_loop_of(struct loop *l)
+{
+	struct loop_part *p = loop_part_find(l, tls_loop_free);
+	struct tls_loop *t;
+
+	if (p)
+		return CONTAINER_OF(p, struct tls_loop, part);
 	t = calloc(1, sizeof(*t));
 	if (!t || timer_init(l, &t->sweep, sweep) < 0) {
 		free(t);
@@ -550,25 +582,17 @@ static struct tls_loop *loop_tls(struct loop *l)
 	t->loop = l;
 	TAILQ_INIT(&t->line);
 	TAILQ_INIT(&t->warm);
-	l->tls = t;
+	loop_part_add(l, &t->part, tls_loop_free);
 	return t;
-}
-
-void tls_loop_free(struct tls_loop *t)
-{
-	if (!t)
-		return;
-	loop_undefer(t->loop, &t->turn);
-	timer_fini(t->loop, &t->sweep);
-	free(t);
 }
 
 static struct tls *tls_new(struct conn *c, struct tls_context *x)
 {
+	struct tls_loop *l = tls_loop_of(c->loop);
 	struct tls *t;
 
-	assert(!c->tls && c->queued == 0);
-	if (!loop_tls(c->loop))
+	assert(!tls_of(c) && c->queued == 0);
+	if (!l)
 		return NULL;
 	t = calloc(1, sizeof(*t));
 	if (!t)
@@ -581,10 +605,11 @@ static struct tls *tls_new(struct conn *c, struct tls_context *x)
 	}
 	mbedtls_ssl_set_bio(&t->ssl, t, bio_send, bio_recv, NULL);
 	t->conn = c;
+	t->loop = l;
 	t->context = tls_context_ref(x);
-	c->tls = t;
+	t->opening = true;
 	c->transport = &transport_tls;
-	c->opening = true;
+	c->transport_data = t;
 	return t;
 }
 
@@ -652,18 +677,32 @@ int tls_connect(struct conn *c, struct tls_context *x, const char *host)
 
 bool tls_is_on(const struct conn *c)
 {
-	return c->tls != NULL;
+	return tls_of(c) != NULL;
+}
+
+bool tls_is_opening(const struct conn *c)
+{
+	return tls_of(c) && tls_of(c)->opening;
+}
+
+/* NULL: not TLS, or not yet. */
+static const struct tls *established(const struct conn *c)
+{
+	const struct tls *t = tls_of(c);
+
+	return t && !t->opening && !t->fallen ? t : NULL;
 }
 
 const uint8_t *tls_peer_subject(const struct conn *c, size_t *n)
 {
+	const struct tls *t = established(c);
 	const mbedtls_x509_crt *crt;
 
 	*n = 0;
-	if (!c->tls || c->opening || c->tls->context->ask == TLS_ASK_NONE)
+	if (!t || t->context->ask == TLS_ASK_NONE)
 		return NULL;
-	crt = mbedtls_ssl_get_peer_cert(&c->tls->ssl);
-	if (!crt || mbedtls_ssl_get_verify_result(&c->tls->ssl) != 0)
+	crt = mbedtls_ssl_get_peer_cert(&t->ssl);
+	if (!crt || mbedtls_ssl_get_verify_result(&t->ssl) != 0)
 		return NULL;
 	*n = crt->subject_raw.len;
 	return crt->subject_raw.p;
@@ -671,12 +710,14 @@ const uint8_t *tls_peer_subject(const struct conn *c, size_t *n)
 
 const char *tls_version(const struct conn *c)
 {
-	return c->tls && !c->opening ? mbedtls_ssl_get_version(&c->tls->ssl)
-				     : NULL;
+	const struct tls *t = established(c);
+
+	return t ? mbedtls_ssl_get_version(&t->ssl) : NULL;
 }
 
 const char *tls_suite(const struct conn *c)
 {
-	return c->tls && !c->opening ? mbedtls_ssl_get_ciphersuite(&c->tls->ssl)
-				     : NULL;
+	const struct tls *t = established(c);
+
+	return t ? mbedtls_ssl_get_ciphersuite(&t->ssl) : NULL;
 }

@@ -107,6 +107,8 @@ MUST_CHECK int tls_connect(
 	struct conn *c, struct tls_context *x, const char *host);
 
 bool tls_is_on(const struct conn *c);
+/* Its handshake is under way, or has failed. */
+bool tls_is_opening(const struct conn *c);
 /* Why the connection failed; TLS_NOTHING when it did not, or is not TLS. */
 enum tls_cause tls_cause(const struct conn *c);
 /* The same in words that live forever. */
@@ -124,13 +126,9 @@ const char *tls_version(const struct conn *c);
 const char *tls_suite(const struct conn *c);
 
 /*
- * After TLS_PLAIN_HTTP: the connection is plain again, so that the answer can
- * be read; the bytes that came are gone. Reading has ended.
+ * After TLS_PLAIN_HTTP: what is sent leaves as it is, so that the answer can be
+ * read. Reading has ended.
  */
 void tls_fall_back(struct conn *c);
-
-/* For loop.c: what the loop keeps for all its TLS connections. */
-struct tls_loop;
-void tls_loop_free(struct tls_loop *t);
 
 #endif

@@ -36,7 +36,7 @@ int tls_fail(struct tls *t, int error)
 			t->alert = mbed_alert(&t->ssl);
 		t->cause = (uint8_t)cause_of(t, error);
 	}
-	t->conn->spoilt = true;
+	t->spoilt = true;
 	errno = EPROTO;
 	return -1;
 }
@@ -50,7 +50,9 @@ int tls_fail_with(struct tls *t, enum tls_cause cause)
 
 enum tls_cause tls_cause(const struct conn *c)
 {
-	return c->tls ? (enum tls_cause)c->tls->cause : TLS_NOTHING;
+	const struct tls *t = tls_of(c);
+
+	return t ? (enum tls_cause)t->cause : TLS_NOTHING;
 }
 
 static const char *certificate_fault(const struct tls *t)
@@ -112,12 +114,13 @@ const char *tls_cause_text(const struct conn *c)
 	case TLS_PLAIN_HTTP:
 		return "HTTP without TLS";
 	case TLS_CERTIFICATE:
-		return certificate_fault(c->tls);
+		return certificate_fault(tls_of(c));
 	case TLS_REFUSED:
 		return "a TLS alert came";
 	case TLS_TRUNCATED:
-		return c->opening ? "it ended in the TLS handshake"
-				  : "the TLS stream ended without close_notify";
+		return tls_is_opening(c)
+			       ? "it ended in the TLS handshake"
+			       : "the TLS stream ended without close_notify";
 	case TLS_PROTOCOL:
 		return "TLS failed";
 	}
@@ -182,7 +185,7 @@ static const char *alert_meaning(const struct tls *t)
 
 const char *tls_failure(const struct conn *c, char text[TLS_TEXT])
 {
-	const struct tls *t = c->tls;
+	const struct tls *t = tls_of(c);
 	char why[TLS_TEXT - 16];
 
 	if (tls_cause(c) == TLS_REFUSED) {

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mbedtls.h"
+#include "net/conn.h"
 #include "net/tls.h"
 
 struct tls_parsed { /* an identity */
@@ -30,24 +31,38 @@ struct tls_context {
 struct tls {
 	mbedtls_ssl_context ssl;
 	struct conn *conn;
+	struct tls_loop *loop;
 	struct tls_context *context;
 	char *host; /* an address to compare a certificate with, or NULL */
 	/* Sealed bytes that the socket refused. */
 	struct buf held;
-	TAILQ_ENTRY(tls) line; /* while conn->waiting */
+	TAILQ_ENTRY(tls) line; /* while waiting */
 	TAILQ_ENTRY(tls) warm_next;
 	uint32_t flags; /* of a certificate that was refused */
 	int error;      /* mbedTLS's, of what failed */
 	int io_error;   /* the socket's, errno */
 	uint8_t cause;  /* enum tls_cause */
 	uint8_t alert;  /* that came: TLS_REFUSED */
+	bool opening;   /* the handshake is under way: nothing can be sent */
+	bool waiting;   /* in the line, for its next step */
 	bool turn;      /* it is first in the line */
 	bool begun;     /* a byte of the handshake was read */
+	bool more;      /* behind what was read: the end, or a failure */
+	bool spoilt;    /* what comes means nothing, but the socket is good */
 	bool warm;      /* in the loop's list */
 	bool active;    /* since the last sweep */
 	bool closed;    /* the peer's close_notify came */
+	bool fallen;    /* see tls_fall_back */
 	bool close_sent;
 };
+
+extern const struct transport transport_tls;
+
+/* NULL: it is not TLS. */
+static inline struct tls *tls_of(const struct conn *c)
+{
+	return c->transport == &transport_tls ? c->transport_data : NULL;
+}
 
 /*
  * Nothing goes on: by mbedTLS's error, or for a cause of ours. -1 with errno

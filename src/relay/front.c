@@ -192,7 +192,7 @@ static void front_ended(struct conn *c, int error)
 	} else if (f->state == FRONT_LINE) {
 		front_log_refusal(f, REASON_CLIENT_RESET,
 			"while its token waited to be verified");
-	} else if (c->opening && tls_cause(c) != TLS_NOTHING) {
+	} else if (tls_is_opening(c) && tls_cause(c) != TLS_NOTHING) {
 		front_tls_failed(f);
 		return;
 	}
@@ -207,7 +207,7 @@ static void front_timer(struct timer *t)
 		front_proxy_timeout(f);
 		return;
 	}
-	if (f->conn->opening) {
+	if (tls_is_opening(f->conn)) {
 		front_log_refusal(f, REASON_TLS_TIMEOUT, NULL);
 		conn_close(f->conn);
 		return;

@@ -43,7 +43,7 @@ static enum reason tls_reason(const struct conn *c)
 {
 	switch (tls_cause(c)) {
 	case TLS_NOTHING: /* or it ended without a word of TLS */
-		return c->tls && c->opening ? REASON_BACKEND_TLS : REASON_NONE;
+		return tls_is_opening(c) ? REASON_BACKEND_TLS : REASON_NONE;
 	case TLS_CERTIFICATE:
 		return REASON_BACKEND_CERTIFICATE;
 	case TLS_PLAIN_HTTP:

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include <event2/event.h>
+
 #include "base/buf.h"
 #include "net/conn.h"
 #include "no_memory.h"
@@ -25,7 +27,7 @@
 #define SCRIPT_STEPS 16
 
 struct script {
-	struct conn *conn;
+	struct conn *conn; /* NULL: it may be used */
 	/* > 0: at most so many bytes are taken; else -errno. */
 	ssize_t sends[SCRIPT_STEPS];
 	unsigned sends_n, sends_at;
@@ -33,29 +35,25 @@ struct script {
 	struct script_read {
 		const char *text;
 		int error;
+		bool more;
 	} reads[SCRIPT_STEPS];
 	unsigned reads_n, reads_at;
 	size_t room; /* behind the sends: bytes that are still taken */
+	/* What the transport wants by itself. */
+	bool opening; /* reads, and takes nothing */
+	bool holds;   /* bytes that it has taken, until there is room */
+	bool more;    /* recv has more to say: READ_MORE */
 	/* What has happened. */
 	struct buf sent;
 	unsigned writes; /* that took something */
 	int parts;       /* of the last of them */
+	unsigned shuts;
 };
 
 #ifndef SCRIPTS
 #define SCRIPTS 4
 #endif
 static struct script scripts[SCRIPTS];
-
-/* A transport has nothing of its own to find its script by. */
-static inline struct script *script_of(const struct conn *c)
-{
-	for (int i = 0; i < SCRIPTS; i++) {
-		if (scripts[i].conn == c)
-			return &scripts[i];
-	}
-	abort();
-}
 
 static inline ssize_t script_fail(int error)
 {
@@ -66,13 +64,14 @@ static inline ssize_t script_fail(int error)
 static inline ssize_t script_send(
 	struct conn *c, const struct iovec *v, int parts)
 {
-	struct script *s = script_of(c);
+	struct script *s = c->transport_data;
 	bool in_script = s->sends_at < s->sends_n;
 	ssize_t step = in_script ? s->sends[s->sends_at++] : -EAGAIN;
 	size_t most = step > 0 ? (size_t)step : s->room, taken = 0;
 
 	if (step < 0 && (in_script || s->room == 0))
 		return script_fail((int)-step);
+	s->holds = false;
 	for (int i = 0; i < parts && taken < most; i++) {
 		size_t n = v[i].iov_len < most - taken ? v[i].iov_len
 						       : most - taken;
@@ -92,12 +91,13 @@ static inline ssize_t script_send(
 
 static inline ssize_t script_recv(struct conn *c, void *p, size_t n)
 {
-	struct script *s = script_of(c);
+	struct script *s = c->transport_data;
 	const struct script_read *r;
 
 	if (s->reads_at == s->reads_n)
 		return recv(c->fd, p, n, 0);
 	r = &s->reads[s->reads_at++];
+	s->more = r->more;
 	if (!r->text)
 		return r->error ? script_fail(r->error) : 0;
 	assert_true(strlen(r->text) <= n);
@@ -107,12 +107,31 @@ static inline ssize_t script_recv(struct conn *c, void *p, size_t n)
 
 static inline int script_shut(struct conn *c)
 {
-	return shutdown(c->fd, SHUT_WR);
+	struct script *s = c->transport_data;
+
+	s->shuts++;
+	if (!s->holds)
+		return shutdown(c->fd, SHUT_WR);
+	errno = EAGAIN;
+	return -1;
 }
 
+static inline short script_wants(const struct conn *c, short events)
+{
+	const struct script *s = c->transport_data;
+	int wants = s->opening ? EV_READ : events;
+
+	if (s->holds)
+		wants |= EV_WRITE;
+	if (s->more)
+		wants |= CONN_MORE;
+	return (short)wants;
+}
+
+/* What was sent can still be looked at. */
 static inline void script_free(struct conn *c)
 {
-	struct script *s = script_of(c);
+	struct script *s = c->transport_data;
 
 	s->conn = NULL;
 }
@@ -122,16 +141,20 @@ static const struct transport transport_scripted = {
 	.send = script_send,
 	.shut = script_shut,
 	.free = script_free,
+	.wants = script_wants,
 };
 
 /* From now on c does what its script says: at first, that nothing has room. */
 static inline struct script *script_start(struct conn *c)
 {
-	struct script *s = script_of(NULL);
+	struct script *s = scripts;
 
+	while (s->conn)
+		assert_true(++s < scripts + SCRIPTS);
 	buf_free(&s->sent);
 	*s = (struct script){ .conn = c };
 	c->transport = &transport_scripted;
+	c->transport_data = s;
 	return s;
 }
 
@@ -158,6 +181,7 @@ static inline void script_set_sends(
 }
 
 #define READ_TEXT(t)  ((struct script_read){ .text = (t) })
+#define READ_MORE(t)  ((struct script_read){ .text = (t), .more = true })
 #define READ_ERROR(e) ((struct script_read){ .error = (e) })
 #define READ_END      READ_ERROR(0)
 #define script_reads(s, ...)                                                   \

@@ -226,6 +226,81 @@ static void test_finished_with_a_rest(void **state)
 	assert_int_equal(one.got.n, 3);
 }
 
+/* --- what a transport may want by itself ------------------------------------*/
+
+/* The connection's last bytes wait in the transport, not in its queue. */
+static void test_an_end_that_waits_for_room(void **state)
+{
+	(void)state;
+	script->holds = true;
+	conn_finish(two.c, 60000);
+	run_turns();
+	assert_int_equal(two.c->state, CONN_FINISHING);
+	script->room = 100;
+	run_turns();
+	assert_int_equal(two.c->state, CONN_LINGERING);
+	assert_int_equal(script->shuts, 2);
+}
+
+/* Nothing is clear, or drained, while the transport holds what it took. */
+static void test_bytes_that_the_transport_holds(void **state)
+{
+	(void)state;
+	script->holds = true;
+	conn_set_reading(two.c, true);
+	assert_false(conn_is_clear(two.c));
+	run_turns();
+	assert_int_equal(two.drained, 0);
+	script->room = 100;
+	run_turns();
+	assert_int_equal(two.drained, 1);
+	assert_true(conn_is_clear(two.c));
+}
+
+/* A handshake reads for itself, and lets nothing out. */
+static void test_a_transport_that_is_opening(void **state)
+{
+	(void)state;
+	script->opening = true;
+	script_reads(script, READ_ERROR(EAGAIN), READ_ERROR(EAGAIN),
+		READ_TEXT("its own"));
+	script_sends(script, -EAGAIN);
+	conn_set_reading(two.c, false);
+	conn_send_copied(two.c, "0123456789", 10);
+	say(&two, "!", 1);
+	run_turns();
+	assert_int_equal(script->reads_at, 3);
+	assert_int_equal(script->writes, 0);
+}
+
+/* The end that came behind the bytes of a read is told with them. */
+static void test_an_end_that_the_socket_does_not_show(void **state)
+{
+	(void)state;
+	script_reads(script, READ_MORE("abc"), READ_END);
+	say(&two, "!", 1);
+	run_turns();
+	assert_str(buf_str(&two.got), "abc");
+	assert_int_equal(two.ended, 1);
+}
+
+/* It waits for an owner that has paused, though the socket is silent. */
+static void test_an_unseen_end_behind_a_pause(void **state)
+{
+	(void)state;
+	two.pause_at = 3;
+	two.take = 3;
+	script_reads(script, READ_MORE("abcd"), READ_END);
+	say(&two, "!", 1);
+	run_turns();
+	assert_int_equal(two.ended, 0);
+	two.pause_at = 0;
+	conn_set_reading(two.c, true);
+	run_turns();
+	assert_str(buf_str(&two.got), "abcd");
+	assert_int_equal(two.ended, 1);
+}
+
 /* --- the pipes of a process -------------------------------------------------*/
 
 static int to_process, from_process;
@@ -297,6 +372,11 @@ int main(void)
 		TEST(test_finished_after_a_failure),
 		TEST(test_a_failure_while_finishing),
 		TEST(test_finished_with_a_rest),
+		TEST(test_an_end_that_waits_for_room),
+		TEST(test_bytes_that_the_transport_holds),
+		TEST(test_a_transport_that_is_opening),
+		TEST(test_an_end_that_the_socket_does_not_show),
+		TEST(test_an_unseen_end_behind_a_pause),
 		TEST(test_a_process),
 		TEST(test_a_process_that_does_not_read),
 	};

@@ -362,6 +362,31 @@ static void test_the_running_turn_is_finished(void **state)
 	assert_string_equal(happened, ".A");
 }
 
+static void part_free(struct loop_part *p)
+{
+	(void)p;
+	note('p');
+}
+
+static void other_free(struct loop_part *p)
+{
+	(void)p;
+}
+
+static void test_a_part_goes_with_its_loop(void **state)
+{
+	struct loop *l = loop_new(&budget);
+	struct loop_part part;
+
+	(void)state;
+	assert_null(loop_part_find(l, part_free));
+	loop_part_add(l, &part, part_free);
+	assert_ptr_equal(loop_part_find(l, part_free), &part);
+	assert_null(loop_part_find(l, other_free));
+	loop_free(l);
+	assert_string_equal(happened, "p");
+}
+
 static void test_no_memory_for_a_loop(void **state)
 {
 	(void)state;
@@ -402,6 +427,7 @@ int main(void)
 		TEST(test_woken_by_another_thread),
 		TEST(test_woken_before_it_runs),
 		TEST(test_the_running_turn_is_finished),
+		TEST(test_a_part_goes_with_its_loop),
 		TEST(test_no_memory_for_a_loop),
 	};
 
