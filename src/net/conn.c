@@ -77,6 +77,43 @@ struct conn *conn_new(
 	return c;
 }
 
+/* --- states ------------------------------------------------------------------*/
+
+#define TO(state) (1u << (state))
+
+void conn_move_in(struct conn *c, enum conn_in to)
+{
+	static const unsigned edges[] = {
+		[CONN_IN_OPEN] = TO(CONN_IN_LAST) | TO(CONN_IN_ENDED) |
+				 TO(CONN_IN_TOLD),
+		[CONN_IN_LAST] = TO(CONN_IN_ENDED),
+		/* To open: in conn_finish, so that what comes is dropped. */
+		[CONN_IN_ENDED] = TO(CONN_IN_DUE) | TO(CONN_IN_TOLD) |
+				  TO(CONN_IN_OPEN),
+		[CONN_IN_DUE] = TO(CONN_IN_TOLD) | TO(CONN_IN_OPEN),
+		[CONN_IN_TOLD] = TO(CONN_IN_ENDED) | TO(CONN_IN_OPEN),
+	};
+
+	assert(edges[c->in] & TO(to));
+	c->in = (uint8_t)to;
+}
+
+void conn_move_out(struct conn *c, enum conn_out to)
+{
+	static const unsigned edges[] = {
+		[CONN_OUT_OPEN] = TO(CONN_OUT_GATHERED) | TO(CONN_OUT_REFUSED) |
+				  TO(CONN_OUT_BROKEN) | TO(CONN_OUT_SHUT),
+		[CONN_OUT_GATHERED] = TO(CONN_OUT_OPEN) | TO(CONN_OUT_REFUSED) |
+				      TO(CONN_OUT_BROKEN),
+		[CONN_OUT_REFUSED] = 0, /* the rest are the end */
+		[CONN_OUT_BROKEN] = 0,
+		[CONN_OUT_SHUT] = 0,
+	};
+
+	assert(edges[c->out] & TO(to));
+	c->out = (uint8_t)to;
+}
+
 void conn_defer(struct conn *c)
 {
 	loop_defer(c->loop, &c->deferred, conn_deferred);
@@ -101,7 +138,7 @@ static void drop_rest(struct conn *c)
  */
 static void give_up_rest(struct conn *c)
 {
-	if (c->offered)
+	if (c->loop->reader == c)
 		return;
 	c->dropped += rest_length(c->rest);
 	drop_rest(c);
@@ -130,7 +167,7 @@ static void conn_free(struct conn *c)
 static void say_own_end(struct conn *c)
 {
 	if (c->transport->has_own_end && c->state == CONN_OPEN &&
-		!c->write_ended && conn_is_clear(c) && c->loop->cork.to != c)
+		!conn_out_ended(c) && conn_is_clear(c) && c->loop->cork.to != c)
 		(void)c->transport->shut(c);
 }
 
@@ -152,10 +189,9 @@ void conn_close(struct conn *c)
 
 static void call_ended(struct conn *c, int error)
 {
-	c->read_ended = true;
-	if (c->ended_called)
+	if (c->in == CONN_IN_TOLD)
 		return;
-	c->ended_called = true;
+	conn_move_in(c, CONN_IN_TOLD);
 	/* The error of a write is told rather than the EOF that follows it. */
 	c->cb->ended(c, c->error ? c->error : error);
 }
@@ -179,7 +215,7 @@ static bool is_gone(const struct conn *c, int error)
 
 static bool has_last_words(const struct conn *c)
 {
-	return c->last_words && c->state == CONN_OPEN && !c->read_ended;
+	return c->in == CONN_IN_LAST && c->state == CONN_OPEN;
 }
 
 static bool wants_input(const struct conn *c)
@@ -189,25 +225,16 @@ static bool wants_input(const struct conn *c)
 
 static void use_rest(struct conn *c);
 
-/*
- * A turn behind the last bytes: what the other side of a pair had in its rest
- * is used by then, too.
- */
-static void tell_end_again(struct conn *c)
+/* An owner that has taken over is told an end that came before its time. */
+static bool end_waits(const struct conn *c)
 {
-	if (!c->end_due) {
-		c->end_due = true;
-		loop_defer_next(c->loop, &c->deferred, conn_deferred);
-		return;
-	}
-	c->end_again = false;
-	if (c->state == CONN_OPEN)
-		call_ended(c, 0);
+	return c->state == CONN_OPEN &&
+	       (c->in == CONN_IN_ENDED || c->in == CONN_IN_DUE);
 }
 
 static void call_drained(struct conn *c)
 {
-	if (c->state == CONN_OPEN && !c->write_ended && c->cb->drained &&
+	if (c->state == CONN_OPEN && !conn_out_ended(c) && c->cb->drained &&
 		!conn_holds(c) && c->queued <= c->resume_at)
 		c->cb->drained(c);
 }
@@ -218,9 +245,75 @@ void conn_drain_again(struct conn *c)
 	loop_defer_next(c->loop, &c->deferred, conn_deferred);
 }
 
-/* At the end of the turn: tell the owner what could not be told at once. */
+/* --- at the end of the turn: what could not be told at once ------------------*/
+
+static void deferred_rest(struct conn *c)
+{
+	if (c->rest_waits && wants_input(c))
+		use_rest(c);
+}
+
+/*
+ * A turn behind the last bytes: what the other side of a pair had in its rest
+ * is used by then, too.
+ */
+static void deferred_end(struct conn *c)
+{
+	if (!end_waits(c) || !c->reading || c->rest_waits)
+		return;
+	if (c->in == CONN_IN_DUE) {
+		call_ended(c, 0);
+		return;
+	}
+	conn_move_in(c, CONN_IN_DUE);
+	loop_defer_next(c->loop, &c->deferred, conn_deferred);
+}
+
+static void deferred_read(struct conn *c)
+{
+	if (conn_has_more(c) && c->reading && !c->rest_waits && !c->error &&
+		!conn_in_ended(c))
+		conn_read(c);
+}
+
+static void deferred_drained(struct conn *c)
+{
+	if (!c->drain_again)
+		return;
+	c->drain_again = false;
+	loop_share_begin(c->loop);
+	call_drained(c);
+}
+
+static void deferred_out(struct conn *c)
+{
+	switch ((enum conn_out)c->out) {
+	case CONN_OUT_OPEN:
+		return;
+	case CONN_OUT_GATHERED:
+		conn_send_gathered(c);
+		return;
+	case CONN_OUT_BROKEN:
+		if (has_last_words(c))
+			break;
+		if (c->state == CONN_OPEN && c->in != CONN_IN_TOLD)
+			call_ended(c, c->error);
+		else /* nothing goes either way any more */
+			conn_close(c);
+		return;
+	case CONN_OUT_REFUSED:
+	case CONN_OUT_SHUT:
+		break;
+	}
+	/* The queue was dropped: what was paused for it may go on. */
+	if (c->state == CONN_OPEN && c->cb->drained)
+		c->cb->drained(c);
+}
+
 static void conn_deferred(struct deferred *d)
 {
+	static void (*const steps[])(struct conn *) = { deferred_rest,
+		deferred_end, deferred_read, deferred_drained, deferred_out };
 	struct conn *c = CONTAINER_OF(d, struct conn, deferred);
 
 	if (c->state == CONN_CLOSED) {
@@ -228,42 +321,9 @@ static void conn_deferred(struct deferred *d)
 		conn_free(c);
 		return;
 	}
-	if (c->rest_waits && wants_input(c)) {
-		use_rest(c);
-		if (c->state == CONN_CLOSED)
-			return;
-	}
-	if (c->end_again && c->reading && !c->rest_waits) {
-		tell_end_again(c);
-		if (c->state == CONN_CLOSED)
-			return;
-	}
-	if (conn_has_more(c) && c->reading && !c->rest_waits && !c->error &&
-		!c->read_ended) {
-		conn_read(c);
-		if (c->state == CONN_CLOSED)
-			return;
-	}
-	if (c->drain_again) {
-		c->drain_again = false;
-		loop_share_begin(c->loop);
-		call_drained(c);
-		if (c->state == CONN_CLOSED)
-			return;
-	}
-	if (!c->write_ended) {
-		conn_send_gathered(c);
-		return;
-	}
-	if (!c->error || has_last_words(c)) {
-		/* The queue was dropped: what was paused for it may go on. */
-		if (c->state == CONN_OPEN && c->cb->drained)
-			c->cb->drained(c);
-	} else if (c->state == CONN_OPEN && !c->ended_called) {
-		call_ended(c, c->error);
-	} else { /* nothing goes either way any more */
-		conn_close(c);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(steps) && c->state != CONN_CLOSED;
+		i++)
+		steps[i](c);
 }
 
 /*
@@ -288,12 +348,12 @@ static short wanted_events(const struct conn *c)
 
 	if (wants_input(c))
 		want |= EV_READ;
-	if (c->queued > 0 && !c->gathered)
+	if (c->queued > 0 && c->out != CONN_OUT_GATHERED)
 		want |= EV_WRITE;
 	want = conn_wants(c, want);
-	if (c->read_ended || c->rest_waits || drops_enough(c))
+	if (conn_in_ended(c) || c->rest_waits || drops_enough(c))
 		want &= ~EV_READ;
-	if (c->write_ended)
+	if (conn_out_ended(c))
 		want &= ~EV_WRITE;
 	return want & (EV_READ | EV_WRITE);
 }
@@ -330,7 +390,7 @@ void conn_update(struct conn *c)
 void conn_set_reading(struct conn *c, bool on)
 {
 	c->reading = on;
-	if (on && (conn_has_more(c) || c->rest_waits || c->end_again))
+	if (on && (conn_has_more(c) || c->rest_waits || end_waits(c)))
 		loop_defer_next(c->loop, &c->deferred, conn_deferred);
 	conn_update(c);
 }
@@ -355,19 +415,22 @@ static void close_write_fd(struct conn *c)
 /* The peer takes no more bytes from us. */
 void conn_write_failed(struct conn *c, int error)
 {
+	bool gone = !c->two_fds && is_gone(c, error);
+
 	conn_queue_free(c);
-	c->gathered = false;
-	c->write_ended = true;
-	c->last_words = !c->two_fds && is_gone(c, error);
-	if (error == EPIPE && !c->last_words) {
+	if (gone && c->in == CONN_IN_OPEN)
+		conn_move_in(c, CONN_IN_LAST);
+	if (error == EPIPE && !gone) {
 		/*
 		 * A process has closed its standard input, or a Unix peer its
 		 * reading side, which is its right: what it sends still counts,
 		 * and its end will be seen there.
 		 */
+		conn_move_out(c, CONN_OUT_REFUSED);
 		if (c->two_fds)
 			close_write_fd(c);
 	} else {
+		conn_move_out(c, CONN_OUT_BROKEN);
 		c->error = error;
 	}
 	loop_defer(c->loop, &c->deferred, conn_deferred);
@@ -382,7 +445,22 @@ size_t conn_cost(const struct conn *c)
 
 bool conn_is_shut(const struct conn *c)
 {
-	return c->state != CONN_OPEN || c->write_ended;
+	return c->state != CONN_OPEN || conn_out_ended(c);
+}
+
+/* Ends our direction. -1: it must wait for room (TLS's close_notify). */
+static int shut(struct conn *c)
+{
+	if (conn_out_ended(c))
+		return 0;
+	if (c->transport->shut(c) < 0) {
+		if (errno == EAGAIN)
+			return -1;
+		if (!conn_in_ended(c)) /* not connected any more */
+			conn_move_in(c, CONN_IN_ENDED);
+	}
+	conn_move_out(c, CONN_OUT_SHUT);
+	return 0;
 }
 
 /* The queue has left and our side is to end: FINISHING -> LINGERING. */
@@ -390,16 +468,12 @@ static void shut_when_empty(struct conn *c)
 {
 	if (c->state != CONN_FINISHING || c->queued > 0)
 		return;
-	if (!c->write_ended && c->transport->shut(c) < 0) {
-		if (errno == EAGAIN) { /* close_notify waits for room */
-			conn_update(c);
-			return;
-		}
-		c->read_ended = true; /* not connected any more */
+	if (shut(c) < 0) {
+		conn_update(c);
+		return;
 	}
 	c->state = CONN_LINGERING;
-	c->write_ended = true;
-	if (c->read_ended) {
+	if (conn_in_ended(c)) {
 		conn_close(c);
 		return;
 	}
@@ -420,7 +494,8 @@ void conn_writable(struct conn *c)
 
 static void conn_read_end(struct conn *c, int error)
 {
-	c->read_ended = true;
+	if (!conn_in_ended(c))
+		conn_move_in(c, CONN_IN_ENDED);
 	conn_update(c);
 	if (c->state == CONN_OPEN)
 		call_ended(c, error);
@@ -458,13 +533,11 @@ static void offer(struct conn *c, uint8_t *p, size_t n)
 	size_t used;
 
 	loop_share_begin(l);
-	l->corked = true;
-	c->offered = true;
+	l->reader = c;
 	used = c->cb->input(c, p, n);
 	/* Nothing that was sent points into these bytes any more. */
 	conn_uncork(l);
-	l->corked = false;
-	c->offered = false;
+	l->reader = NULL;
 	if (keep_rest(c, p, n, used) < 0)
 		conn_read_end(c, ENOMEM);
 }
@@ -481,8 +554,8 @@ int conn_unread(struct conn *c, const void *p, size_t n)
 	if (rest_add(&c->rest, c->loop->budget, p, n) < 0)
 		return -1;
 	c->rest_waits = n > 0;
-	c->end_again = c->ended_called;
-	c->ended_called = false;
+	if (c->in == CONN_IN_TOLD)
+		conn_move_in(c, CONN_IN_ENDED);
 	conn_set_reading(c, c->reading);
 	return 0;
 }
@@ -533,12 +606,12 @@ static void conn_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	/* An error shows as both; the read below then finds it. */
-	if ((what & EV_WRITE) && !conn_is_clear(c) && !c->write_ended) {
+	if ((what & EV_WRITE) && !conn_is_clear(c) && !conn_out_ended(c)) {
 		loop_share_begin(c->loop);
 		c->sent_ms = loop_now(c->loop);
 		conn_writable(c);
 	}
-	if ((what & EV_READ) && c->state != CONN_CLOSED && !c->read_ended &&
+	if ((what & EV_READ) && c->state != CONN_CLOSED && !conn_in_ended(c) &&
 		!c->rest_waits)
 		conn_read(c);
 }
@@ -554,7 +627,7 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 	c->state = CONN_FINISHING;
 	give_up_rest(c);
 	c->linger_ms = linger_ms;
-	if (c->error) {
+	if (c->out == CONN_OUT_BROKEN) {
 		conn_close(c);
 		return;
 	}
@@ -562,8 +635,8 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 	 * Its stream is over, but not the socket's: that is read all the same,
 	 * or our last bytes may be lost.
 	 */
-	if (conn_wants(c, 0) & EV_READ)
-		c->read_ended = false;
+	if (conn_in_ended(c) && (conn_wants(c, 0) & EV_READ))
+		conn_move_in(c, CONN_IN_OPEN);
 	c->reading = true;
 	conn_update(c);
 	c->sent_ms = loop_now(c->loop);

@@ -88,6 +88,24 @@ extern const struct transport transport_pipe; /* a process's two pipes */
 
 enum conn_state { CONN_OPEN, CONN_FINISHING, CONN_LINGERING, CONN_CLOSED };
 
+/* What comes. */
+enum conn_in {
+	CONN_IN_OPEN,
+	CONN_IN_LAST,  /* the peer is gone: it is read, wanted or not */
+	CONN_IN_ENDED, /* EOF or error seen; the owner does not know */
+	CONN_IN_DUE,   /* it is told at the end of this turn */
+	CONN_IN_TOLD,  /* ended has been called */
+};
+
+/* What goes. */
+enum conn_out {
+	CONN_OUT_OPEN,
+	CONN_OUT_GATHERED, /* the queue waits for the end of the turn only */
+	CONN_OUT_REFUSED,  /* the peer reads no more, which is its right */
+	CONN_OUT_BROKEN,   /* see error */
+	CONN_OUT_SHUT,     /* by us */
+};
+
 struct chunk;
 
 struct conn {
@@ -103,26 +121,19 @@ struct conn {
 	int64_t read_ms;   /* when bytes last came */
 	int64_t sent_ms;   /* when the peer last made room for queued bytes */
 	uint64_t dropped;  /* bytes read and dropped after finish */
-	/* Private to conn.c. */
+	/* Private to conn*.c. */
 	int fd, wfd;
-	int error;  /* of a failed write, until ended has been called */
-	int unsent; /* bytes in the kernel, when last looked at */
+	int error;             /* of a failed write */
+	int unsent;            /* bytes in the kernel, when last looked at */
 	unsigned unsent_limit; /* conn_set_unsent_limit; 0 = none */
-	uint8_t state;
-	uint8_t watch;    /* EV_READ, EV_WRITE as asked of libevent */
-	bool reading;     /* wanted by the owner */
-	bool read_ended;  /* EOF or error seen */
-	bool write_ended; /* shut, or the peer reads no more */
-	bool ended_called;
+	uint8_t state;         /* enum conn_state */
+	uint8_t in, out;       /* enum conn_in, conn_out */
+	uint8_t watch;         /* EV_READ, EV_WRITE as asked of libevent */
+	bool reading;          /* wanted by the owner */
 	bool two_fds;    /* the pipes of a process: each is watched by itself */
 	bool gathering;  /* see conn_set_gathering */
-	bool gathered;   /* the queue waits for the end of the turn only */
 	bool rest_waits; /* the owner stopped: not read before it is used up */
-	bool end_again;  /* see conn_unread */
 	bool drain_again; /* see conn_drain_again */
-	bool end_due;     /* in this turn */
-	bool offered;     /* its input callback is under way */
-	bool last_words;  /* the peer is gone: it is read, wanted or not */
 	uint32_t linger_ms;
 	uint32_t resume_at; /* drained is called with so much queued or less */
 	struct timer timer; /* of FINISHING and LINGERING */
@@ -200,6 +211,11 @@ void conn_queue_message(struct conn *c, struct message *m);
 void conn_set_unsent_limit(struct conn *c, unsigned bytes);
 /* Whether writing is over: what is sent from now on is ignored. */
 bool conn_is_shut(const struct conn *c);
+/* Whether ended has been called. */
+static inline bool conn_has_ended(const struct conn *c)
+{
+	return c->in == CONN_IN_TOLD;
+}
 /* Sends what the running read has corked for c. */
 void conn_flush(struct conn *c);
 /*

@@ -11,6 +11,20 @@
 #include "base/compiler.h"
 #include "net/conn.h"
 
+/* The states' edges: each is moved by its one function, which asserts them. */
+void conn_move_in(struct conn *c, enum conn_in to);
+void conn_move_out(struct conn *c, enum conn_out to);
+/* Nothing more comes. */
+static inline bool conn_in_ended(const struct conn *c)
+{
+	return c->in >= CONN_IN_ENDED;
+}
+/* Nothing more goes. */
+static inline bool conn_out_ended(const struct conn *c)
+{
+	return c->out >= CONN_OUT_REFUSED;
+}
+
 /* See transport.wants. */
 static inline short conn_wants(const struct conn *c, short events)
 {

@@ -93,7 +93,7 @@ static bool has_begun(const struct chunk *k)
 static struct chunk *chunk_for(struct conn *c, size_t n)
 {
 	struct chunk *k = last_chunk(c);
-	size_t least = c->gathered ? GATHER_MAX : CHUNK_MIN;
+	size_t least = c->out == CONN_OUT_GATHERED ? GATHER_MAX : CHUNK_MIN;
 	size_t capacity = n > least ? n : least;
 
 	if (k && !k->urgent && !has_begun(k) && k->to + n <= k->capacity)
@@ -183,7 +183,7 @@ void conn_uncork(struct loop *l)
 	k->to = NULL;
 	k->parts = 0;
 	k->heads_n = 0;
-	if (c && parts > 0 && c->state == CONN_OPEN && !c->write_ended)
+	if (c && parts > 0 && c->state == CONN_OPEN && !conn_out_ended(c))
 		send_parts(c, k->v, parts);
 }
 
@@ -218,10 +218,10 @@ void conn_set_gathering(struct conn *c)
 
 void conn_send_gathered(struct conn *c)
 {
-	if (!c->gathered)
+	if (c->out != CONN_OUT_GATHERED)
 		return;
-	c->gathered = false;
-	if (c->queued > 0 && !c->write_ended && c->state != CONN_CLOSED)
+	conn_move_out(c, CONN_OUT_OPEN);
+	if (c->queued > 0 && c->state != CONN_CLOSED)
 		conn_writable(c);
 	conn_update(c);
 }
@@ -248,8 +248,8 @@ static int frame_parts(struct iovec v[FRAME_PARTS], const struct conn_frame *f)
 static void gather(struct conn *c, const struct iovec *v, int parts)
 {
 	/* Behind what the socket refused it waits like anything else. */
-	if (c->queued == 0) {
-		c->gathered = true;
+	if (c->queued == 0 && c->out == CONN_OUT_OPEN) {
+		conn_move_out(c, CONN_OUT_GATHERED);
 		conn_defer(c);
 	}
 	queue_parts(c, v, parts, 0);
@@ -282,7 +282,7 @@ static bool cork_takes(const struct conn *c, const struct conn_frame *f)
 {
 	const struct cork *k = &c->loop->cork;
 
-	return k->to == c && c->loop->corked &&
+	return k->to == c && c->loop->reader &&
 	       k->parts + FRAME_PARTS <= CORK_PARTS &&
 	       k->heads_n + f->head_n + f->tail_n <= sizeof(k->heads);
 }
@@ -299,12 +299,12 @@ void conn_send_frame_borrowed(struct conn *c, const struct conn_frame *f)
 	conn_send_gathered(c);
 	if (l->cork.to && !cork_takes(c, f))
 		conn_uncork(l);
-	if (c->write_ended)
+	if (conn_out_ended(c))
 		return;
 	/* Order: what comes later waits behind what waits. */
 	if (!conn_is_clear(c))
 		queue_rest(c, v, parts, 0);
-	else if (l->corked)
+	else if (l->reader)
 		cork(c, f);
 	else
 		send_parts(c, v, parts);
@@ -389,7 +389,7 @@ void conn_send_urgent(struct conn *c, const void *p, size_t n)
 	if (conn_is_shut(c))
 		return;
 	/* What is gathered, an older pong maybe, leaves in this turn anyway. */
-	if (conn_is_clear(c) || c->gathered) {
+	if (conn_is_clear(c) || c->out == CONN_OUT_GATHERED) {
 		conn_send_copied(c, p, n);
 		return;
 	}
@@ -407,7 +407,7 @@ void conn_send_urgent(struct conn *c, const void *p, size_t n)
 void conn_queue_message(struct conn *c, struct message *m)
 {
 	conn_flush(c);
-	if (c->state == CONN_OPEN && !c->write_ended)
+	if (c->state == CONN_OPEN && !conn_out_ended(c))
 		queue_message(c, m, 0);
 }
 
@@ -418,7 +418,7 @@ size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
 	ssize_t sent;
 
 	conn_flush(c);
-	if (c->state != CONN_OPEN || c->write_ended)
+	if (c->state != CONN_OPEN || conn_out_ended(c))
 		return n; /* the peer reads no more */
 	if (!conn_is_clear(c))
 		return 0;
@@ -433,11 +433,11 @@ size_t conn_send_messages(struct conn *c, struct message *const *v, size_t n)
 			conn_write_failed(c, errno);
 		else /* the first must wait for the socket, not for us */
 			queue_message(c, v[taken++], 0);
-		return c->write_ended ? n : taken;
+		return conn_out_ended(c) ? n : taken;
 	}
 	while (taken < n && (size_t)sent >= v[taken]->n)
 		sent -= (ssize_t)v[taken++]->n;
-	if (taken < n && !c->write_ended) {
+	if (taken < n && !conn_out_ended(c)) {
 		queue_message(c, v[taken], (size_t)sent);
 		taken++;
 	}

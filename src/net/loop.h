@@ -83,7 +83,7 @@ struct loop {
 	/* For the read under way: LOOP_SCRATCH bytes behind LOOP_HEADROOM. */
 	uint8_t *scratch;
 	struct cork cork;
-	bool corked; /* a read is under way */
+	struct conn *reader; /* whose input callback is under way; or NULL */
 
 	LIST_HEAD(, proc) procs; /* the children of this loop, see proc.c */
 

@@ -530,7 +530,7 @@ static void front_again(struct deferred *d)
 	if (f->conn->state != CONN_OPEN || f->state != FRONT_HEAD)
 		return;
 	/* Its end came behind its last request: there is nothing to wait for. */
-	if (f->conn->ended_called)
+	if (conn_has_ended(f->conn))
 		front_leave(f);
 	else
 		conn_set_reading(f->conn, true);

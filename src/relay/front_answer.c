@@ -48,7 +48,7 @@ void front_answer_more(struct front *f)
 	if (f->file_left > 0)
 		loop_share_begin(l);
 	while (f->file_left > 0 && f->conn->queued < PART &&
-		!f->conn->write_ended) {
+		!conn_is_shut(f->conn)) {
 		if (!loop_share_left_now(l)) {
 			loop_defer_next(l, &f->more, go_on);
 			return;
@@ -63,7 +63,7 @@ void front_answer_more(struct front *f)
 		f->file_left -= (uint64_t)n;
 		conn_send_copied(f->conn, part, (size_t)n);
 	}
-	if (f->conn->write_ended)
+	if (conn_is_shut(f->conn))
 		return; /* it broke: front_ended comes next */
 	if (f->file_left == 0 && conn_is_clear(f->conn)) {
 		front_answer_free(f);

@@ -95,7 +95,7 @@ static void await_close(struct front *f)
 		loop_now(l) + (route && !f->over ? route->close_timeout
 						 : FRONT_LINGER_MS));
 	ws_decoder_init(&f->skipped, true, 0);
-	if (f->conn->ended_called) {
+	if (conn_has_ended(f->conn)) {
 		front_leave(f);
 		return;
 	}

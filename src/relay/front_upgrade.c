@@ -336,7 +336,7 @@ void front_open(struct front *f, const struct request *r,
 {
 	bool hub = f->client.route->mode == CONF_MODE_HUB;
 
-	if (f->conn->ended_called && hub) {
+	if (conn_has_ended(f->conn) && hub) {
 		front_log_refusal(f, REASON_CLIENT_GONE,
 			"before a seat in its hub was asked for");
 		conn_close(f->conn);
