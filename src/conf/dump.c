@@ -1,11 +1,12 @@
 /*
- * dump.c: the table written out: with a configuration's values (wsrelayd -T),
+ * The table written out: with a configuration's values (wsrelayd -T),
  * or as the reference file.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/build.h"
+#include "conf/dump.h"
 #include "conf/ini.h"
 #include "conf/value.h"
 
@@ -61,8 +62,7 @@ done:
 	return result;
 }
 
-static int dump_value(
-	struct buf *out, const struct key_row *row, const void *object)
+int dump_value(struct buf *out, const struct key_row *row, const void *object)
 {
 	struct buf value = { 0 };
 	int result = -1;
