@@ -39,10 +39,10 @@ LIBS = $(shell pkg-config --libs $(PACKAGES)) -lmbedtls -lmbedx509 -lmbedcrypto
 
 OUT = build/$(VARIANT)
 LIB_SOURCES = $(wildcard src/base/*.c src/codec/*.c src/conf/*.c src/net/*.c \
-	src/relay/*.c)
+	src/relay/*.c src/worker/*.c src/daemon/*.c)
 LIB_OBJECTS = $(LIB_SOURCES:src/%.c=$(OUT)/%.o)
 LIB = $(OUT)/libwsrelay.a
-CTL_OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(wildcard src/ctl*.c))
+CTL_OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(wildcard src/ctl*.c src/ctl/*.c))
 UNIT_SOURCES = $(wildcard tests/unit/test_*.c)
 UNIT_TESTS = $(UNIT_SOURCES:tests/unit/%.c=$(OUT)/unit/%)
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)

@@ -27,6 +27,14 @@
 
 static void alarm_fired(evutil_socket_t fd, short what, void *arg);
 
+static void call_wakers(struct loop *l)
+{
+	struct waker *w;
+
+	LIST_FOREACH (w, &l->wakers, next)
+		w->woken(w);
+}
+
 static void wake_fired(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
@@ -35,8 +43,7 @@ static void wake_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (read(fd, &n, sizeof(n)) < 0)
 		return; /* this wake-up was read together with another */
-	if (l->woken)
-		l->woken(l->woken_arg);
+	call_wakers(l);
 }
 
 static struct event_base *base_new(void)
@@ -69,6 +76,7 @@ struct loop *loop_new(struct budget *budget)
 	STAILQ_INIT(&l->deferred_next);
 	LIST_INIT(&l->procs);
 	SLIST_INIT(&l->parts);
+	LIST_INIT(&l->wakers);
 	atomic_init(&l->stopped, false);
 	l->base = base_new();
 	l->scratch_memory = malloc(LOOP_HEADROOM + LOOP_SCRATCH);
@@ -173,10 +181,16 @@ void loop_wake(struct loop *l)
 		return; /* full: it will wake up anyway */
 }
 
-void loop_on_wake(struct loop *l, void (*woken)(void *arg), void *arg)
+void loop_on_wake(
+	struct loop *l, struct waker *w, void (*woken)(struct waker *w))
 {
-	l->woken = woken;
-	l->woken_arg = arg;
+	w->woken = woken;
+	LIST_INSERT_HEAD(&l->wakers, w, next);
+}
+
+void loop_on_wake_no_more(struct waker *w)
+{
+	LIST_REMOVE(w, next);
 }
 
 int loop_use_threads(void)

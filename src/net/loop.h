@@ -48,6 +48,12 @@ struct timer {
 	uint32_t at; /* place in the heap, 0 = not set */
 };
 
+/* What is to be done when the loop was woken, part of its owner. */
+struct waker {
+	LIST_ENTRY(waker) next;
+	void (*woken)(struct waker *w);
+};
+
 /* Something to do at the end of the turn, part of its owner. */
 struct deferred {
 	STAILQ_ENTRY(deferred) next;
@@ -99,8 +105,7 @@ struct loop {
 	struct event *alarm;
 	int64_t alarm_due;
 	struct event *wake;
-	void (*woken)(void *arg);
-	void *woken_arg;
+	LIST_HEAD(, waker) wakers;
 	int wake_fd;
 	atomic_bool stopped;
 	STAILQ_HEAD(deferred_list, deferred) deferred, deferred_next;
@@ -120,9 +125,12 @@ void loop_free(struct loop *l);
 MUST_CHECK int loop_run(struct loop *l);
 /* Any thread. The running turn is finished. */
 void loop_stop(struct loop *l);
-/* Any thread: woken(arg) is called in the loop's, soon, at least once. */
+/* Any thread: its wakers are called in the loop's, soon, at least once. */
 void loop_wake(struct loop *l);
-void loop_on_wake(struct loop *l, void (*woken)(void *arg), void *arg);
+/* They are few: mailboxes. None goes while they are called. */
+void loop_on_wake(
+	struct loop *l, struct waker *w, void (*woken)(struct waker *w));
+void loop_on_wake_no_more(struct waker *w);
 /* Once, before the first loop: the library's own locks, for many threads. */
 MUST_CHECK int loop_use_threads(void);
 

@@ -257,7 +257,7 @@ void daemon_worker_drain(struct worker *w)
 void daemon_worker_stop(struct worker *w)
 {
 	w->draining = true; /* nothing is opened any more */
-	worker_drop_letters(w);
+	mailbox_drop(&w->mailbox);
 	proc_kill_all(w->loop);
 	fronts_stop(w);
 	pairs_stop(w);
@@ -297,7 +297,7 @@ struct worker *daemon_worker_new(
 void daemon_worker_free(struct worker *w)
 {
 	daemon_worker_stop(w);
-	worker_drop_letters(w);
+	mailbox_drop(&w->mailbox);
 	timer_fini(w->loop, &w->tick);
 	rooms_fini(w);
 	worker_free(w);

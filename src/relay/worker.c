@@ -10,7 +10,6 @@
 #include "base/random.h"
 #include "conf/conf.h"
 #include "relay/credentials.h"
-#include "relay/letter.h"
 
 void worker_count_reason(struct worker *w, enum reason r)
 {
@@ -69,50 +68,7 @@ int worker_set_conf(struct worker *w, struct conf *conf)
 
 void worker_post(struct worker *w, struct letter *l)
 {
-	bool first;
-
-	pthread_mutex_lock(&w->letters_lock);
-	first = STAILQ_EMPTY(&w->letters);
-	STAILQ_INSERT_TAIL(&w->letters, l, next);
-	pthread_mutex_unlock(&w->letters_lock);
-	if (first)
-		loop_wake(w->loop);
-}
-
-static struct letter *take_letter(struct worker *w)
-{
-	struct letter *l;
-
-	pthread_mutex_lock(&w->letters_lock);
-	l = STAILQ_FIRST(&w->letters);
-	if (l)
-		STAILQ_REMOVE_HEAD(&w->letters, next);
-	pthread_mutex_unlock(&w->letters_lock);
-	return l;
-}
-
-/* As many as a share of the turn allows; the rest in the next. */
-static void open_letters(void *arg)
-{
-	struct worker *w = arg;
-	struct letter *l;
-
-	loop_share_begin(w->loop);
-	while (loop_share_left_now(w->loop)) {
-		l = take_letter(w);
-		if (!l)
-			return;
-		l->kind->open(w, l);
-	}
-	loop_wake(w->loop);
-}
-
-void worker_drop_letters(struct worker *w)
-{
-	struct letter *l;
-
-	while ((l = take_letter(w)))
-		l->kind->free(l);
+	mailbox_post(&w->mailbox, l);
 }
 
 /* --- life ------------------------------------------------------------------------------*/
@@ -165,24 +121,29 @@ struct worker *worker_new(
 	if (!w)
 		return NULL;
 	w->shared = s;
-	STAILQ_INIT(&w->letters);
-	pthread_mutex_init(&w->letters_lock, NULL);
 	w->loop = main_loop ? main_loop : loop_new(&s->budget);
 	w->borrowed_loop = main_loop != NULL;
-	if (!w->loop || worker_set_conf(w, conf) < 0) {
+	if (!w->loop) {
+		free(w);
+		return NULL;
+	}
+	mailbox_init(&w->mailbox, w->loop, w);
+	if (worker_set_conf(w, conf) < 0) {
 		worker_free(w);
 		return NULL;
 	}
-	loop_on_wake(w->loop, open_letters, w);
 	return w;
 }
 
 void worker_free(struct worker *w)
 {
-	worker_drop_letters(w);
+	/* What is deferred may post. */
+	mailbox_drop(&w->mailbox);
+	if (!w->borrowed_loop)
+		loop_run_deferred(w->loop);
+	mailbox_fini(&w->mailbox);
 	if (!w->borrowed_loop)
 		loop_free(w->loop);
-	pthread_mutex_destroy(&w->letters_lock);
 	credentials_free(w->credentials);
 	conf_unref(w->conf);
 	free(w);

@@ -12,13 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include "base/budget.h"
 #include "base/compiler.h"
 #include "base/reason.h"
 #include "net/loop.h"
 #include "net/proc.h"
+#include "worker/mailbox.h"
 
 struct admission;
 struct conf;
@@ -58,10 +58,9 @@ struct shared {
 
 struct worker {
 	struct loop *loop;
-	pthread_mutex_t letters_lock;
-	STAILQ_HEAD(, letter) letters; /* from any thread */
-	atomic_size_t connections;     /* given to it, not yet gone */
-	atomic_int_least64_t tick_ms;  /* when it was last seen alive */
+	struct mailbox mailbox;       /* from any thread */
+	atomic_size_t connections;    /* given to it, not yet gone */
+	atomic_int_least64_t tick_ms; /* when it was last seen alive */
 	pthread_t thread;
 	bool has_thread;
 	bool borrowed_loop; /* the main thread's */
@@ -98,8 +97,6 @@ void worker_join(struct worker *w);
 
 /* Any thread. Takes l (letter.h): it is opened on the worker's thread. */
 void worker_post(struct worker *w, struct letter *l);
-/* The loop must not be running: what was posted and not opened is freed. */
-void worker_drop_letters(struct worker *w);
 
 /*
  * From now on new connections get this configuration. -1 with a line in the

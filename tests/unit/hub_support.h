@@ -70,6 +70,11 @@ static struct {
 
 /* --- two workers ------------------------------------------------------------*/
 
+static inline void opens_nothing(struct waker *w)
+{
+	(void)w;
+}
+
 static inline void world_open(const char *ini)
 {
 	struct shared *s = &world.gate.shared;
@@ -91,14 +96,14 @@ static inline void world_open(const char *ini)
 		assert_int_equal(hubs_init(w), 0);
 		w->make_room = hubs_give_replay;
 		/* Letters are opened by open_letter alone. */
-		loop_on_wake(w->loop, NULL, NULL);
+		w->mailbox.waker.woken = opens_nothing;
 		world.workers[i] = w;
 	}
 }
 
 static inline const struct letter *first_letter(size_t worker)
 {
-	return STAILQ_FIRST(&world.workers[worker]->letters);
+	return STAILQ_FIRST(&world.workers[worker]->mailbox.letters);
 }
 
 static inline size_t letters_of(size_t worker)
@@ -106,7 +111,7 @@ static inline size_t letters_of(size_t worker)
 	const struct letter *l;
 	size_t n = 0;
 
-	STAILQ_FOREACH (l, &world.workers[worker]->letters, next)
+	STAILQ_FOREACH (l, &world.workers[worker]->mailbox.letters, next)
 		n++;
 	return n;
 }
@@ -115,13 +120,13 @@ static inline size_t letters_of(size_t worker)
 static inline bool open_letter_in_turn(size_t worker)
 {
 	struct worker *w = world.workers[worker];
-	struct letter *l = STAILQ_FIRST(&w->letters);
+	struct letter *l = STAILQ_FIRST(&w->mailbox.letters);
 
 	if (!l)
 		return false;
 	if (world.on_letter)
 		world.on_letter(worker, l);
-	STAILQ_REMOVE_HEAD(&w->letters, next);
+	STAILQ_REMOVE_HEAD(&w->mailbox.letters, next);
 	loop_share_begin(w->loop);
 	l->kind->open(w, l);
 	return true;

@@ -105,7 +105,7 @@ static inline void relay_close(void)
 /* Its letters are opened, then what was deferred is done. */
 static inline void turn_of(struct worker *w)
 {
-	w->loop->woken(w->loop->woken_arg);
+	w->mailbox.waker.woken(&w->mailbox.waker);
 	loop_run_deferred(w->loop);
 }
 

@@ -317,9 +317,10 @@ static void test_a_crowd_reads_less(void **state)
 
 /* --- other threads ----------------------------------------------------------*/
 
-static void woken(void *arg)
+static void woken(struct waker *w)
 {
-	note(*(const char *)arg);
+	(void)w;
+	note('w');
 	loop_stop(loop);
 }
 
@@ -331,25 +332,36 @@ static void *wake(void *arg)
 
 static void test_woken_by_another_thread(void **state)
 {
+	struct waker waker;
 	pthread_t thread;
 
 	(void)state;
-	loop_on_wake(loop, woken, (void *)(uintptr_t) "w");
+	loop_on_wake(loop, &waker, woken);
 	assert_int_equal(pthread_create(&thread, NULL, wake, loop), 0);
 	run();
 	pthread_join(thread, NULL);
 	assert_int_equal(happened[0], 'w');
+	loop_on_wake_no_more(&waker);
 }
 
 /* Wake-ups before the loop runs are not lost, and are one. */
 static void test_woken_before_it_runs(void **state)
 {
+	struct waker one, other;
+
 	(void)state;
-	loop_on_wake(loop, woken, (void *)(uintptr_t) "w");
+	loop_on_wake(loop, &one, woken);
+	loop_on_wake(loop, &other, woken);
 	loop_wake(loop);
 	loop_wake(loop);
 	run();
-	assert_string_equal(happened, "w");
+	assert_string_equal(happened, "ww"); /* each of them, once */
+	loop_on_wake_no_more(&one);
+	atomic_store(&loop->stopped, false);
+	loop_wake(loop);
+	run();
+	assert_string_equal(happened, "www");
+	loop_on_wake_no_more(&other);
 }
 
 static void test_the_running_turn_is_finished(void **state)
