@@ -17,7 +17,8 @@ J ?= $(shell nproc)
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla $(WERROR)
 PACKAGES = libevent_core libevent_extra libevent_pthreads inih jansson libsystemd
-ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DDATADIR='"$(PREFIX)/share/wsrelayd"' -Isrc $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DDATADIR='"$(PREFIX)/share/wsrelayd"' \
+	-DLIBEXECDIR='"$(PREFIX)/libexec/wsrelayd"' -Isrc $(CPPFLAGS)
 # A release hides its memory; tests and benchmarks look into /proc/PID, which
 # only root may then (see daemon_hide_memory).
 ALL_CPPFLAGS += $(if $(filter-out release,$(VARIANT)),-DWSRELAY_DUMPABLE)
@@ -60,7 +61,7 @@ all: | deps-build
 	@ln -sf release/wsrelayd release/wsrelayctl build/
 
 .PHONY: binaries
-binaries: $(OUT)/wsrelayd $(OUT)/wsrelayctl
+binaries: $(OUT)/wsrelayd $(OUT)/wsrelayctl $(OUT)/wsrelayd-exec
 
 deps-%:
 	@scripts/deps $*
@@ -70,6 +71,12 @@ $(OUT)/wsrelayd: $(OUT)/main.o $(LIB)
 
 $(OUT)/wsrelayctl: $(CTL_OBJECTS) $(LIB)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Between fork and exec of each program, so it is small and starts fast; no
+# sanitizer can be linked statically.
+$(OUT)/step.o: OPTIMISE_$(VARIANT) = -O2 -g
+$(OUT)/wsrelayd-exec: $(OUT)/step.o
+	$(CC) -static $(LDFLAGS) -o $@ $<
 
 $(LIB): $(LIB_OBJECTS)
 	@rm -f $@
@@ -82,15 +89,15 @@ $(OUT)/%.o: src/%.c Makefile
 # What is built into the binary with .incbin.
 $(OUT)/relay/assets.o: $(wildcard src/relay/assets/*)
 
-# What names DATADIR is built again when PREFIX is another one.
-$(OUT)/relay/try.o: $(OUT)/prefix
+# What names these folders is built again when PREFIX is another one.
+$(OUT)/relay/try.o $(OUT)/net/step.o: $(OUT)/prefix
 $(OUT)/prefix: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
 .PHONY: FORCE
 FORCE:
 
--include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(CTL_OBJECTS:.o=.d)
+-include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(OUT)/step.d $(CTL_OBJECTS:.o=.d)
 
 # --- run -------------------------------------------------------------------
 
@@ -148,8 +155,13 @@ check-oom: | deps-test
 	tests/oom/run --build build/asan/oom --seconds $(OOM_SECONDS) $(OOM)
 
 # ASan's own malloc, and one in front of it that fails.
-$(OUT)/oom/wsrelayd: $(OUT)/main.o $(OUT)/oom/fail.o $(LIB)
+$(OUT)/oom/wsrelayd: $(OUT)/main.o $(OUT)/oom/fail.o $(LIB) | \
+		$(OUT)/oom/wsrelayd-exec
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUT)/oom/wsrelayd-exec: $(OUT)/wsrelayd-exec
+	@mkdir -p $(@D)
+	ln -sf ../wsrelayd-exec $@
 
 $(OUT)/oom/fail.o: tests/oom/fail.c Makefile
 	@mkdir -p $(@D)

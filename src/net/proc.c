@@ -1,6 +1,6 @@
 /*
  * posix_spawn shares the address space until exec, so that a start costs the
- * same however large the daemon is; a pidfd in the loop tells the end, so
+ * same however large the daemon is; what it executes is wsrelayd-exec (step.h); a pidfd in the loop tells the end, so
  * that each worker reaps its own children and no SIGCHLD is needed.
  */
 #include "net/proc.h"
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -18,6 +19,7 @@
 #include <event2/event.h>
 
 #include "net/loop.h"
+#include "net/step.h"
 
 /* How often is looked whether a group is empty: at first, and at last. */
 #define LOOK_FIRST_MS 5
@@ -277,11 +279,12 @@ void proc_kill_all(struct loop *l)
 
 struct pipes {
 	int in[2], out[2], err[2];
+	int report[2]; /* of the step; at its end the program runs */
 };
 
 static void pipes_close(struct pipes *s)
 {
-	int *fds[] = { s->in, s->out, s->err };
+	int *fds[] = { s->in, s->out, s->err, s->report };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		for (int j = 0; j < 2; j++)
@@ -291,9 +294,10 @@ static void pipes_close(struct pipes *s)
 
 static int pipes_open(struct pipes *s)
 {
-	*s = (struct pipes){ { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	*s = (struct pipes){ { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } };
 	if (pipe2(s->in, O_CLOEXEC) < 0 || pipe2(s->out, O_CLOEXEC) < 0 ||
 		pipe2(s->err, O_CLOEXEC) < 0 ||
+		pipe2(s->report, O_CLOEXEC) < 0 ||
 		/* Ours only: the program expects blocking streams. */
 		fcntl(s->in[1], F_SETFL, O_NONBLOCK) < 0 ||
 		fcntl(s->out[0], F_SETFL, O_NONBLOCK) < 0 ||
@@ -304,9 +308,48 @@ static int pipes_open(struct pipes *s)
 	return 0;
 }
 
+/* What is executed, and its arguments up to the program's. */
+struct step {
+	char file[32];
+	char limits[4][24];
+	char *argv[]; /* those of the program are borrowed */
+};
+
+static void step_limits(struct step *s, const struct proc_limits *l)
+{
+	const rlim_t numbers[] = { l->nofile.rlim_cur, l->nofile.rlim_max,
+		l->core.rlim_cur, l->core.rlim_max };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		snprintf(s->limits[i], sizeof(s->limits[i]), "%ju",
+			(uintmax_t)numbers[i]);
+		s->argv[STEP_LIMITS + i] = s->limits[i];
+	}
+}
+
+static struct step *step_new(const struct proc_params *params)
+{
+	static char name[] = "wsrelayd-exec", no_group[] = "", root[] = "/";
+	struct step *s;
+	size_t n = 0;
+
+	while (params->argv[n])
+		n++;
+	s = calloc(1, sizeof(*s) + (STEP_PROGRAM + n + 1) * sizeof(char *));
+	if (!s)
+		return NULL;
+	snprintf(s->file, sizeof(s->file), "/proc/self/fd/%d", params->step);
+	s->argv[STEP_NAME] = name;
+	s->argv[STEP_GROUP] = no_group;
+	s->argv[STEP_DIR] = params->dir ? params->dir : root;
+	step_limits(s, params->limits);
+	memcpy(s->argv + STEP_PROGRAM, params->argv, n * sizeof(char *));
+	return s;
+}
+
 /* Returns an error number, as posix_spawn does. */
-static int spawn(
-	pid_t *pid, const struct proc_params *params, const struct pipes *s)
+static int spawn_step(pid_t *pid, const struct proc_params *params,
+	const struct pipes *s, const struct step *step)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -323,15 +366,14 @@ static int spawn(
 	}
 	sigemptyset(&none);
 	sigfillset(&all);
+	/* The step closes what is open besides. */
 	if ((error = posix_spawn_file_actions_adddup2(&actions, s->in[0], 0)) ||
 		(error = posix_spawn_file_actions_adddup2(
 			 &actions, s->out[1], 1)) ||
 		(error = posix_spawn_file_actions_adddup2(
 			 &actions, s->err[1], 2)) ||
-		(error = posix_spawn_file_actions_addclosefrom_np(
-			 &actions, 3)) ||
-		(error = posix_spawn_file_actions_addchdir_np(
-			 &actions, params->dir ? params->dir : "/")) ||
+		(error = posix_spawn_file_actions_adddup2(
+			 &actions, s->report[1], STEP_FD)) ||
 		(error = posix_spawnattr_setpgroup(&attributes, 0)) ||
 		(error = posix_spawnattr_setsigmask(&attributes, &none)) ||
 		(error = posix_spawnattr_setsigdefault(&attributes, &all)) ||
@@ -339,12 +381,56 @@ static int spawn(
 			 POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
 				 POSIX_SPAWN_SETSIGDEF)))
 		goto out;
-	error = posix_spawn(pid, params->argv[0], &actions, &attributes,
-		params->argv, params->envp);
+	error = posix_spawn(pid, step->file, &actions, &attributes, step->argv,
+		params->envp);
 out:
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return error;
+}
+
+/*
+ * Waits until the step is done, which is about as long as posix_spawn itself
+ * takes. Returns an error number: there is no process then.
+ */
+static int await_step(pid_t pid, struct pipes *s, const char **failed)
+{
+	static const char *const names[] = {
+		[STEP_FAILED_GROUP] = "its control group",
+		[STEP_FAILED_LIMITS] = "its limits",
+		[STEP_FAILED_EXEC] = NULL,
+	};
+	struct step_report report;
+	ssize_t n;
+
+	close(s->report[1]);
+	s->report[1] = -1;
+	do
+		n = read(s->report[0], &report, sizeof(report));
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(report))
+		return 0;
+	(void)waitpid(pid, NULL, 0);
+	*failed = names[report.failed];
+	return report.error;
+}
+
+static int spawn(pid_t *pid, const struct proc_params *params, struct pipes *s,
+	const char **failed)
+{
+	struct step *step;
+	int error;
+
+	*failed = "wsrelayd-exec";
+	if (params->step < 0)
+		return ENOENT;
+	step = step_new(params);
+	error = step ? spawn_step(pid, params, s, step) : ENOMEM;
+	free(step);
+	if (error)
+		return error;
+	*failed = NULL;
+	return await_step(*pid, s, failed);
 }
 
 static int watch(struct proc *p)
@@ -381,17 +467,18 @@ static struct proc *proc_new(struct loop *l, const struct proc_params *params)
 	return p;
 }
 
-struct proc *proc_start(
-	struct loop *l, const struct proc_params *params, int *in, int *out)
+struct proc *proc_start(struct loop *l, const struct proc_params *params,
+	int *in, int *out, const char **failed)
 {
 	struct pipes s;
 	struct proc *p;
 	int error;
 
+	*failed = NULL;
 	if (pipes_open(&s) < 0)
 		return NULL;
 	p = proc_new(l, params);
-	error = p ? spawn(&p->pid, params, &s) : ENOMEM;
+	error = p ? spawn(&p->pid, params, &s, failed) : ENOMEM;
 	if (error) {
 		pipes_close(&s);
 		if (p)
@@ -399,8 +486,6 @@ struct proc *proc_start(
 		errno = error;
 		return NULL;
 	}
-	(void)prlimit(p->pid, RLIMIT_NOFILE, &params->limits->nofile, NULL);
-	(void)prlimit(p->pid, RLIMIT_CORE, &params->limits->core, NULL);
 	p->err = s.err[0];
 	s.err[0] = -1;
 	p->pidfd = pidfd_open(p->pid, 0);

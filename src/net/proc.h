@@ -2,7 +2,8 @@
  * proc.h: a child process with pipes at its standard streams, and its process
  * group.
  *
- *   proc_start -> runs -> exited -> what is left in its group: SIGTERM, after
+ *   proc_start: posix_spawn -> wsrelayd-exec (step.h) -> the program
+ *   -> runs -> exited -> what is left in its group: SIGTERM, after
  *                                   grace_ms SIGKILL -> gone
  */
 #ifndef NET_PROC_H
@@ -48,8 +49,9 @@ struct proc_limits {
 struct proc_params {
 	char *const *argv; /* NULL-terminated; argv[0] is the file */
 	char *const *envp; /* NULL-terminated */
-	const char *dir;   /* NULL = / */
-	const struct proc_limits *limits; /* set right after the start */
+	char *dir;         /* NULL = / */
+	int step;          /* of step_open */
+	const struct proc_limits *limits;
 	int64_t grace_ms; /* from a SIGTERM to the SIGKILL behind it */
 	const struct proc_cb *cb;
 	void *owner;
@@ -60,11 +62,13 @@ struct proc_params {
 /*
  * Starts it in its own process group, with default signals, all other
  * descriptors closed. in and out are the caller's ends of its standard input
- * and output: non-blocking. NULL: errno. It frees itself with the call of
- * gone.
+ * and output: non-blocking. NULL: errno, and *failed, if it is not NULL, names
+ * what the relay could not do; else the program is what could not be started. It
+ * frees itself with the call of gone.
  */
-MUST_CHECK struct proc *proc_start(
-	struct loop *l, const struct proc_params *params, int *in, int *out);
+MUST_CHECK struct proc *proc_start(struct loop *l,
+	const struct proc_params *params, int *in, int *out,
+	const char **failed);
 /* Before exited. Its number, for logs. */
 pid_t proc_pid(const struct proc *p);
 /*

@@ -355,13 +355,19 @@ static void read_interpreter(const char *program, char out[DETAIL_MAX])
 	close(fd);
 }
 
-static void say_spawn_error(struct exec_attempt *a, int error)
+static void say_spawn_error(
+	struct exec_attempt *a, int error, const char *failed)
 {
 	const char *program = a->route->to.argv[0];
 	const char *dir = a->route->exec_dir;
 	const char *note = hidden_note(program, error);
 	char interpreter[DETAIL_MAX];
 
+	if (failed) {
+		snprintf(a->detail, sizeof(a->detail), "%s: %s", failed,
+			strerror(error));
+		return;
+	}
 	if (!*note && dir)
 		note = hidden_note(dir, error);
 	if (!*note) {
@@ -375,6 +381,7 @@ static void say_spawn_error(struct exec_attempt *a, int error)
 /* Starts the process and its end. REASON_NONE, or why not. */
 static enum reason start_program(struct exec_attempt *a)
 {
+	const char *failed;
 	struct conn *c;
 	int in, out;
 
@@ -382,15 +389,16 @@ static enum reason start_program(struct exec_attempt *a)
 		&(struct proc_params){ .argv = a->argv,
 			.envp = a->envp,
 			.dir = a->route->exec_dir,
+			.step = a->worker->shared->step,
 			.limits = &a->worker->shared->limits,
 			.grace_ms = a->route->close_timeout,
 			.cb = &exec_cb,
 			.owner = a },
-		&in, &out);
+		&in, &out, &failed);
 	if (!a->proc) {
 		int error = errno;
 
-		say_spawn_error(a, error);
+		say_spawn_error(a, error, failed);
 		return error == EMFILE || error == ENFILE || error == ENOMEM
 			       ? REASON_INTERNAL
 			       : REASON_BACKEND_SPAWN;

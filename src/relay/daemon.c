@@ -22,6 +22,7 @@
 #include "conf/conf.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "net/step.h"
 #include "net/tls.h"
 #include "relay/admission.h"
 #include "relay/credentials.h"
@@ -452,6 +453,8 @@ static void daemon_free(struct daemon *d)
 	conf_unref(d->conf);
 	sections_free(d->sections);
 	free(d->bound);
+	if (d->shared.step >= 0)
+		close(d->shared.step);
 }
 
 /*
@@ -490,7 +493,9 @@ out:
 
 int daemon_run(const struct daemon_source *source)
 {
-	struct daemon d = { .source = source, .had_terminal = has_terminal() };
+	struct daemon d = { .source = source,
+		.had_terminal = has_terminal(),
+		.shared.step = step_open() };
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);

@@ -50,7 +50,8 @@ struct shared {
 	atomic_uint_least64_t next_id;
 	int64_t started_ms;        /* Unix time */
 	struct proc_limits limits; /* as they were before we changed them */
-	atomic_size_t programs;    /* that live, or have left something */
+	int step; /* what starts programs, see step.h; -1: it is not there */
+	atomic_size_t programs; /* that live, or have left something */
 };
 
 #define WORKER_RANDOM  4096

@@ -170,7 +170,7 @@ class Relay:
 
     def __init__(self, ini, tmp_path, env=None, args=(), listen="",
                  server="", wrap=(), expect_exit=0, user=None,
-                 secure=SECURE):
+                 secure=SECURE, program=WSRELAYD):
         self.dir = tmp_path
         self.expect_exit = expect_exit
         self.lines = []
@@ -188,7 +188,7 @@ class Relay:
         text = text.replace("{dir}", str(tmp_path))
         self.secure = secure
         self.ini.write_text(_secured(text) if secure else text)
-        command = [*wrap, *RUNNER, str(WSRELAYD), "-c", str(self.ini), *args]
+        command = [*wrap, *RUNNER, str(program), "-c", str(self.ini), *args]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**os.environ, **SANITIZERS,

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import subprocess
 
@@ -187,6 +188,58 @@ while True:
 def limits(pid, name):
     text = pathlib.Path(f"/proc/{pid}/limits").read_text()
     return re.search(rf"{name} +(\S+) +(\S+)", text).groups()
+
+
+def oom_score(pid):
+    return int(pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+SCORE = "print(open('/proc/self/oom_score_adj').read(), end='', flush=True)\n" \
+    "sys.stdin.read()\n"
+
+
+@pytest.mark.parametrize("own, others", [(0, 500), (300, 800), (900, 1000)])
+def test_memory_that_is_short_ends_programs_first(relay, tmp_path, own, others):
+    """From a program's first instruction on."""
+    if oom_score("self") > own:
+        pytest.skip("the tests' own score is higher")
+    r = relay(route(tmp_path, SCORE), wrap=["choom", "-n", str(own), "--"])
+    assert oom_score(r.pid) == own
+    assert Client(r, "/r").recv().text == str(others)
+
+
+def test_variables_are_for_the_program_alone(relay, tmp_path):
+    """What the loader heeds does not hinder what starts the program."""
+    library = tmp_path / "none.so"
+    library.write_text("no library")
+    r = relay(route(
+        tmp_path, "print(os.environ['LD_PRELOAD'], flush=True)\n"
+        "sys.stdin.read()\n", f"exec_env = LD_PRELOAD={library}"))
+    assert Client(r, "/r").recv().text == str(library)
+
+
+def test_what_starts_programs_is_kept(relay, tmp_path):
+    """By its descriptor: an upgrade may remove the file meanwhile."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in "wsrelayd", "wsrelayd-exec":
+        shutil.copy(WSRELAYD.parent / name, folder)
+    r = relay(route(tmp_path, "print('hi', flush=True)\n"),
+              program=folder / "wsrelayd")
+    (folder / "wsrelayd-exec").unlink()
+    assert Client(r, "/r").recv().text == "hi"
+
+
+@pytest.mark.skipif(
+    os.path.exists("/usr/local/libexec/wsrelayd/wsrelayd-exec"),
+    reason="it is installed on this machine")
+def test_nothing_starts_programs(relay, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    shutil.copy(WSRELAYD, folder)
+    r = relay(route(tmp_path, ""), program=folder / "wsrelayd")
+    assert Client(r, "/r", wait=False).answer() == 502
+    assert "wsrelayd-exec: No such file" in r.wait_log("backend-error")["detail"]
 
 
 HARD = resource.getrlimit(resource.RLIMIT_CORE)[1]

@@ -38,6 +38,7 @@ def tree(tmp_path):
 def test_files(tree):
     found = files(tree)
     for name in ("usr/sbin/wsrelayd", "usr/sbin/wsrelayctl",
+                 "usr/libexec/wsrelayd/wsrelayd-exec",
                  "usr/share/man/man8/wsrelayd.8",
                  "usr/share/man/man8/wsrelayctl.8",
                  "usr/share/man/man5/wsrelayd.ini.5",
@@ -55,7 +56,8 @@ def test_files(tree):
         assert name in found
     for name in found:
         mode = stat.S_IMODE((tree / name).stat().st_mode)
-        program = name.startswith("usr/sbin/") or name.endswith("-hook")
+        program = name.startswith(("usr/sbin/", "usr/libexec/")) or \
+            name.endswith("-hook")
         assert mode == (0o755 if program else 0o644), name
 
 
