@@ -1,11 +1,10 @@
 /*
- * hub_support.h: two workers in one thread, whose loops a test turns by hand,
- * and browsers that join hubs there. So letters between the workers are opened
- * in the order that a test wants.
+ * hub_support.h: browsers that join hubs of two workers (two_workers.h), and a
+ * backend.
  *
  *	browser_asks(&a, 1, "/x");     a client of worker 1 asks for a seat
  *	open_letter(0);                worker 0, its home, opens that, no more
- *	settle();                      all that is under way arrives
+ *	settle();                      it is a member
  *	browser_says(&a, "hello");
  *	expect_heard(&b, "hello");
  *
@@ -15,32 +14,16 @@
 #ifndef TESTS_HUB_SUPPORT_H
 #define TESTS_HUB_SUPPORT_H
 
-#define SCRIPTS 64
-
-#include "gate_support.h"
+#include "two_workers.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "base/log.h"
 #include "codec/ws.h"
 #include "net/conn.h"
-#include "no_memory.h"
 #include "relay/end.h"
 #include "relay/ending.h"
-#include "relay/hub_here.h"
 #include "relay/hub_join.h"
-#include "relay/hub_private.h"
-#include "relay/letter.h"
-#include "relay/member.h"
-#include "scripted_transport.h"
-
-#define HUB(backend, linger)                                                   \
-	"[listen main]\n[route r]\n"                                           \
-	"path = /{id}\nbackend = " backend "\nmode = hub\nauth = none\n"       \
-	"linger = " linger "\n"
-#define ROOM_LINGER(time) HUB("room:", time)
-#define ROOM              ROOM_LINGER("1h")
 
 struct browser {
 	struct client client;
@@ -58,173 +41,6 @@ struct browser {
 	uint16_t code; /* of the close */
 	bool gone;     /* it was a member and its connection is closed */
 };
-
-static struct {
-	struct gate gate;
-	struct worker *workers[2];
-	bool is_open;
-	uint64_t clients; /* so far: their ids */
-	/* Called before a letter is opened; may be NULL. */
-	void (*on_letter)(size_t worker, const struct letter *l);
-} world;
-
-/* --- two workers ------------------------------------------------------------*/
-
-static inline void opens_nothing(struct waker *w)
-{
-	(void)w;
-}
-
-static inline void world_open(const char *ini)
-{
-	struct shared *s = &world.gate.shared;
-	struct conf *conf = load_warned(ini);
-
-	log_set_level(LOG_ERROR);
-	world.is_open = true;
-	world.clients = 0;
-	world.on_letter = NULL;
-	gate_open(&world.gate, conf);
-	budget_init(&s->budget, SIZE_MAX);
-	s->workers = world.workers;
-	s->workers_n = 2;
-	for (size_t i = 0; i < 2; i++) {
-		struct worker *w = worker_new(s, conf, NULL);
-
-		assert_non_null(w);
-		w->index = i;
-		assert_int_equal(hubs_init(w), 0);
-		w->make_room = hubs_give_replay;
-		/* Letters are opened by open_letter alone. */
-		w->mailbox.waker.woken = opens_nothing;
-		world.workers[i] = w;
-	}
-}
-
-static inline const struct letter *first_letter(size_t worker)
-{
-	return STAILQ_FIRST(&world.workers[worker]->mailbox.letters);
-}
-
-static inline size_t letters_of(size_t worker)
-{
-	const struct letter *l;
-	size_t n = 0;
-
-	STAILQ_FOREACH (l, &world.workers[worker]->mailbox.letters, next)
-		n++;
-	return n;
-}
-
-/* Opens the first letter of a worker. False: it has none. */
-static inline bool open_letter_in_turn(size_t worker)
-{
-	struct worker *w = world.workers[worker];
-	struct letter *l = STAILQ_FIRST(&w->mailbox.letters);
-
-	if (!l)
-		return false;
-	if (world.on_letter)
-		world.on_letter(worker, l);
-	STAILQ_REMOVE_HEAD(&w->mailbox.letters, next);
-	loop_share_begin(w->loop);
-	l->kind->open(w, l);
-	return true;
-}
-
-static inline void end_turn(size_t worker)
-{
-	loop_run_deferred(world.workers[worker]->loop);
-}
-
-/* The same, and its worker's turn is over. */
-static inline bool open_letter(size_t worker)
-{
-	bool opened = open_letter_in_turn(worker);
-
-	end_turn(worker);
-	return opened;
-}
-
-static inline void open_letters_of(size_t worker)
-{
-	while (open_letter(worker))
-		;
-}
-
-struct turn {
-	struct deferred deferred;
-	struct loop *loop;
-};
-
-static inline void turn_over(struct deferred *d)
-{
-	atomic_store(
-		&CONTAINER_OF(d, struct turn, deferred)->loop->stopped, true);
-}
-
-/* A turn of its loop, which waits for nothing and opens no letter. */
-static inline void turn(size_t worker)
-{
-	struct turn t = { .loop = world.workers[worker]->loop };
-
-	atomic_store(&t.loop->stopped, false);
-	loop_defer_next(t.loop, &t.deferred, turn_over);
-	assert_int_equal(loop_run(t.loop), 0);
-}
-
-static inline bool is_quiet(void)
-{
-	for (size_t i = 0; i < 2; i++)
-		if (first_letter(i) ||
-			!STAILQ_EMPTY(&world.workers[i]->loop->deferred) ||
-			!STAILQ_EMPTY(&world.workers[i]->loop->deferred_next))
-			return false;
-	return true;
-}
-
-/*
- * Until nothing is under way. Sockets have room and are readable at once here,
- * so a few turns in which nothing happens are enough.
- */
-static inline void settle(void)
-{
-	int turns = 0;
-
-	for (int quiet = 0; quiet < 4; quiet = is_quiet() ? quiet + 1 : 0) {
-		assert_true(++turns < 100000);
-		open_letters_of(0);
-		open_letters_of(1);
-		turn(0);
-		turn(1);
-	}
-}
-
-static inline void world_close(void)
-{
-	struct shared *s = &world.gate.shared;
-
-	if (!world.is_open)
-		return; /* it has failed in here */
-	world.is_open = false;
-	no_memory_at(0);
-	settle();
-	for (size_t i = 0; i < 2; i++) {
-		shards_stop(world.workers[i]);
-		hubs_stop(world.workers[i]);
-	}
-	settle();
-	for (size_t i = 0; i < 2; i++) {
-		struct worker *w = world.workers[i];
-
-		assert_int_equal(atomic_load(&w->connections), 0);
-		hubs_fini(w);
-		worker_free(w);
-	}
-	scripts_free();
-	assert_int_equal(budget_used(&s->budget), 0);
-	gate_close(&world.gate);
-}
 
 /* --- a browser's connection and its end -------------------------------------*/
 
@@ -381,18 +197,6 @@ static inline void browser_asks(
 	browser_asks_for(b, path);
 }
 
-/* The hub of a path, on whatever worker; NULL = there is none. */
-static inline struct hub *hub_at(const char *path)
-{
-	struct hub *h;
-
-	for (size_t i = 0; i < 2; i++)
-		TAILQ_FOREACH (h, &world.workers[i]->hubs->list, home_next)
-			if (strcmp(h->path, path) == 0)
-				return h;
-	return NULL;
-}
-
 /* The same, and it gets its seat. */
 static inline void browser_joins(
 	struct browser *b, size_t worker, const char *path)
@@ -478,6 +282,66 @@ static inline void expect_heard(const struct browser *b, const char *want)
 static inline void browser_free(struct browser *b)
 {
 	buf_free(&b->sent);
+}
+
+/* --- a backend that the test plays ------------------------------------------*/
+
+/* A hub whose backend is a Unix socket that the test listens on, in lines. */
+static inline void world_open_with_trunk(const char *more)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "socket" };
+	char ini[1000];
+
+	assert_true(snprintf(ini, sizeof(ini),
+			    HUB("unix:%s/socket", "1h") "framing = line\n%s",
+			    scratch, more) < (int)sizeof(ini));
+	world_open(ini);
+	unlink("socket");
+	world.listening = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(
+		bind(world.listening, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(world.listening, 1), 0);
+}
+
+static inline void trunk_accept(void)
+{
+	world.trunk = accept4(world.listening, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(world.trunk >= 0);
+}
+
+static inline void trunk_says(const char *lines)
+{
+	ssize_t n = (ssize_t)strlen(lines);
+
+	assert_int_equal(write(world.trunk, lines, (size_t)n), n);
+}
+
+/* What has come over it, which the caller frees. */
+static inline char *trunk_hears(void)
+{
+	struct buf text = { 0 };
+	char room[4096];
+	ssize_t n;
+
+	while ((n = read(world.trunk, room, sizeof(room))) > 0)
+		assert_int_equal(buf_add(&text, room, (size_t)n, SIZE_MAX), 0);
+	return take_text(&text);
+}
+
+static inline void expect_trunk_hears(const char *want)
+{
+	char *text;
+
+	settle();
+	text = trunk_hears();
+	assert_string_equal(text, want);
+	free(text);
+}
+
+static inline void trunk_hangs_up(void)
+{
+	close(world.trunk);
+	world.trunk = -1;
 }
 
 #endif

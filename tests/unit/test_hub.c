@@ -1,7 +1,7 @@
 /*
  * Hubs on two workers: seats, the order of messages whatever the order in which
- * letters are opened, replays, drivers. Ends and slow workers are in
- * test_hub_end.c and test_hub_slow.c.
+ * letters are opened, replays, max_hubs. Drivers, ends and slow workers are in
+ * test_hub_driver.c, test_hub_end.c and test_hub_slow.c.
  */
 #include "hub_support.h"
 
