@@ -24,6 +24,14 @@
 #include "relay/ending.h"
 #include "relay/worker.h"
 
+/* In this order; each may be passed over. */
+enum stream_state {
+	STREAM_OPEN,
+	STREAM_ENDED,   /* the backend's output is over */
+	STREAM_CLOSING, /* the owner wants no more */
+	STREAM_GONE,    /* the conn is closed; a process may still run */
+};
+
 struct stream_end {
 	struct end end;
 	struct worker *worker;
@@ -33,13 +41,9 @@ struct stream_end {
 	size_t scanned;     /* of conn->rest, see framing.h */
 	struct timer timer; /* for the rest of a process's output */
 	int status;         /* of the process */
-	bool is_proc;
-	bool closing;   /* the pair wants no more */
-	bool ended;     /* its output is over */
-	bool gone;      /* the conn is closed */
-	bool heard;     /* it has sent something */
-	bool spoken_to; /* it was sent something */
-	bool tagged;    /* the hub judges its messages, and goes on */
+	uint8_t state;      /* enum stream_state */
+	bool heard;         /* it has sent something */
+	bool spoken_to;     /* it was sent something */
 	struct framing_skip skip;
 };
 
@@ -52,6 +56,24 @@ static struct stream_end *stream_end_of(struct end *e)
 static const struct end_cb *tell(const struct stream_end *e)
 {
 	return e->end.owner->cb;
+}
+
+static void set_state(struct stream_end *e, enum stream_state to)
+{
+	assert(to > e->state); /* it only goes on */
+	e->state = (uint8_t)to;
+}
+
+/* Until the owner closes it. */
+static bool is_open(const struct stream_end *e)
+{
+	return e->state < STREAM_CLOSING;
+}
+
+/* The hub judges its messages, and goes on. */
+static bool is_tagged(const struct stream_end *e)
+{
+	return e->route->addressing == CONF_ADDRESSING_TAGGED;
 }
 
 /* --- to the backend --------------------------------------------------------------*/
@@ -119,7 +141,7 @@ static void message(struct stream_end *e, const struct framing_message *m)
 		.data = m->data,
 		.n = m->n };
 
-	if (m->opcode == WS_TEXT && !e->tagged && !utf8_valid(m->data, m->n))
+	if (m->opcode == WS_TEXT && !is_tagged(e) && !utf8_valid(m->data, m->n))
 		backend_violation(e, "text that is not UTF-8");
 	else
 		tell(e)->input(&e->end, &piece);
@@ -130,9 +152,9 @@ static size_t take_messages(struct stream_end *e, uint8_t *p, size_t n)
 {
 	size_t used = 0, max = (size_t)e->route->max_backend_message;
 
-	if (e->tagged)
+	if (is_tagged(e))
 		max += TAGGED_PREFIX_MAX; /* the limit is the payload's */
-	while (used < n && !e->closing && conn_goes_on(e->end.conn)) {
+	while (used < n && is_open(e) && conn_goes_on(e->end.conn)) {
 		struct framing_message m;
 		ssize_t r;
 
@@ -145,7 +167,7 @@ static size_t take_messages(struct stream_end *e, uint8_t *p, size_t n)
 			p + used, n - used, max, &e->scanned, &m);
 		if (r == 0)
 			break;
-		if (r == FRAMING_TOO_BIG && e->tagged) {
+		if (r == FRAMING_TOO_BIG && is_tagged(e)) {
 			tell(e)->too_big(&e->end);
 			framing_skip_begin(e->framing, p + used, &e->skip);
 			e->scanned = 0;
@@ -180,7 +202,7 @@ static size_t stream_end_input(struct conn *c, uint8_t *p, size_t n)
 
 	e->heard = true;
 	used = take_messages(e, p, n);
-	if (!e->closing && n - used > LOOP_SCRATCH &&
+	if (is_open(e) && n - used > LOOP_SCRATCH &&
 		e->route->mode != CONF_MODE_HUB &&
 		worker_memory_full(e->worker))
 		tell(e)->ended(
@@ -197,7 +219,7 @@ static void stream_end_drained(struct conn *c)
 
 static void stream_end_flow(struct end *end, bool on)
 {
-	if (!stream_end_of(end)->closing)
+	if (is_open(stream_end_of(end)))
 		conn_set_reading(end->conn, on);
 }
 
@@ -224,12 +246,12 @@ static void stream_end_ended(struct conn *c, int error)
 {
 	struct stream_end *e = c->owner;
 
-	e->ended = true;
-	if (e->closing) {
+	if (!is_open(e)) {
 		conn_close(c);
 		return;
 	}
-	if (!e->is_proc) {
+	set_state(e, STREAM_ENDED);
+	if (e->route->to.kind != BACKEND_EXEC) {
 		struct ending reset = { .reason = REASON_BACKEND_RESET,
 			.detail = tls_cause_text(c) };
 
@@ -250,7 +272,7 @@ static void stream_end_ended(struct conn *c, int error)
 
 static void free_when_over(struct stream_end *e)
 {
-	if (!e->gone || e->proc)
+	if (e->state != STREAM_GONE || e->proc)
 		return;
 	timer_fini(e->worker->loop, &e->timer);
 	tell(e)->gone(&e->end);
@@ -262,10 +284,10 @@ static void stream_end_closed(struct conn *c)
 	struct stream_end *e = c->owner;
 
 	/* Without memory to queue, a program's conn breaks after its output. */
-	if (!e->closing)
+	if (is_open(e))
 		tell(e)->ended(
 			&e->end, &(struct ending){ .reason = REASON_INTERNAL });
-	e->gone = true;
+	set_state(e, STREAM_GONE);
 	tell(e)->dropped(&e->end, c->dropped);
 	e->end.conn = NULL;
 	free_when_over(e);
@@ -297,7 +319,7 @@ static void stream_end_close(struct end *end, uint16_t code, struct str text)
 
 	(void)code;
 	(void)text;
-	e->closing = true;
+	set_state(e, STREAM_CLOSING);
 	timer_clear(e->worker->loop, &e->timer);
 	if (e->proc)
 		proc_end_after(e->proc, e->route->close_timeout);
@@ -306,10 +328,7 @@ static void stream_end_close(struct end *end, uint16_t code, struct str text)
 
 void stream_end_set_proc(struct end *end, struct proc *p)
 {
-	struct stream_end *e = stream_end_of(end);
-
-	e->proc = p;
-	e->is_proc = true;
+	stream_end_of(end)->proc = p;
 }
 
 void stream_end_exited(struct end *end, int status)
@@ -318,11 +337,9 @@ void stream_end_exited(struct end *end, int status)
 
 	e->status = status;
 	e->proc = NULL;
-	if (e->closing) {
+	if (!is_open(e))
 		free_when_over(e);
-		return;
-	}
-	if (e->ended)
+	else if (e->state == STREAM_ENDED)
 		report(e);
 	else /* what it wrote last is still in the pipe */
 		timer_set(e->worker->loop, &e->timer,
@@ -367,7 +384,6 @@ struct end *stream_end_new(
 	e->route = route;
 	e->framing = framing_get((enum framing_id)route->framing);
 	assert(e->framing);
-	e->tagged = route->addressing == CONF_ADDRESSING_TAGGED;
 	e->end = (struct end){ .ops = &stream_end_ops,
 		.owner = &end_unowned,
 		.conn = c,

@@ -32,24 +32,35 @@
 
 enum ws_state { WS_OPEN, WS_CLOSING, WS_FINISHED };
 
+/* How far the peer has come; each may be passed over. */
+enum ws_peer {
+	PEER_TALKS,
+	PEER_WRONG,  /* it broke a rule: its frames are skipped */
+	PEER_CLOSED, /* its close frame came */
+	PEER_ENDED,  /* its stream is over */
+	PEER_GONE,   /* and what is sent does not reach it, either */
+};
+
+/* Of our ping, in OPEN. */
+enum ws_ping {
+	PING_NONE,
+	PING_QUEUED,  /* it waits behind other bytes, untimed */
+	PING_SENT,    /* ping_ms is when it left us */
+	PING_ARRIVED, /* ping_ms is when it left the kernel, too */
+};
+
 struct ws_end {
 	struct end end;
 	struct worker *worker;
 	const struct conf_route *route; /* the pair's client keeps it alive */
 	struct timer timer;
 	union {
-		/* OPEN: when the ping under way left us, 0 = none is */
-		int64_t ping_ms;
+		int64_t ping_ms;    /* OPEN: see enum ws_ping */
 		uint64_t closing_n; /* CLOSING: bytes that came */
 	};
-	bool ping_queued;  /* it waits behind other bytes, untimed */
-	bool ping_arrived; /* ping_ms is when it left the kernel, too */
-	bool reading;
-	bool close_came; /* the peer's close frame */
-	bool ended;      /* the peer's stream is over */
-	bool gone;       /* and what is sent does not reach it, either */
-	bool skipping;   /* behind a violation */
-	uint8_t state;   /* enum ws_state */
+	uint8_t state; /* enum ws_state */
+	uint8_t peer;  /* enum ws_peer */
+	uint8_t ping;  /* enum ws_ping */
 	struct ws_decoder decoder;
 };
 
@@ -68,6 +79,19 @@ static void set_state(struct ws_end *e, enum ws_state to)
 {
 	assert(to > e->state); /* it only goes on */
 	e->state = (uint8_t)to;
+}
+
+/* The decoder, the kernel and the pings tell, in any order. */
+static void peer_is(struct ws_end *e, enum ws_peer to)
+{
+	if (to > e->peer)
+		e->peer = (uint8_t)to;
+}
+
+static void set_ping(struct ws_end *e, enum ws_ping to, int64_t ms)
+{
+	e->ping = (uint8_t)to;
+	e->ping_ms = ms;
 }
 
 /* --- sending -------------------------------------------------------------------*/
@@ -146,17 +170,17 @@ static void ws_end_close(struct end *end, uint16_t code, struct str text)
 
 	if (e->state != WS_OPEN)
 		return;
-	if (e->ended && !e->gone) {
+	if (e->peer == PEER_ENDED) {
 		finish(e); /* it may still read what waits for it */
 		return;
 	}
-	if (e->ended || (code == 0 && !e->close_came)) {
+	if (e->peer == PEER_GONE || code == 0) {
 		set_state(e, WS_FINISHED);
 		timer_clear(e->worker->loop, &e->timer);
 		conn_close(end->conn);
 		return;
 	}
-	if (e->close_came) {
+	if (e->peer == PEER_CLOSED) {
 		/* Section 5.5.1: the echo; then there is nothing to wait for. */
 		send_close(e, code, STR_NONE);
 		finish(e);
@@ -180,11 +204,10 @@ static void ws_end_ended(struct conn *c, int error)
 							: REASON_BACKEND_RESET),
 		.detail = tls_cause_text(c) };
 
-	e->ended = true;
-	e->gone = error != 0;
+	peer_is(e, error ? PEER_GONE : PEER_ENDED);
 	if (e->state == WS_OPEN)
 		tell(e)->ended(&e->end, &why);
-	else if (e->state == WS_CLOSING && !e->gone)
+	else if (e->state == WS_CLOSING && !error)
 		finish(e);
 	else
 		conn_close(c);
@@ -208,7 +231,7 @@ static void close_received(struct ws_end *e, const struct ws_event *ev)
 	struct ending why = { .code = ev->code,
 		.text = { (const char *)ev->data, ev->n } };
 
-	e->close_came = true;
+	peer_is(e, PEER_CLOSED);
 	if (e->state == WS_CLOSING) {
 		finish(e);
 		return;
@@ -309,7 +332,7 @@ static size_t take_events(
 	size_t n = all;
 	struct ws_event ev;
 
-	if (e->skipping) {
+	if (e->peer != PEER_TALKS) {
 		skip_frames(e, p, n);
 		return n;
 	}
@@ -335,7 +358,7 @@ static size_t take_events(
 			tell_control(e, 0);
 			break;
 		case WS_EVENT_BAD:
-			e->skipping = true;
+			peer_is(e, PEER_WRONG);
 			if (e->state == WS_OPEN)
 				violation(e, &ev);
 			skip_frames(e, p, n);
@@ -389,12 +412,13 @@ static void ws_end_flow(struct end *end, bool on)
 
 	if (e->state != WS_OPEN)
 		return;
-	e->reading = on;
 	/* An answer that came just before the pause will not come again. */
-	if (on && e->ping_ms && answered(e))
-		e->ping_ms = 0;
-	else if (on && e->ping_ms)
-		e->ping_ms = loop_now(e->worker->loop);
+	if (on && e->ping >= PING_SENT) {
+		if (answered(e))
+			e->ping = PING_NONE;
+		else
+			e->ping_ms = loop_now(e->worker->loop);
+	}
 	conn_set_reading(end->conn, on);
 }
 
@@ -402,12 +426,11 @@ static void ws_end_drained(struct conn *c)
 {
 	struct ws_end *e = c->owner;
 
-	if (c->queued == 0 && e->ping_queued && e->state == WS_OPEN) {
-		e->ping_queued = false;
-		e->ping_ms = loop_now(e->worker->loop);
-	}
-	if (e->state == WS_OPEN)
-		tell(e)->drained(&e->end);
+	if (e->state != WS_OPEN)
+		return;
+	if (c->queued == 0 && e->ping == PING_QUEUED)
+		set_ping(e, PING_SENT, loop_now(e->worker->loop));
+	tell(e)->drained(&e->end);
 }
 
 static void ping_failed(struct ws_end *e, bool vanished)
@@ -416,7 +439,8 @@ static void ping_failed(struct ws_end *e, bool vanished)
 
 	if (e->end.side == END_BACKEND)
 		why.code = WS_CODE_INTERNAL_ERROR; /* for the browser */
-	e->ended = e->gone = vanished; /* a close frame would not arrive */
+	if (vanished) /* a close frame would not arrive */
+		peer_is(e, PEER_GONE);
 	tell(e)->ended(&e->end, &why);
 }
 
@@ -439,9 +463,8 @@ static int64_t ping_late(struct ws_end *e, int64_t now)
 		e->ping_ms = now;
 		return now + timeout;
 	}
-	if (!e->ping_arrived && ago < timeout) {
-		e->ping_arrived = true;
-		e->ping_ms = now - ago;
+	if (e->ping == PING_SENT && ago < timeout) {
+		set_ping(e, PING_ARRIVED, now - ago);
 		return e->ping_ms + timeout;
 	}
 	ping_failed(e, false);
@@ -458,25 +481,24 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 {
 	const struct conf_route *r = e->route;
 	const struct conn *c = e->end.conn;
-	bool waiting = e->ping_ms || e->ping_queued;
 
 	/*
 	 * While we do not read the peer, or our bytes can't leave, its answer
 	 * may be under way unseen: then only the kernel knows whether the peer
 	 * is gone.
 	 */
-	if (waiting && (!e->reading || e->ping_queued)) {
+	if (e->ping == PING_QUEUED || (e->ping != PING_NONE && !c->reading)) {
 		if (conn_vanished(c, r->ping_interval + r->ping_timeout)) {
 			ping_failed(e, true);
 			return 0;
 		}
 		return now + r->ping_timeout;
 	}
-	if (waiting && answered(e)) {
-		e->ping_ms = 0;
+	if (e->ping != PING_NONE && answered(e)) {
+		e->ping = PING_NONE;
 		return last_life(c) + r->ping_interval;
 	}
-	if (waiting) {
+	if (e->ping != PING_NONE) {
 		if (now - e->ping_ms >= r->ping_timeout)
 			return ping_late(e, now);
 		return e->ping_ms + r->ping_timeout;
@@ -484,11 +506,7 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 	if (now - c->read_ms < r->ping_interval)
 		return c->read_ms + r->ping_interval;
 	send_control(e, WS_PING, NULL, 0);
-	e->ping_arrived = false;
-	if (c->queued > 0)
-		e->ping_queued = true;
-	else
-		e->ping_ms = now;
+	set_ping(e, c->queued > 0 ? PING_QUEUED : PING_SENT, now);
 	return now + r->ping_timeout;
 }
 
@@ -570,7 +588,6 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 		.side = (uint8_t)side };
 	e->worker = w;
 	e->route = route;
-	e->reading = false;
 	ws_decoder_init(&e->decoder, side == END_CLIENT,
 		(uint64_t)longest(side, route));
 	e->decoder.any_text = judged_later(side, route);

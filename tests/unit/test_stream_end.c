@@ -71,7 +71,9 @@ static int start_len32(void **state)
 
 static int start_process(void **state)
 {
-	start_line(state);
+	start_nothing(state);
+	route.to.kind = BACKEND_EXEC;
+	start(FRAMING_LINE);
 	stream_end_set_proc(end, process);
 	return 0;
 }
