@@ -43,6 +43,13 @@ static void resolve_listens(struct builder *b, struct build_at at,
 				name);
 			continue;
 		}
+		if (l->role == CONF_ROLE_ADMIN) {
+			build_error(b, at,
+				"[listen %s] has role = admin, and so neither "
+				"pages nor routes, expected public ones",
+				name);
+			continue;
+		}
 		v = value_grow(out->v, out->n, sizeof(*v));
 		if (!v) {
 			build_no_memory(b);
@@ -368,6 +375,7 @@ void check_listens(struct builder *b)
 		check_socket_mode(b, l, i);
 		check_access(b, at, &l->allow, &l->deny);
 		check_tls_listen(b, l, i);
+		check_admin(b, l, i);
 	}
 }
 

@@ -43,7 +43,8 @@ static void check_hosts(
 {
 	struct build_at at = { SECTION_LISTEN, index, "hosts", 0 };
 
-	if (l->certificates.n > 0 || l->hosts.n > 0)
+	if (l->certificates.n > 0 || l->hosts.n > 0 ||
+		l->role == CONF_ROLE_ADMIN)
 		return;
 	for (size_t i = 0; i < l->address.n; i++) {
 		const struct conf_address *a = &l->address.v[i];
@@ -106,7 +107,8 @@ static void check_unix_peers(struct builder *b, struct build_at at,
 	for (size_t i = 0; i < listens->n; i++)
 		warn_shut_out(b, at, listens->v[i], allow);
 	for (size_t i = 0; listens->n == 0 && i < c->listens_n; i++)
-		warn_shut_out(b, at, &c->listens[i], allow);
+		if (c->listens[i].role == CONF_ROLE_PUBLIC)
+			warn_shut_out(b, at, &c->listens[i], allow);
 }
 
 /* --- invitations ----------------------------------------------------------- */

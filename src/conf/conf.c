@@ -299,6 +299,8 @@ static bool is_local_host(struct str host)
 bool conf_listen_answers(const struct conf_listen *l,
 	const struct conf_address *a, struct str host)
 {
+	struct addr number;
+
 	for (size_t i = 0; i < l->hosts.n; i++) {
 		struct str h = str_of(l->hosts.v[i]);
 
@@ -307,6 +309,9 @@ bool conf_listen_answers(const struct conf_listen *l,
 	}
 	if (l->hosts.n > 0)
 		return false;
+	/* Pages of foreign sites come by a name that they made theirs. */
+	if (l->role == CONF_ROLE_ADMIN && a->kind != LISTEN_UNIX)
+		return is_local_host(host) || addr_parse(&number, host) == 0;
 	/* A page of a foreign site can reach loopback, but no Unix socket. */
 	if (a->kind == LISTEN_TCP && addr_is_loopback(&a->addr))
 		return is_local_host(host);

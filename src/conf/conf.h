@@ -108,6 +108,8 @@ struct conf_certificates { /* references into conf->certificates */
 	size_t n;
 };
 
+enum conf_role { CONF_ROLE_PUBLIC, CONF_ROLE_ADMIN };
+
 enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
 
 enum conf_tls_client {
@@ -120,6 +122,7 @@ struct conf_listen {
 	struct conf_section section;
 	struct listen_state *state; /* see struct conf, forget */
 	struct conf_addresses address;
+	int role; /* enum conf_role */
 	int64_t socket_mode;       /* of LISTEN_UNIX: the rights, 0 to 0777 */
 	struct conf_strings hosts; /* as given; empty = by each address */
 	int64_t handshake_timeout;
@@ -168,7 +171,8 @@ struct conf_keys { /* references into conf->keys */
 	size_t n;
 };
 
-struct conf_listens { /* references into conf->listens; empty = all */
+struct conf_listens { /* references into conf->listens; empty = all that
+			 are public */
 	const struct conf_listen **v;
 	size_t n;
 };

@@ -197,6 +197,7 @@ static void stop(struct daemon *d, int sig)
 		return;
 	}
 	d->stopping = true;
+	atomic_store(&d->shared.leaving, true);
 	LOG(LOG_INFO, "stopping", F_INT("signal", sig),
 		F_INT("connections", connections(d)));
 	service_notify("STOPPING=1");

@@ -1,10 +1,10 @@
 /*
  * accept -> conn -> input: bytes -> head complete -> request -> dispatch
  *
- *   dispatch: /healthz | refuse | page -> answer | route -> gate -> backend
+ *   dispatch: /healthz, /readyz | refuse | page -> answer | route -> gate -> backend
  *
  * Refusing is in front_refuse.c, what follows the gate in front_upgrade.c, pages
- * in front_answer.c.
+ * in front_answer.c, what an admin listener has in front_admin.c.
  *
  * A front keeps the bytes of the request under way and of whatever came behind
  * it; they are bounded by max_header and one read.
@@ -245,9 +245,15 @@ static void await_request(struct front *f)
 
 /* --- a request -------------------------------------------------------------------------*/
 
+/*
+ * A full relay is what its operator wants to look at: max_connections and
+ * max_memory do not hold for an admin listener.
+ */
 static enum reason check_limits(const struct front *f)
 {
-	if (f->over != REASON_NONE)
+	if (front_is_admin(f) && f->over == REASON_LIMIT_CONNECTIONS)
+		return REASON_NONE;
+	if (f->over != REASON_NONE || front_is_admin(f))
 		return (enum reason)f->over;
 	return worker_memory_full(f->worker) && !hubs_give_replay(f->worker)
 		       ? REASON_MEMORY
@@ -376,12 +382,9 @@ static void dispatch(
 	struct captures captures;
 	struct detail detail;
 
-	if (reason == REASON_NONE || reason == REASON_HOST) {
-		if (str_eq(r->path, STR("/healthz")) && !r->upgrade) {
-			front_answer_health(f, r);
-			return;
-		}
-	}
+	if ((reason == REASON_NONE || reason == REASON_HOST) &&
+		front_answer_health(f, r))
+		return;
 	if (front_keep_upgrade(f, r) < 0)
 		reason = REASON_INTERNAL;
 	if (reason != REASON_NONE && reason != REASON_HOST) {
@@ -401,6 +404,10 @@ static void dispatch(
 	}
 	if (reason != REASON_NONE) {
 		front_refuse(f, r, reason, why);
+		return;
+	}
+	if (front_is_admin(f)) {
+		front_dispatch_admin(f, r);
 		return;
 	}
 	/* A route that has its path, too, takes upgrades only. */

@@ -151,16 +151,17 @@ void front_answer(
 	page_answer_free(a);
 }
 
-void front_answer_health(struct front *f, const struct request *r)
+void front_answer_text(
+	struct front *f, const struct request *r, int status, struct str text)
 {
 	char id[CLIENT_ID_TEXT];
-	struct reply reply = { .status = f->worker->draining ? 503 : 200,
+	struct reply reply = { .status = status,
 		.fields = STR("Content-Type: text/plain; charset=utf-8\r\n"
 			      "Cache-Control: no-store\r\n"),
 		.close = must_close(f, r),
 		.has_length = true,
-		.length = 3 };
+		.length = text.n };
 
 	reply.id = client_id(&f->client, id);
-	send_answer(f, r, &reply, STR("ok\n"));
+	send_answer(f, r, &reply, text);
 }

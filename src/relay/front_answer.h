@@ -1,8 +1,10 @@
 /*
- * front_answer.h: sends a page's answer on a front's connection.
+ * front_answer.h: sends an answer, a page's or a text, on a front's connection.
  */
 #ifndef RELAY_FRONT_ANSWER_H
 #define RELAY_FRONT_ANSWER_H
+
+#include "base/str.h"
 
 struct front;
 struct page_answer;
@@ -11,7 +13,9 @@ struct request;
 /* Takes the answer: it is freed, its file is kept until it is sent. */
 void front_answer(
 	struct front *f, const struct request *r, struct page_answer *a);
-void front_answer_health(struct front *f, const struct request *r);
+/* Plain text, which lives until it is sent. */
+void front_answer_text(
+	struct front *f, const struct request *r, int status, struct str text);
 /* The queue has room again. */
 void front_answer_more(struct front *f);
 /* keepalive_timeout has passed: gives it up when the client reads nothing. */

@@ -147,6 +147,13 @@ void front_open(struct front *f, const struct request *r,
 	const struct captures *captures);
 void front_cancel_opening(struct front *f);
 
+/* front_admin.c */
+/* Whether it was asked for /healthz or /readyz, and is answered. */
+bool front_answer_health(struct front *f, const struct request *r);
+/* It came over a listener with role = admin. */
+bool front_is_admin(const struct front *f);
+void front_dispatch_admin(struct front *f, const struct request *r);
+
 /* front_line.c */
 /* A token was verified: no other one is in this turn of the loop. */
 void front_line_verified(struct worker *w);

@@ -52,6 +52,8 @@ struct shared {
 	struct proc_limits limits; /* as they were before we changed them */
 	int step; /* what starts programs, see step.h; -1: it is not there */
 	atomic_size_t programs; /* that live, or have left something */
+	/* No new client should come: /readyz says so. */
+	atomic_bool leaving;
 };
 
 #define WORKER_RANDOM  4096

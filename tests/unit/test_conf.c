@@ -87,6 +87,8 @@ static const struct key_case {
 		"\"localhost:80\" is not understood, expected 192.0.2.7:PORT, "
 		"[2001:db8::7]:PORT, unix:/PATH or fd:NAME",
 		NULL },
+	{ SECTION_LISTEN, "role", "admin", "x", NO_WORDS "public or admin",
+		NULL },
 	{ SECTION_LISTEN, "socket_mode", "0600", "8",
 		"\"8\" is not understood, expected three octal digits such as "
 		"0660",
@@ -749,12 +751,28 @@ static void test_reference_defaults(void **state)
 
 /* --- questions ------------------------------------------------------------- */
 
+struct answer_case {
+	const char *address, *hosts, *host;
+	bool answers;
+};
+
+static void expect_answer(const char *more, const struct answer_case *k)
+{
+	char text[256];
+	struct conf *c;
+
+	snprintf(text, sizeof(text), "[listen l]\naddress = %s\nhosts = %s\n%s",
+		k->address, k->hosts, more);
+	c = load_warned(text);
+	if (conf_listen_answers(&c->listens[0], &c->listens[0].address.v[0],
+		    str_of(k->host)) != k->answers)
+		fail_case(text, "host %s", k->host);
+	conf_unref(c);
+}
+
 static void test_answers(void **state)
 {
-	static const struct {
-		const char *address, *hosts, *host;
-		bool answers;
-	} asked[] = {
+	static const struct answer_case of_public[] = {
 		{ "127.0.0.1:80", "", "localhost", true },
 		{ "127.0.0.1:80", "", "LocalHost.", true },
 		{ "127.0.0.1:80", "", "127.0.0.1", true },
@@ -778,23 +796,25 @@ static void test_answers(void **state)
 		{ "0.0.0.0:80", "a.example", "x.a.example", false },
 		{ "0.0.0.0:80", "[2001:db8::1]", "[2001:DB8:0::1]", true },
 		{ "0.0.0.0:80", "192.0.2.7", "192.0.2.8", false },
+	}, of_admin[] = {
+		{ "127.0.0.1:80", "", "localhost", true },
+		{ "127.0.0.1:80", "", "127.0.0.2", true },
+		{ "0.0.0.0:80", "", "192.0.2.7", true },
+		{ "0.0.0.0:80", "", "[2001:db8::1]", true },
+		{ "0.0.0.0:80", "", "localhost", true },
+		{ "0.0.0.0:80", "", "a.example", false },
+		{ "fd:x", "", "192.0.2.7.a.example", false },
+		{ "unix:/x", "", "a.example", true },
+		{ "0.0.0.0:80", "a.example", "a.example", true },
+		{ "0.0.0.0:80", "a.example", "192.0.2.7", false },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
-		char text[256];
-		struct conf *c;
-
-		snprintf(text, sizeof(text),
-			"[listen l]\naddress = %s\nhosts = %s\n",
-			asked[i].address, asked[i].hosts);
-		c = load_warned(text);
-		if (conf_listen_answers(&c->listens[0],
-			    &c->listens[0].address.v[0],
-			    str_of(asked[i].host)) != asked[i].answers)
-			fail_case(text, "host %s", asked[i].host);
-		conf_unref(c);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(of_public); i++)
+		expect_answer("", &of_public[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(of_admin); i++)
+		expect_answer(
+			"role = admin\nallow = 0.0.0.0/0\n", &of_admin[i]);
 }
 
 static void test_admits(void **state)

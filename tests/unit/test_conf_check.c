@@ -170,6 +170,40 @@ static void test_listeners(void **state)
 	expect_cases(cases, ARRAY_SIZE(cases));
 }
 
+static void test_admin(void **state)
+{
+#define ADMIN "[listen c]\nrole = admin\naddress = "
+#define OPEN(address)                                                          \
+	"t.ini:7: [listen c] role: is admin, and " address                     \
+	" may be reached from elsewhere, expected loopback or unix: "          \
+	"addresses, or allow or tls_client = required beside it\n"
+	static const struct check_case cases[] = {
+		{ ADMIN "127.0.0.1:83\naddress = [::1]:83\n"
+			"address = unix:/x\nsocket_mode = 0660\n",
+			NULL },
+		{ ADMIN "127.9.9.9:83\naddress = 192.0.2.1:83\n",
+			OPEN("192.0.2.1:83") },
+		{ ADMIN "0.0.0.0:83\ndeny = 10.0.0.0/8\n", OPEN("0.0.0.0:83") },
+		{ ADMIN "fd:x\n", OPEN("fd:x") },
+		{ ADMIN "0.0.0.0:83\nallow = 10.0.0.0/8\n", NULL },
+		/* One fault is one line. */
+		{ ADMIN "0.0.0.0:83\nallow = x\n",
+			"t.ini:9: [listen c] allow: \"x\" is not a network, "
+			"expected an address such as 192.0.2.7 or a network "
+			"such as 10.0.0.0/8, 2001:db8::/32 (no bits behind "
+			"the prefix), or unix\n" },
+		{ ADMIN "127.0.0.1:83\n" ROUTE "backend = echo:\nlisten = c\n",
+			"t.ini:13: [route r] listen: [listen c] has role = "
+			"admin, and so neither pages nor routes, expected "
+			"public ones\n" },
+	};
+
+	(void)state;
+	expect_cases(cases, ARRAY_SIZE(cases));
+#undef ADMIN
+#undef OPEN
+}
+
 static void test_rates(void **state)
 {
 #define RATE(value)                                                            \
@@ -770,6 +804,7 @@ int main(void)
 		cmocka_unit_test(test_sections),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_admin),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_backends),
 		cmocka_unit_test(test_bad_backends),
