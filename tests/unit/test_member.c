@@ -355,59 +355,6 @@ static void test_one_at_a_time_by_max_rate(void **state)
 
 /* --- what goes before what --------------------------------------------------------*/
 
-static void test_a_newcomer_gets_what_was_said_before(void **state)
-{
-	(void)state;
-	begin("replay = 2\n");
-	joins(&a);
-	for (int i = 1; i <= 3; i++)
-		says(a.player, (char[]){ (char)('0' + i), '\0' });
-	joins(&b);
-	says(a.player, "4");
-	turns();
-	assert_string_equal(got(&b), "2 3 4");
-	finish();
-}
-
-/* The answer lies in the mail when more is said: nothing comes twice. */
-static void test_what_is_said_meanwhile_comes_behind_the_replay(void **state)
-{
-	(void)state;
-	begin("replay = 10\n");
-	joins(&a);
-	says(a.player, "1");
-	asks_for_seat(&b, worker, JWT_READ_WRITE);
-	says(a.player, "2");
-	turns();
-	says(a.player, "3");
-	turns();
-	assert_string_equal(got(&b), "1 2 3");
-	finish();
-}
-
-/* Letters lie until they are opened, in the order in which they were posted. */
-static void test_letters_of_two_workers_keep_their_order(void **state)
-{
-	(void)state;
-	relay_open_workers(ROOM "replay = 10\n", 2);
-	joins(&a);
-	says(a.player, "1");
-	asks_for_seat(&b, workers[1], JWT_READ_WRITE);
-	turn_of(worker); /* b has a seat, and does not know */
-	says(a.player, "2");
-	turn_of(worker);
-	says(a.player, "3");
-	assert_null(b.member);
-	turns();
-	assert_string_equal(got(&b), "1 2 3");
-	says(b.player, "4");
-	says(b.player, "5");
-	assert_string_equal(got(&a), "");
-	turns();
-	assert_string_equal(got(&a), "4 5");
-	finish();
-}
-
 static void test_a_hub_that_has_not_read_holds_its_members_up(void **state)
 {
 	(void)state;
@@ -647,10 +594,6 @@ int main(void)
 		cmocka_unit_test(test_what_is_too_slow_loses),
 		cmocka_unit_test(test_what_is_too_slow_is_closed),
 		cmocka_unit_test(test_one_at_a_time_by_max_rate),
-		cmocka_unit_test(test_a_newcomer_gets_what_was_said_before),
-		cmocka_unit_test(
-			test_what_is_said_meanwhile_comes_behind_the_replay),
-		cmocka_unit_test(test_letters_of_two_workers_keep_their_order),
 		cmocka_unit_test(
 			test_a_hub_that_has_not_read_holds_its_members_up),
 		cmocka_unit_test(test_the_end_comes_behind_what_was_said),
