@@ -146,9 +146,7 @@ static void set_expiry(struct session *s)
 	}
 	if (c->verdict.expire_at <= 0)
 		return;
-	left = c->verdict.expire_at - clock_unix_ms();
-	if (left < 0)
-		left = 0;
+	left = c->verdict.expire_at - clock_unix_ms(); /* it may be over */
 	if (left < s->expires_ms - s->opened_ms) {
 		s->expires_ms = s->opened_ms + left;
 		s->expires_as = REASON_TOKEN_END;

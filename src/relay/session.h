@@ -32,8 +32,8 @@ struct worker;
 
 struct session_side {
 	struct end *end;          /* NULL: it has none, or none any more */
-	uint64_t messages, bytes; /* that came from it */
-	uint64_t dropped;         /* of that: bytes, or what the owner counts */
+	uint64_t messages, bytes; /* from it; of a hub: that the member got */
+	uint64_t dropped;         /* bytes from it that went nowhere */
 	int64_t last_ms;          /* of its last data */
 	struct buf whole; /* its message in the making: session_assemble */
 };
@@ -65,16 +65,16 @@ void session_undo(struct session *s);
 /* It is counted as open, its time runs, and its ends are read. */
 void session_open(struct session *s);
 /*
- * Ends it when a limit in time is reached: its route's max_session and its
- * token's expire_at, whichever comes first, idle_timeout, and where the backend
- * has an end backend_idle_timeout. Otherwise it looks again when the next comes.
+ * Tells the owner when a limit in time is reached: its route's max_session or
+ * its token's expire_at, idle_timeout, and where the backend has an end
+ * backend_idle_timeout. Otherwise it looks again when the next one comes.
  */
 void session_check(struct session *s);
 bool session_is_open(const struct session *s);
 
 /*
- * So many messages, complete now, and bytes came from a side, which is not idle
- * then.
+ * Bytes came from a side, which is not idle then, and with them so many messages
+ * are complete.
  */
 void session_count(struct session *s, enum end_side side, uint64_t messages,
 	uint64_t bytes);

@@ -234,6 +234,7 @@ static void test_the_backend_has_no_rate(void **state)
 	for (int i = 0; i < 5; i++)
 		says(backend, "x");
 	assert_did(backend, "");
+	assert_did(client, "<x> <x> <x> <x> <x>");
 	finish();
 }
 
@@ -285,6 +286,17 @@ static void test_a_long_queue_holds_up_the_other_side(void **state)
 	assert_did(client, "<goes on>");
 	backend->end.owner->cb->drained(&backend->end);
 	assert_did(client, "on");
+	finish_with_conns();
+}
+
+static void test_a_queue_that_broke_holds_up_nothing(void **state)
+{
+	(void)state;
+	begin_with_conns(ECHO "queue_limit = 64K\n");
+	queue(65537);
+	backend->ends = backend;
+	says(client, "x");
+	assert_did(client, "close(1011 backend-reset)");
 	finish_with_conns();
 }
 
@@ -425,6 +437,7 @@ int main(void)
 		cmocka_unit_test(test_control_frames_use_the_rate),
 		cmocka_unit_test(test_the_backend_has_no_rate),
 		cmocka_unit_test(test_a_long_queue_holds_up_the_other_side),
+		cmocka_unit_test(test_a_queue_that_broke_holds_up_nothing),
 		cmocka_unit_test(test_when_memory_is_short_any_queue_does),
 		cmocka_unit_test(test_the_echo_of_a_slow_client_holds_it_up),
 		cmocka_unit_test(test_for_want_of_memory_only_what_waits_goes),

@@ -109,6 +109,16 @@ static void test_is_not_read_after_its_end(void **state)
 	finish();
 }
 
+static void test_is_not_held_up_after_its_end(void **state)
+{
+	(void)state;
+	begin(ECHO "message_rate = 1\n");
+	end(REASON_CLIENT_CLOSE, NULL);
+	session_use_rates(&session, 2, 0);
+	assert_did(client, "");
+	finish();
+}
+
 /* --- rates ------------------------------------------------------------------*/
 
 static void test_a_rate_holds_the_client_up(void **state)
@@ -241,6 +251,20 @@ static void test_a_token_ends_it_before_that(void **state)
 	finish();
 }
 
+static void test_a_token_that_lasts_longer_does_not(void **state)
+{
+	struct client c;
+
+	(void)state;
+	relay_open(ECHO "max_session = 10s\n");
+	c = client_of_route(JWT_READ_WRITE);
+	c.verdict.expire_at = clock_unix_ms() + 3600 * 1000;
+	begin_as(c, true);
+	pass(10000);
+	assert_string_equal(told, "client session-end");
+	finish();
+}
+
 static void test_a_token_may_end_it_at_once(void **state)
 {
 	struct client c;
@@ -333,13 +357,16 @@ static void test_replays_give_way_to_a_message(void **state)
 static void test_without_memory_nothing_is_taken(void **state)
 {
 	struct client c;
+	uint32_t timers;
 	unsigned n = 0;
 	int result;
 
 	(void)state;
 	relay_open(ECHO "message_rate = 1\n");
 	c = client_of_route(JWT_READ_WRITE);
+	timers = loop->timers;
 	do {
+		assert_int_equal(loop->timers, timers);
 		no_memory_at(++n);
 		result = session_init(&session, worker, &c);
 	} while (no_memory_was() && result < 0);
@@ -386,6 +413,19 @@ static void test_each_end_is_told_its_own(void **state)
 	session_close_ends(&session, &closed);
 	assert_did(client, "close(4321 bye)");
 	assert_did(backend, "on close(4321 bye)");
+	finish();
+}
+
+static void test_a_client_that_is_gone_is_told_nothing(void **state)
+{
+	static const struct ending reset = { .reason = REASON_CLIENT_RESET,
+		.code = 1006 };
+
+	(void)state;
+	begin(ECHO);
+	assert_true(session_end(&session, END_CLIENT, &reset));
+	session_close_ends(&session, &reset);
+	assert_did(client, "close(0 client-reset)");
 	finish();
 }
 
@@ -463,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_is_read_when_no_reason_is_left),
 		cmocka_unit_test(test_is_not_read_after_its_end),
+		cmocka_unit_test(test_is_not_held_up_after_its_end),
 		cmocka_unit_test(test_a_rate_holds_the_client_up),
 		cmocka_unit_test(test_the_slower_of_two_rates_counts),
 		cmocka_unit_test(test_a_rate_is_no_other_reason),
@@ -473,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_a_side_that_is_not_read_is_not_idle),
 		cmocka_unit_test(test_a_session_has_its_time),
 		cmocka_unit_test(test_a_token_ends_it_before_that),
+		cmocka_unit_test(test_a_token_that_lasts_longer_does_not),
 		cmocka_unit_test(test_a_token_may_end_it_at_once),
 		cmocka_unit_test(test_nothing_ends_it_twice),
 		cmocka_unit_test(
@@ -481,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_without_memory_nothing_is_taken),
 		cmocka_unit_test(test_the_first_reason_stays),
 		cmocka_unit_test(test_each_end_is_told_its_own),
+		cmocka_unit_test(test_a_client_that_is_gone_is_told_nothing),
 		cmocka_unit_test(test_its_line),
 		cmocka_unit_test(test_the_worker_counts),
 		cmocka_unit_test(test_a_detail_needs_memory_the_line_does_not),
