@@ -85,7 +85,9 @@ def test_raw_knows_no_longest_message(relay, server):
     job.done()
     c.send_close(1000)
     assert c.recv().code == 1000
+    c.close()
     b.ended()
+    b.close()
     assert r.wait_log("close")["client_messages"] == "3"
 
 

@@ -14,8 +14,8 @@ import time
 import pytest
 
 from machines import LIBC, Machines, made
-from peers import (BINARY, PING, PONG, TEXT, Background, Client, Server,
-                   frame, ws_pair)
+from peers import (BINARY, PONG, TEXT, Background, Client, Server, frame,
+                   ws_pair)
 
 NEAR, FAR = "10.77.0.1", "10.77.1.1"
 FAST_PINGS = "ping_interval = 400ms\nping_timeout = 600ms"
@@ -363,20 +363,3 @@ def test_slow_line_is_not_a_dead_one(place, away, line):
     target.send(TEXT, "thanks")
     assert job.done()[1] == b"thanks"
     assert not p.r.log("close")
-
-
-def test_answer_before_a_pause_counts(relay):
-    """The pong is read, and with it what makes the relay pause; when it reads
-    on, no other pong will come."""
-    r = relay("[route r]\npath = /r\nauth = none\nbackend = echo:\n"
-              "message_rate = 2\nping_interval = 300ms\n"
-              "ping_timeout = 600ms\n")
-    with Client(r, "/r") as c:
-        assert c.frame().opcode == PING
-        c.write(frame(PONG) + 4 * frame(TEXT, "x"))
-        for _ in range(4):
-            assert c.recv().payload == b"x"
-        for _ in range(3):
-            f = c.frame()
-            assert f.opcode == PING, f
-            c.send(PONG, f.payload)

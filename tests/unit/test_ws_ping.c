@@ -32,7 +32,8 @@ static void test_an_answer_is_life(void **state)
 		const char *bytes;
 		size_t n;
 	} answers[] = { { BYTES("\x8a\x80mask") }, { BYTES("\x8a") },
-		{ BYTES("\x80mask\x82\x81\0\0\0\0x") } };
+		{ BYTES("\x80mask\x82\x81\0\0\0\0x") },
+		{ BYTES("\x89\x80mask") } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
@@ -43,7 +44,8 @@ static void test_an_answer_is_life(void **state)
 		turn();
 		time_passes(9 * MINUTE);
 	}
-	assert_told("control 0;control 0;binary x;");
+	assert_told("control 0;control 0;binary x;control 0;");
+	assert_heard(BYTES("\x8a\x00"));
 	assert_silence();
 }
 
