@@ -257,6 +257,9 @@ struct conf_route {
 	char *backend_certificate;
 	struct conf_strings exec_env;
 	char *exec_dir;
+	int64_t exec_memory; /* these three: 0 is no limit */
+	int64_t exec_cpu;    /* percent of one processor */
+	int64_t exec_processes;
 	int64_t max_processes;
 	int auth; /* enum conf_auth */
 	struct conf_strings keys;

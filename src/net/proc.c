@@ -18,6 +18,7 @@
 
 #include <event2/event.h>
 
+#include "net/cgroup.h"
 #include "net/loop.h"
 #include "net/step.h"
 
@@ -43,6 +44,7 @@ struct proc {
 	pid_t pid; /* of the process, and of its group */
 	int pidfd, err;
 	struct event *pid_event, *err_event;
+	char *group; /* its control group, or NULL */
 	int64_t grace_ms;
 	enum proc_state state;
 	int64_t kill_at, look_ms; /* for what it left */
@@ -63,6 +65,9 @@ static void proc_free(struct proc *p)
 	if (p->err >= 0)
 		close(p->err);
 	timer_fini(p->loop, &p->timer);
+	if (p->group)
+		(void)cgroup_remove(p->group);
+	free(p->group);
 	free(p);
 }
 
@@ -127,6 +132,8 @@ static bool group_lives(const struct proc *p)
 	/* Without an init above us (in a container) orphans are ours. */
 	while (waitpid(-p->pid, NULL, WNOHANG) > 0)
 		;
+	if (p->group && cgroup_lives(p->group))
+		return true;
 	return kill(-p->pid, 0) == 0 || errno != ESRCH;
 }
 
@@ -136,6 +143,8 @@ static void group_kill(struct proc *p)
 		p->cb->killed(p->owner, true);
 	p->state = PROC_LEFT_KILLED;
 	kill(-p->pid, SIGKILL);
+	if (p->group)
+		cgroup_kill(p->group);
 }
 
 static void proc_gone(struct proc *p)
@@ -215,6 +224,8 @@ static void process_kill(struct proc *p)
 		p->cb->killed(p->owner, false);
 	p->state = PROC_KILLED;
 	signal_all(p, SIGKILL);
+	if (p->group)
+		cgroup_kill(p->group);
 }
 
 static void proc_timer(struct timer *t)
@@ -246,6 +257,11 @@ void proc_end_after(struct proc *p, int64_t ms)
 		return;
 	p->state = PROC_ENDING;
 	timer_set(p->loop, &p->timer, loop_now(p->loop) + ms);
+}
+
+bool proc_ran_out(const struct proc *p)
+{
+	return p->group && cgroup_ran_out(p->group);
 }
 
 pid_t proc_pid(const struct proc *p)
@@ -329,7 +345,7 @@ static void step_limits(struct step *s, const struct proc_limits *l)
 
 static struct step *step_new(const struct proc_params *params)
 {
-	static char name[] = "wsrelayd-exec", no_group[] = "", root[] = "/";
+	static char name[] = "wsrelayd-exec", none[] = "", root[] = "/";
 	struct step *s;
 	size_t n = 0;
 
@@ -340,7 +356,7 @@ static struct step *step_new(const struct proc_params *params)
 		return NULL;
 	snprintf(s->file, sizeof(s->file), "/proc/self/fd/%d", params->step);
 	s->argv[STEP_NAME] = name;
-	s->argv[STEP_GROUP] = no_group;
+	s->argv[STEP_GROUP] = params->group ? params->group : none;
 	s->argv[STEP_DIR] = params->dir ? params->dir : root;
 	step_limits(s, params->limits);
 	memcpy(s->argv + STEP_PROGRAM, params->argv, n * sizeof(char *));
@@ -498,6 +514,7 @@ struct proc *proc_start(struct loop *l, const struct proc_params *params,
 		errno = error;
 		return NULL;
 	}
+	p->group = params->group;
 	*in = s.in[1];
 	*out = s.out[0];
 	s.in[1] = s.out[0] = -1;

@@ -52,6 +52,12 @@ struct proc_params {
 	char *dir;         /* NULL = / */
 	int step;          /* of step_open */
 	const struct proc_limits *limits;
+	/*
+	 * Of cgroup_add, or NULL: it begins in there, and all that lives in
+	 * there counts as its process group. It is removed and freed with it;
+	 * when the start fails it is the caller's still.
+	 */
+	char *group;
 	int64_t grace_ms; /* from a SIGTERM to the SIGKILL behind it */
 	const struct proc_cb *cb;
 	void *owner;
@@ -69,6 +75,8 @@ struct proc_params {
 MUST_CHECK struct proc *proc_start(struct loop *l,
 	const struct proc_params *params, int *in, int *out,
 	const char **failed);
+/* Whether the memory limit of its control group has ended it; in exited. */
+bool proc_ran_out(const struct proc *p);
 /* Before exited. Its number, for logs. */
 pid_t proc_pid(const struct proc *p);
 /*

@@ -14,6 +14,7 @@
 #include "codec/jwt.h"
 #include "conf/conf.h"
 #include "conf/hidden.h"
+#include "net/cgroup.h"
 #include "net/conn.h"
 #include "net/proc.h"
 #include "relay/admission.h"
@@ -271,7 +272,10 @@ static void exec_exited(void *owner, int status, int signal)
 	LOG(LOG_INFO, "program-exit", F_STR("id", id),
 		F_STR("route", a->route->section.name), F_INT("pid", a->pid),
 		signal ? F_INT("signal", signal) : F_INT("status", status),
-		F_INT("age_ms", loop_now(a->worker->loop) - a->started_ms));
+		F_INT("age_ms", loop_now(a->worker->loop) - a->started_ms),
+		F_STR("detail", proc_ran_out(a->proc)
+					? "it has used up exec_memory"
+					: NULL));
 	a->end = NULL;
 	if (end)
 		stream_end_exited(end, signal ? 128 + signal : status);
@@ -378,6 +382,54 @@ static void say_spawn_error(
 		a->detail, sizeof(a->detail), "%s%s", spawn_error(error), note);
 }
 
+/*
+ * Whether it starts within the limits that its route has: -1 with errno, and no
+ * program is started without them.
+ */
+static int make_group(const struct exec_attempt *a, char **group)
+{
+	const struct conf_route *r = a->route;
+	struct cgroups *groups = a->worker->shared->groups;
+
+	*group = NULL;
+	if (r->exec_memory == 0 && r->exec_cpu == 0 && r->exec_processes == 0)
+		return 0;
+	errno = EPERM;
+	if (groups)
+		*group = cgroup_add(groups,
+			&(struct cgroup_limits){ .memory = r->exec_memory,
+				.cpu = r->exec_cpu,
+				.processes = r->exec_processes });
+	return *group ? 0 : -1;
+}
+
+static struct proc *start_process(
+	struct exec_attempt *a, int *in, int *out, const char **failed)
+{
+	struct proc_params params = { .argv = a->argv,
+		.envp = a->envp,
+		.dir = a->route->exec_dir,
+		.step = a->worker->shared->step,
+		.limits = &a->worker->shared->limits,
+		.grace_ms = a->route->close_timeout,
+		.cb = &exec_cb,
+		.owner = a };
+	struct proc *p;
+	int error;
+
+	*failed = "its control group";
+	if (make_group(a, &params.group) < 0)
+		return NULL;
+	p = proc_start(a->worker->loop, &params, in, out, failed);
+	if (!p && params.group) {
+		error = errno;
+		(void)cgroup_remove(params.group);
+		free(params.group);
+		errno = error;
+	}
+	return p;
+}
+
 /* Starts the process and its end. REASON_NONE, or why not. */
 static enum reason start_program(struct exec_attempt *a)
 {
@@ -385,16 +437,7 @@ static enum reason start_program(struct exec_attempt *a)
 	struct conn *c;
 	int in, out;
 
-	a->proc = proc_start(a->worker->loop,
-		&(struct proc_params){ .argv = a->argv,
-			.envp = a->envp,
-			.dir = a->route->exec_dir,
-			.step = a->worker->shared->step,
-			.limits = &a->worker->shared->limits,
-			.grace_ms = a->route->close_timeout,
-			.cb = &exec_cb,
-			.owner = a },
-		&in, &out, &failed);
+	a->proc = start_process(a, &in, &out, &failed);
 	if (!a->proc) {
 		int error = errno;
 

@@ -20,9 +20,9 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "daemon/programs.h"
 #include "net/listener.h"
 #include "net/loop.h"
-#include "net/step.h"
 #include "net/tls.h"
 #include "relay/admission.h"
 #include "relay/credentials.h"
@@ -146,6 +146,9 @@ int daemon_check(const struct daemon_source *source, FILE *dump)
 		if (!conf)
 			return EX_CONFIG;
 	}
+	status = programs_check(conf);
+	if (status)
+		goto out;
 	status = EXIT_FAILURE;
 	if (dump && (conf_dump(&out, conf) < 0 ||
 			    fwrite(out.p, 1, out.n, dump) != out.n))
@@ -454,8 +457,7 @@ static void daemon_free(struct daemon *d)
 	conf_unref(d->conf);
 	sections_free(d->sections);
 	free(d->bound);
-	if (d->shared.step >= 0)
-		close(d->shared.step);
+	programs_free(&d->shared);
 }
 
 /*
@@ -496,7 +498,7 @@ int daemon_run(const struct daemon_source *source)
 {
 	struct daemon d = { .source = source,
 		.had_terminal = has_terminal(),
-		.shared.step = step_open() };
+		.shared.step = -1 };
 	int status;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -509,6 +511,8 @@ int daemon_run(const struct daemon_source *source)
 	daemon_hide_memory();
 	daemon_set_limits(&d.shared.limits);
 	status = prepare(&d, source);
+	if (status == 0)
+		status = programs_prepare(&d.shared, d.conf);
 	if (status)
 		goto out;
 	status = EXIT_FAILURE;

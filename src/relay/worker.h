@@ -27,6 +27,7 @@ struct fronts_here;
 struct hubs_here;
 struct letter;
 struct pairs_here;
+struct cgroups;
 struct programs_here;
 struct verified;
 
@@ -51,6 +52,7 @@ struct shared {
 	int64_t started_ms;        /* Unix time */
 	struct proc_limits limits; /* as they were before we changed them */
 	int step; /* what starts programs, see step.h; -1: it is not there */
+	struct cgroups *groups; /* of programs that have limits, or NULL */
 	atomic_size_t programs; /* that live, or have left something */
 	/* No new client should come: /readyz says so. */
 	atomic_bool leaving;

@@ -237,9 +237,16 @@ def test_nothing_starts_programs(relay, tmp_path):
     folder = tmp_path / "bin"
     folder.mkdir()
     shutil.copy(WSRELAYD, folder)
-    r = relay(route(tmp_path, ""), program=folder / "wsrelayd")
-    assert Client(r, "/r", wait=False).answer() == 502
-    assert "wsrelayd-exec: No such file" in r.wait_log("backend-error")["detail"]
+    ini = tmp_path / "w.ini"
+    ini.write_text("[listen a]\naddress = 127.0.0.1:0\n" +
+                   route(tmp_path, ""))
+    for args in ["-t"], []:
+        done = subprocess.run(
+            [folder / "wsrelayd", "-c", ini, *args], capture_output=True,
+            text=True, timeout=30, env={**os.environ, **SANITIZERS})
+        assert done.returncode == os.EX_CONFIG
+        assert re.search(r"w.ini:3: \[route r\] backend: wsrelayd-exec, which "
+                         "starts programs: No such file", done.stderr)
 
 
 HARD = resource.getrlimit(resource.RLIMIT_CORE)[1]

@@ -46,6 +46,7 @@ def test_files(tree):
                  "usr/share/wsrelayd/try/index.html",
                  "usr/share/wsrelayd/try/wsuri.json",
                  "usr/share/doc/wsrelayd/exec.conf",
+                 "usr/share/doc/wsrelayd/exec-limits.conf",
                  "usr/share/doc/wsrelayd/examples/mint.py",
                  "usr/share/doc/wsrelayd/fail2ban/filter.conf",
                  "usr/share/doc/wsrelayd/fail2ban/jail.conf",
@@ -148,7 +149,7 @@ STUBS = ("network-online", "sysinit", "basic", "shutdown", "sockets",
 
 
 @pytest.mark.parametrize("unit", ["wsrelayd.service", "wsrelayd.socket"])
-@pytest.mark.parametrize("drop_in", [False, True], ids=["plain", "exec.conf"])
+@pytest.mark.parametrize("drop_in", [None, "exec.conf", "exec-limits.conf"])
 def test_verify(tree, unit, drop_in):
     units = tree / "lib/systemd/system"
     for name in STUBS:
@@ -161,7 +162,7 @@ def test_verify(tree, unit, drop_in):
     if drop_in:
         folder = tree / "etc/systemd/system/wsrelayd.service.d"
         folder.mkdir(parents=True)
-        shutil.copy(tree / "usr/share/doc/wsrelayd/exec.conf", folder)
+        shutil.copy(tree / "usr/share/doc/wsrelayd" / drop_in, folder)
     found = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes",
          "--root=%s" % tree, unit], capture_output=True, text=True)
