@@ -481,10 +481,8 @@ static void shut_when_empty(struct conn *c)
 	timer_set(c->loop, &c->timer, c->sent_ms + c->linger_ms);
 }
 
-void conn_writable(struct conn *c)
+void conn_queue_left(struct conn *c)
 {
-	if (conn_send_queue(c) < 0)
-		return;
 	conn_update(c);
 	call_drained(c);
 	shut_when_empty(c);
@@ -608,8 +606,10 @@ static void conn_event(evutil_socket_t fd, short what, void *arg)
 	/* An error shows as both; the read below then finds it. */
 	if ((what & EV_WRITE) && !conn_is_clear(c) && !conn_out_ended(c)) {
 		loop_share_begin(c->loop);
-		c->sent_ms = loop_now(c->loop);
-		conn_writable(c);
+		if (conn_send_queue(c) == 0) {
+			c->sent_ms = loop_now(c->loop);
+			conn_queue_left(c);
+		}
 	}
 	if ((what & EV_READ) && c->state != CONN_CLOSED && !conn_in_ended(c) &&
 		!c->rest_waits)

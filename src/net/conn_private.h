@@ -48,8 +48,8 @@ void conn_update(struct conn *c);
 void conn_defer(struct conn *c);
 /* The peer takes no more bytes; error is an errno. What waits is dropped. */
 void conn_write_failed(struct conn *c, int error);
-/* The socket may have room: what waits is sent, and the owner told. */
-void conn_writable(struct conn *c);
+/* Some of what waits was sent: the owner is told. */
+void conn_queue_left(struct conn *c);
 
 /* conn_send.c */
 /* Sends what the running read has corked, for whichever connection. */

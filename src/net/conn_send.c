@@ -221,8 +221,8 @@ void conn_send_gathered(struct conn *c)
 	if (c->out != CONN_OUT_GATHERED)
 		return;
 	conn_move_out(c, CONN_OUT_OPEN);
-	if (c->queued > 0 && c->state != CONN_CLOSED)
-		conn_writable(c);
+	if (c->queued > 0 && c->state != CONN_CLOSED && conn_send_queue(c) == 0)
+		conn_queue_left(c);
 	conn_update(c);
 }
 
