@@ -39,11 +39,10 @@ ALL_LDFLAGS = -pthread $(OPTIMISE_$(VARIANT)) $(LINK_$(VARIANT)) $(LDFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES)) -lmbedtls -lmbedx509 -lmbedcrypto
 
 OUT = build/$(VARIANT)
-LIB_SOURCES = $(wildcard src/base/*.c src/codec/*.c src/conf/*.c src/net/*.c \
-	src/relay/*.c src/worker/*.c src/daemon/*.c)
+LIB_SOURCES = $(filter-out src/ctl/%,$(wildcard src/*/*.c src/codec/*/*.c))
 LIB_OBJECTS = $(LIB_SOURCES:src/%.c=$(OUT)/%.o)
 LIB = $(OUT)/libwsrelay.a
-CTL_OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(wildcard src/ctl*.c src/ctl/*.c))
+CTL_OBJECTS = $(patsubst src/%.c,$(OUT)/%.o,$(wildcard src/ctl/*.c))
 UNIT_SOURCES = $(wildcard tests/unit/test_*.c)
 UNIT_TESTS = $(UNIT_SOURCES:tests/unit/%.c=$(OUT)/unit/%)
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
@@ -87,10 +86,10 @@ $(OUT)/%.o: src/%.c Makefile
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # What is built into the binary with .incbin.
-$(OUT)/relay/assets.o: $(wildcard src/relay/assets/*)
+$(OUT)/page/assets.o: $(wildcard src/page/assets/*)
 
 # What names these folders is built again when PREFIX is another one.
-$(OUT)/relay/try.o $(OUT)/net/step.o: $(OUT)/prefix
+$(OUT)/daemon/try.o $(OUT)/net/step.o: $(OUT)/prefix
 $(OUT)/prefix: FORCE
 	@mkdir -p $(@D)
 	@echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
-#include "relay/daemon.h"
-#include "relay/try.h"
+#include "daemon/daemon.h"
+#include "daemon/try.h"
 
 #define DEFAULT_FILE "/etc/wsrelayd/wsrelayd.ini"
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/types.h>
 
-#include "codec/uri.h"
+#include "codec/http/uri.h"
 
 enum segment_kind { SEGMENT_LITERAL, SEGMENT_CAPTURE, SEGMENT_REST };
 

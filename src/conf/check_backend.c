@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "codec/http/uri.h"
 #include "codec/pattern.h"
-#include "codec/uri.h"
 #include "conf/check.h"
 #include "conf/hidden.h"
 #include "conf/ini.h"

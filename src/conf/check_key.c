@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/jwk.h"
-#include "codec/jwt_public.h"
+#include "codec/token/jwk.h"
+#include "codec/token/jwt_public.h"
 #include "conf/check.h"
 #include "conf/file.h"
 

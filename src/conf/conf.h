@@ -24,8 +24,8 @@
 #include "base/compiler.h"
 #include "base/log_kind.h"
 #include "codec/framing.h"
-#include "codec/jwt.h"
 #include "codec/proxy.h"
+#include "codec/token/jwt.h"
 
 struct listen_state;
 struct pattern;

@@ -6,10 +6,10 @@
 #include "conf/form.h"
 
 #include "base/log_kind.h"
-#include "codec/http.h"
-#include "codec/jwt.h"
-#include "codec/origin.h"
-#include "codec/uri.h"
+#include "codec/http/http.h"
+#include "codec/http/origin.h"
+#include "codec/http/uri.h"
+#include "codec/token/jwt.h"
 
 static bool is_alnum(char c)
 {

@@ -10,8 +10,8 @@
 #include "conf/conf.h"
 #include "net/cgroup.h"
 #include "net/step.h"
-#include "relay/daemon_private.h"
-#include "relay/worker.h"
+#include "worker/worker.h"
+#include "daemon/private.h"
 
 /* The key of a route that needs a control group, or NULL. */
 static const char *limit_of(const struct conf_route *r)

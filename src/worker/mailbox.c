@@ -1,6 +1,6 @@
 #include "worker/mailbox.h"
 
-#include "relay/letter.h"
+#include "worker/letter.h"
 
 static struct letter *take(struct mailbox *m)
 {

@@ -26,7 +26,7 @@ from aiohttp import WSMsgType, web
 
 from relay import free_port
 
-ASSETS = pathlib.Path(__file__).resolve().parents[2] / "src/relay/assets"
+ASSETS = pathlib.Path(__file__).resolve().parents[2] / "src/page/assets"
 PAGE = """<!doctype html><title>test</title>
 <script src="/wsrelay.js"></script>
 <script>

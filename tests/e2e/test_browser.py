@@ -579,7 +579,7 @@ def test_the_page_is_where_try_says(tmp_path):
     assert root, text
     page = install(tmp_path)
     assert (page / "index.html").read_bytes() == \
-        (ROOT / "src/relay/assets/try.html").read_bytes()
+        (ROOT / "src/page/assets/try.html").read_bytes()
     assert json.loads((page / "wsuri.json").read_text()) == {
         "wsuri": "{{wsuri /try}}"}
 
@@ -612,7 +612,7 @@ def test_try_refuses(tmp_path, arguments, said):
 def test_try_leaves_nothing(try_):
     process = try_("cat")
     body = DIRECT.open(process.url, timeout=PATIENCE).read()
-    assert body == (ROOT / "src/relay/assets/try.html").read_bytes()
+    assert body == (ROOT / "src/page/assets/try.html").read_bytes()
     pid = process.process.pid
     key, = [fd for fd in pathlib.Path("/proc/%d/fd" % pid).iterdir()
             if "memfd:wsrelayd-key" in os.readlink(fd)]

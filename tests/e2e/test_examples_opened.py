@@ -261,7 +261,7 @@ def test_oidc(net, desk, site):
                 % token).encode()
     files = {"index.html": (site / "www/index.html").read_bytes,
              "wsrelay.js":
-             (ROOT / "src/relay/assets/wsrelay.js").read_bytes,
+             (ROOT / "src/page/assets/wsrelay.js").read_bytes,
              "favicon.ico": bytes, "wsuri.json": wsuri}
     with served(net, ini), app(net, site, files):
         shows_and_steers(net, desk, "https://app.example.org/")

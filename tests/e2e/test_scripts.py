@@ -24,7 +24,7 @@ def test_compile_commands_compile():
         ["sh", "-c", "scripts/compile-commands '%s'" % flags], cwd=ROOT,
         text=True, capture_output=True, check=True).stdout
     commands = {row["file"]: row for row in json.loads(found)}
-    for file in ("src/main.c", "src/relay/try.c", "tests/unit/test_ws.c",
+    for file in ("src/main.c", "src/daemon/try.c", "tests/unit/test_ws.c",
                  "tests/unit/test_http_llhttp.c", "tests/fuzz/fuzz_ws.c"):
         row = commands[file]
         done = subprocess.run(

@@ -65,7 +65,7 @@ def stays_away(driver):
 
 
 def test_is_small_and_needs_nothing():
-    text = (ROOT / "src/relay/assets/wsrelay.js").read_text()
+    text = (ROOT / "src/page/assets/wsrelay.js").read_text()
     assert text.count("\n") < 160
     assert "MIT" in text
     assert "import" not in text and "require" not in text

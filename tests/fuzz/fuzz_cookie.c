@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "codec/cookie.h"
+#include "codec/http/cookie.h"
 
 static bool is_blank(char c)
 {

@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "codec/forwarded.h"
-#include "codec/http.h"
-#include "codec/uri.h"
+#include "codec/http/forwarded.h"
+#include "codec/http/http.h"
+#include "codec/http/uri.h"
 
 #define FIELDS 16
 #define FORGED "for=6.6.6.6;proto=https;host=evil.example, "

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "codec/handshake.h"
-#include "codec/http.h"
+#include "codec/http/handshake.h"
+#include "codec/http/http.h"
 
 static const char rfc_key[] = "dGhlIHNhbXBsZSBub25jZQ==";
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "codec/http.h"
-#include "codec/uri.h"
+#include "codec/http/http.h"
+#include "codec/http/uri.h"
 
 #define MAX (1024 * 1024)
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "codec/http.h"
-#include "codec/http_body.h"
+#include "codec/http/body.h"
+#include "codec/http/http.h"
 
 #define MAX (1024 * 1024)
 

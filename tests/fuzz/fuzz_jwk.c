@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "codec/jwk.h"
-#include "codec/jwt_public.h"
+#include "codec/token/jwk.h"
+#include "codec/token/jwt_public.h"
 
 static void check_key(const struct jwt_public *p, enum jwt_algorithm algorithm)
 {

@@ -12,7 +12,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "codec/jwt.h"
+#include "codec/token/jwt.h"
 
 #define NOW INT64_C(1700000000000)
 

@@ -5,14 +5,14 @@
  * without a '*' matches itself; an Origin is at most of one scheme at home;
  * and a Host that is well-formed is at home with itself.
  */
-#include "codec/origin.h"
+#include "codec/http/origin.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "codec/uri.h"
+#include "codec/http/uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -12,9 +12,9 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "codec/http/uri.h"
 #include "codec/pattern.h"
-#include "codec/uri.h"
-#include "relay/template.h"
+#include "page/template.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

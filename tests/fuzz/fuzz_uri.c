@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "codec/uri.h"
+#include "codec/http/uri.h"
 
 /* A block of n bytes and no more, so that a byte too many is seen. */
 static char *block(size_t n)

@@ -19,10 +19,10 @@
 #include "codec/pattern.h"
 #include "conf/conf.h"
 #include "net/loop.h"
-#include "relay/backend.h"
-#include "relay/client.h"
-#include "relay/request.h"
-#include "relay/worker.h"
+#include "worker/worker.h"
+#include "gate/client.h"
+#include "gate/request.h"
+#include "backend/backend.h"
 #include "support.h"
 
 struct backend_world {

@@ -25,9 +25,9 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/loop.h"
-#include "relay/end.h"
-#include "relay/ending.h"
-#include "relay/worker.h"
+#include "worker/worker.h"
+#include "end/end.h"
+#include "end/ending.h"
 #include "support.h"
 
 #define BYTES(text) (text), sizeof(text) - 1

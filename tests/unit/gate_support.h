@@ -11,17 +11,17 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
-#include "codec/jwt.h"
 #include "codec/pattern.h"
+#include "codec/token/jwt.h"
 #include "no_memory.h"
-#include "relay/admission.h"
-#include "relay/client.h"
-#include "relay/sections.h"
-#include "relay/detail.h"
-#include "relay/gate.h"
-#include "relay/request.h"
-#include "relay/verified.h"
-#include "relay/worker.h"
+#include "base/detail.h"
+#include "worker/worker.h"
+#include "gate/admission.h"
+#include "gate/client.h"
+#include "gate/gate.h"
+#include "gate/request.h"
+#include "gate/verified.h"
+#include "daemon/sections.h"
 
 struct gate {
 	struct conf *conf;

@@ -21,9 +21,9 @@
 
 #include "codec/ws.h"
 #include "net/conn.h"
-#include "relay/end.h"
-#include "relay/ending.h"
-#include "relay/hub_join.h"
+#include "end/end.h"
+#include "end/ending.h"
+#include "hub/join.h"
 
 struct browser {
 	struct client client;

@@ -13,12 +13,12 @@
 #include "conn_support.h"
 #include "net/loop.h"
 #include "no_memory.h"
-#include "relay/daemon_private.h"
-#include "relay/end.h"
-#include "relay/ending.h"
 #include "base/log.h"
+#include "end/end.h"
+#include "end/ending.h"
+#include "daemon/private.h"
 #include "gate_support.h"
-#include "relay/hub.h"
+#include "hub/hub.h"
 
 /* Lines of a route; what follows is a test's own. */
 #define ECHO "backend = echo:\nauth = none\n"

@@ -7,7 +7,7 @@
 #include <pthread.h>
 
 #include "base/compiler.h"
-#include "relay/used_tokens.h"
+#include "gate/used_tokens.h"
 
 #define NOW   INT64_C(1000000)
 #define ALICE "lab/alice"

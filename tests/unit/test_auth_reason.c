@@ -1,4 +1,4 @@
-#include "relay/auth_reason.h"
+#include "gate/auth_reason.h"
 
 #include "support.h"
 

@@ -1,9 +1,9 @@
 /* Backends of each kind that needs no daemon around it, opened for a client. */
-#include "relay/backend.h"
+#include "backend/backend.h"
 
 #include "backend_support.h"
-#include "codec/handshake.h"
-#include "relay/end.h"
+#include "codec/http/handshake.h"
+#include "end/end.h"
 
 static struct attempt *attempt;
 

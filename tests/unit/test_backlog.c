@@ -1,4 +1,4 @@
-#include "relay/backlog.h"
+#include "hub/backlog.h"
 
 #include "base/buf.h"
 #include "base/message.h"

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
-#include "relay/backoff.h"
+#include "hub/backoff.h"
 
 static void test_steps(void **state)
 {

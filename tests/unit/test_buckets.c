@@ -1,4 +1,4 @@
-#include "relay/buckets.h"
+#include "gate/buckets.h"
 
 #include "conf/conf.h"
 #include "support.h"

@@ -5,7 +5,7 @@
 #include "conf_support.h"
 
 #include "base/compiler.h"
-#include "codec/jwt_public.h"
+#include "codec/token/jwt_public.h"
 #include "jwt_keys.h"
 
 #define LISTEN "[listen a]\naddress = 127.0.0.1:81\n"

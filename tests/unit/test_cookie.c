@@ -4,7 +4,7 @@
 #include "support.h"
 
 #include "base/compiler.h"
-#include "codec/cookie.h"
+#include "codec/http/cookie.h"
 
 static void test_find(void **state)
 {

@@ -1,12 +1,12 @@
 /* What ends have in common: whole messages of pieces, and how an end is told. */
-#include "relay/end.h"
+#include "end/end.h"
 
 #include "base/budget.h"
 #include "base/buf.h"
 #include "base/waiting.h"
 #include "codec/ws.h"
 #include "no_memory.h"
-#include "relay/ending.h"
+#include "end/ending.h"
 #include "support.h"
 
 static struct budget budget;

@@ -1,9 +1,9 @@
-#include "codec/forwarded.h"
+#include "codec/http/forwarded.h"
 
 #include <stdio.h>
 
 #include "base/compiler.h"
-#include "codec/http.h"
+#include "codec/http/http.h"
 #include "support.h"
 
 static struct addr address(const char *text)

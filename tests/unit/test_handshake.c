@@ -1,8 +1,8 @@
-#include "codec/handshake.h"
+#include "codec/http/handshake.h"
 
 #include <stdio.h>
 
-#include "codec/http.h"
+#include "codec/http/http.h"
 
 #include "support.h"
 

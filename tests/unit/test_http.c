@@ -1,4 +1,4 @@
-#include "codec/http.h"
+#include "codec/http/http.h"
 
 #include <stdio.h>
 

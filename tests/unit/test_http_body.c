@@ -1,7 +1,7 @@
-#include "codec/http_body.h"
+#include "codec/http/body.h"
 
 #include "base/buf.h"
-#include "codec/http.h"
+#include "codec/http/http.h"
 
 #include "support.h"
 

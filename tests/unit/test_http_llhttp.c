@@ -22,15 +22,15 @@
  *   uri_split_target: a request counts as taken when both of ours agree.
  * - llhttp leaves white space at the end of a value where it stands.
  */
-#include "codec/http.h"
+#include "codec/http/http.h"
 
 #include <stdio.h>
 
 #include <llhttp.h>
 
 #include "base/buf.h"
-#include "codec/http_body.h"
-#include "codec/uri.h"
+#include "codec/http/body.h"
+#include "codec/http/uri.h"
 
 #include "support.h"
 

@@ -4,7 +4,7 @@
  */
 #include "hub_support.h"
 
-#include "relay/identity.h"
+#include "gate/identity.h"
 
 static struct browser a, b, c, d;
 

@@ -7,8 +7,8 @@
 
 #include "base/buf.h"
 #include "base/compiler.h"
-#include "codec/jwk.h"
-#include "codec/jwt_public.h"
+#include "codec/token/jwk.h"
+#include "codec/token/jwt_public.h"
 #include "jwt_keys.h"
 
 /* RFC 7517 appendix A.1: the same numbers as there. */

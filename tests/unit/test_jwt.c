@@ -9,8 +9,8 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/compiler.h"
-#include "codec/jwt.h"
-#include "codec/jwt_algorithm.h"
+#include "codec/token/jwt.h"
+#include "codec/token/jwt_algorithm.h"
 
 #define NOW INT64_C(1700000000000)
 

@@ -7,8 +7,8 @@
 
 #include "base/buf.h"
 #include "base/compiler.h"
-#include "codec/jwk.h"
-#include "codec/jwt_json.h"
+#include "codec/token/jwk.h"
+#include "codec/token/jwt_json.h"
 
 static size_t allocated; /* what a reserve would have given out */
 

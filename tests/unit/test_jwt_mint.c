@@ -8,7 +8,7 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/compiler.h"
-#include "codec/jwt.h"
+#include "codec/token/jwt.h"
 
 #define NOW INT64_C(1700000000000)
 

@@ -14,10 +14,10 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/compiler.h"
-#include "codec/jwt.h"
-#include "codec/jwt_algorithm.h"
-#include "codec/jwt_private.h"
-#include "codec/jwt_public.h"
+#include "codec/token/jwt.h"
+#include "codec/token/jwt_algorithm.h"
+#include "codec/token/jwt_private.h"
+#include "codec/token/jwt_public.h"
 #include "jwt_keys.h"
 
 #define NOW INT64_C(1700000000000)

@@ -1,10 +1,10 @@
 /* The way to a backend on loopback, as far as each test lets it come. */
-#include "relay/link.h"
+#include "backend/link.h"
 
 #include "backend_support.h"
 #include "net/conn.h"
 #include "net/tls.h"
-#include "relay/credentials.h"
+#include "worker/credentials.h"
 #include "tls_support.h"
 
 static struct backend_params params;

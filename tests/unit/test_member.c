@@ -2,12 +2,12 @@
  * Members of a hub without a backend (room:), which join as clients do, over
  * connections whose socket takes what a test lets it take.
  */
-#include "relay/member.h"
+#include "hub/member.h"
 
 #include "base/message.h"
 #include "codec/tagged.h"
-#include "relay/hub_join.h"
-#include "relay/hub_private.h"
+#include "hub/join.h"
+#include "hub/private.h"
 #include "relay_support.h"
 
 struct guest {

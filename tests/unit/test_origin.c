@@ -1,4 +1,4 @@
-#include "codec/origin.h"
+#include "codec/http/origin.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -18,14 +18,14 @@
 
 #include "base/buf.h"
 #include "base/compiler.h"
-#include "codec/jwt.h"
 #include "codec/pattern.h"
+#include "codec/token/jwt.h"
 #include "conf/conf.h"
-#include "relay/assets.h"
-#include "relay/docroot.h"
-#include "relay/mime.h"
-#include "relay/page.h"
-#include "relay/request.h"
+#include "gate/request.h"
+#include "page/assets.h"
+#include "page/docroot.h"
+#include "page/mime.h"
+#include "page/page.h"
 
 #define NOW     INT64_C(1795000000123)
 #define SECRET  "0123456789abcdef0123456789abcdef"

@@ -1,5 +1,5 @@
 /* A pair between two ends that write down what it tells them. */
-#include "relay/pair.h"
+#include "pair/pair.h"
 
 #include "relay_support.h"
 

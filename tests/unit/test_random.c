@@ -11,8 +11,8 @@
 
 #include "base/random.h"
 #include "base/table.h"
-#include "relay/buckets.h"
-#include "relay/worker.h"
+#include "worker/worker.h"
+#include "gate/buckets.h"
 
 static unsigned calls;
 static bool broken;

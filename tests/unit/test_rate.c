@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
-#include "relay/rate.h"
+#include "pair/rate.h"
 
 static void test_no_limit(void **state)
 {

@@ -1,8 +1,8 @@
 /* What of a section outlives a configuration: known by kind and name. */
 #include "conf_support.h"
 
-#include "relay/sections.h"
-#include "relay/section.h"
+#include "worker/section.h"
+#include "daemon/sections.h"
 
 static struct sections *sections;
 

@@ -1,5 +1,5 @@
 /* What a pair and a member have in common, with an owner that writes it down. */
-#include "relay/session.h"
+#include "pair/session.h"
 
 #include <inttypes.h>
 

@@ -2,7 +2,7 @@
  * The end of a backend that speaks bytes with a framing: sockets, and
  * processes, of which the test says when they have exited. The echo, too.
  */
-#include "relay/stream_end.h"
+#include "end/stream.h"
 
 #include "codec/framing.h"
 #include "codec/tagged.h"

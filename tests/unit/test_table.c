@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/used_tokens.h"
+#include "gate/used_tokens.h"
 #include "support.h"
 
 struct thing {

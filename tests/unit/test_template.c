@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "codec/pattern.h"
-#include "relay/template.h"
+#include "page/template.h"
 
 /* The page /view/{id}/{part} as it is asked for: /view/42/left/x. */
 struct page {

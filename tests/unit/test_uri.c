@@ -1,4 +1,4 @@
-#include "codec/uri.h"
+#include "codec/http/uri.h"
 
 #include <stdio.h>
 

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#include "relay/verified.h"
+#include "gate/verified.h"
 
 #define NOW INT64_C(1700000000000)
 

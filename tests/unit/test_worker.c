@@ -2,14 +2,14 @@
  * Letters to a worker, from its own thread and from others; what it frees when
  * it stops; its random bytes; room that is made when memory is short.
  */
-#include "relay/worker.h"
+#include "worker/worker.h"
 
 #include <pthread.h>
 #include <semaphore.h>
 
 #include "conf_support.h"
 #include "no_memory.h"
-#include "relay/letter.h"
+#include "worker/letter.h"
 
 #define LETTERS 2000
 

@@ -20,10 +20,10 @@
 
 #include "base/log.h"
 #include "no_memory.h"
-#include "relay/hub_here.h"
-#include "relay/hub_private.h"
-#include "relay/letter.h"
-#include "relay/member.h"
+#include "worker/letter.h"
+#include "hub/here.h"
+#include "hub/member.h"
+#include "hub/private.h"
 #include "scripted_transport.h"
 
 #define HUB(backend, linger)                                                   \

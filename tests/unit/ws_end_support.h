@@ -6,7 +6,7 @@
 #define TESTS_WS_END_SUPPORT_H
 
 #include "end_support.h"
-#include "relay/ws_end.h"
+#include "end/ws.h"
 
 /* A frame of the peer: masked when the end is a server's. */
 static inline void peer_says_frame(uint8_t first, const void *p, size_t n)

@@ -1,0 +1,28 @@
+#include "backend/backend.h"
+
+#include "conf/conf.h"
+#include "gate/client.h"
+#include "backend/kind.h"
+
+static const struct backend_kind *const kinds[] = {
+	[BACKEND_TCP] = &backend_socket,
+	[BACKEND_UNIX] = &backend_socket,
+	[BACKEND_WS] = &backend_ws,
+	[BACKEND_EXEC] = &backend_exec,
+	[BACKEND_ECHO] = &backend_echo,
+};
+
+struct attempt *backend_open(const struct backend_params *p)
+{
+	const struct backend_kind *kind = kinds[p->client->route->to.kind];
+	struct attempt *a = kind->open(p);
+
+	if (a)
+		a->kind = kind;
+	return a;
+}
+
+void backend_cancel(struct attempt *a)
+{
+	a->kind->cancel(a);
+}

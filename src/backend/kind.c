@@ -1,0 +1,45 @@
+#include "backend/kind.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "codec/http/uri.h"
+#include "codec/pattern.h"
+#include "conf/conf.h"
+#include "gate/client.h"
+#include "gate/request.h"
+
+char *backend_expand(const char *template, const struct captures *c)
+{
+	struct buf b = { 0 };
+
+	if (template_expand(&b, str_of(template), c) < 0 ||
+		buf_add(&b, "", 1, SIZE_MAX) < 0) {
+		buf_free(&b);
+		return NULL;
+	}
+	return (char *)b.p;
+}
+
+char *backend_query(const struct backend_params *p)
+{
+	struct str query = p->request->query;
+	char *out = malloc(query.n + 1);
+
+	size_t n = query.n;
+
+	if (!out)
+		return NULL;
+	/*
+	 * On a route without tokens the parameter is the backend's: many have
+	 * one.
+	 */
+	if (p->client->route->auth == CONF_AUTH_TOKEN)
+		n = uri_query_without(
+			out, query, str_of(p->client->route->token_param));
+	else if (n > 0)
+		memcpy(out, query.p, n);
+	out[n] = '\0';
+	return out;
+}

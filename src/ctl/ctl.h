@@ -1,0 +1,56 @@
+/*
+ * ctl.h: what the files of wsrelayctl share. It is one thread that runs to
+ * its end; all that is wrong is said on standard error where it is found.
+ */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "conf/conf.h"
+
+#define CTL_DEFAULT_FILE "/etc/wsrelayd/wsrelayd.ini"
+#define CTL_NO_ARGUMENTS                                                       \
+	"tokens are never given as arguments, where every user of the "        \
+	"machine can read them:\npass it on standard input, to "               \
+	"wsrelayctl token --show -"
+
+enum ctl_status { CTL_OK, CTL_REFUSED, CTL_USAGE }; /* exit statuses */
+
+/* A line on standard error. */
+void ctl_complain(const char *format, ...) PRINTF_LIKE(1, 2);
+/*
+ * n random bytes (64 at most) as base64url; out has room for that and a NUL.
+ * -1: errno.
+ */
+MUST_CHECK int ctl_random_text(char *out, size_t n);
+
+/* Options of wsrelayctl token. */
+struct ctl_token_options {
+	const char *file; /* NULL = the default, which may be absent */
+	const char *key, *jti, *origin, *private_key;
+	char *path; /* normalised; NULL = not given */
+	bool show;
+	bool ttl_given, perm_given, expire_at_given;
+	/* read by the rows of these sections */
+	struct conf_page page;   /* token_ttl, _perm, _subject, public_url */
+	struct conf_route route; /* token_param; max_session: --expire-at */
+};
+
+/* file: -c before the command, or NULL. argv[0] is the command. */
+enum ctl_status ctl_key_run(const char *file, int argc, char **argv);
+enum ctl_status ctl_token_run(const char *file, int argc, char **argv);
+/* Prints a token, nothing that the relay would refuse. Fits o to the key. */
+enum ctl_status ctl_mint_token(
+	struct ctl_token_options *o, const struct conf *conf);
+/*
+ * Explains the token on standard input; conf may be NULL. CTL_OK when the
+ * relay would take it, as far as can be known.
+ */
+enum ctl_status ctl_show_token(
+	const struct ctl_token_options *o, const struct conf *conf);
+
+#endif

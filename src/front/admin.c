@@ -1,0 +1,38 @@
+/*
+ * What the relay says of itself: /healthz and /readyz on every listener, and
+ * the paths of those with role = admin.
+ */
+#include "front/private.h"
+
+#include "conf/conf.h"
+#include "worker/worker.h"
+#include "gate/request.h"
+#include "front/answer.h"
+
+bool front_answer_health(struct front *f, const struct request *r)
+{
+	if (r->upgrade)
+		return false;
+	if (str_eq(r->path, STR("/healthz"))) {
+		front_answer_text(f, r, 200, STR("ok\n"));
+		return true;
+	}
+	if (!str_eq(r->path, STR("/readyz")))
+		return false;
+	if (atomic_load_explicit(
+		    &f->worker->shared->leaving, memory_order_relaxed))
+		front_answer_text(f, r, 503, STR("leaving\n"));
+	else
+		front_answer_text(f, r, 200, STR("ready\n"));
+	return true;
+}
+
+bool front_is_admin(const struct front *f)
+{
+	return f->client.listen->role == CONF_ROLE_ADMIN;
+}
+
+void front_dispatch_admin(struct front *f, const struct request *r)
+{
+	front_refuse(f, r, REASON_NOT_FOUND, NULL);
+}

@@ -1,0 +1,49 @@
+/*
+ * auth.h: the token of a request, from wherever it is, checked against the keys
+ * that may have made it.
+ */
+#ifndef GATE_AUTH_H
+#define GATE_AUTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/reason.h"
+#include "base/str.h"
+#include "conf/conf.h"
+
+struct client;
+struct detail;
+struct request;
+struct shared;
+
+/* In front of a token that is offered as a subprotocol. */
+#define AUTH_SUBPROTOCOL "wsuri.bearer."
+/* Offered beside it; selected when nothing else is. */
+#define AUTH_SUBPROTOCOL_PLAIN "wsuri"
+
+struct auth_params {
+	const struct conf_keys *keys;
+	const char *token_param;
+	const char *token_cookie; /* NULL: cookies are not looked at */
+	bool single_use;
+	struct shared *shared;
+	int64_t now_ms; /* Unix time */
+};
+
+/*
+ * Finds and checks the token; fills the client's identity, perm, token_exp and
+ * expire_at, and with single_use reserves it. The client's verify says whether it may take
+ * time, and what came of that: CLIENT_WAITS leaves everything else as it was,
+ * and the reason means nothing. REASON_NONE, one of REASON_TOKEN_*,
+ * SUBPROTOCOL, ORIGIN (the token is bound to another), INTERNAL; the detail says
+ * more (never the token).
+ */
+MUST_CHECK enum reason auth_check(const struct auth_params *a,
+	const struct request *r, struct client *c, struct detail *detail);
+
+/* Whether an offered subprotocol is a token, and must go no further. */
+bool auth_is_token(struct str protocol);
+
+#endif
