@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/redact.h"
 
 /* What is being written; full says that the last addition did not fit. */
@@ -54,28 +55,6 @@ static void add_time(struct line *l, const struct timespec *time)
 
 /* --- escaping -------------------------------------------------------------*/
 
-/*
- * The bytes of the character at the beginning of s: 1 for ASCII, up to 4,
- * and 0 when it is not UTF-8 (RFC 3629 section 4).
- */
-static size_t character_length(struct str s)
-{
-	const unsigned char *p = (const unsigned char *)s.p;
-	unsigned char c = p[0];
-	unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-
-	if (n == 1)
-		return 1;
-	if (c < 0xc2 || c > 0xf4 || s.n < n || p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
 /* C0, DEL and C1: a terminal may act on them. */
 static bool is_control(struct str s, size_t length)
 {
@@ -91,7 +70,7 @@ static bool is_plain(struct str s)
 	if (s.n == 0)
 		return false;
 	while (s.n > 0) {
-		size_t length = character_length(s);
+		size_t length = str_character(s);
 
 		if (length == 0 || is_control(s, length) ||
 			memchr(" \"\\=", s.p[0], 4))
@@ -102,28 +81,20 @@ static bool is_plain(struct str s)
 	return true;
 }
 
-/* The letter behind the backslash in text and JSON alike; 0: none. */
-static char short_escape(char c)
-{
-	static const char from[] = "\n\r\t\"\\", to[] = "nrt\"\\";
-	const char *found = memchr(from, c, sizeof(from) - 1);
-
-	return found ? to[found - from] : 0;
-}
-
 /* One character, or one byte that is none, for text. Returns its bytes. */
 static size_t escape_text(struct line *l, struct str s)
 {
-	size_t length = character_length(s);
+	size_t length = str_character(s);
 	char escaped[8];
 
-	if (length > 0 && !is_control(s, length) && !short_escape(s.p[0])) {
+	if (length > 0 && !is_control(s, length) &&
+		!json_short_escape(s.p[0])) {
 		line_add(l, s.p, length);
 		return length;
 	}
-	if (short_escape(s.p[0]))
-		snprintf(
-			escaped, sizeof(escaped), "\\%c", short_escape(s.p[0]));
+	if (json_short_escape(s.p[0]))
+		snprintf(escaped, sizeof(escaped), "\\%c",
+			json_short_escape(s.p[0]));
 	else
 		snprintf(escaped, sizeof(escaped), "\\x%02x",
 			(unsigned int)(unsigned char)s.p[0]);
@@ -131,25 +102,14 @@ static size_t escape_text(struct line *l, struct str s)
 	return 1;
 }
 
-/* The same for JSON (RFC 8259 section 7), which has no bytes but UTF-8. */
+/* The same for JSON. */
 static size_t escape_json(struct line *l, struct str s)
 {
-	size_t length = character_length(s);
-	unsigned int c = (unsigned char)s.p[0];
-	char escaped[8];
+	char escaped[JSON_ESCAPED_MAX];
+	size_t used, n = json_escape(escaped, s, &used);
 
-	if (length > 0 && c >= 0x20 && c != 0x7f && !short_escape(s.p[0])) {
-		line_add(l, s.p, length);
-		return length;
-	}
-	if (short_escape(s.p[0]))
-		snprintf(
-			escaped, sizeof(escaped), "\\%c", short_escape(s.p[0]));
-	else
-		snprintf(escaped, sizeof(escaped), "\\u%04x",
-			length == 0 ? 0xfffdu : c);
-	add_text(l, escaped);
-	return 1;
+	line_add(l, escaped, n);
+	return used;
 }
 
 /* The value's beginning of at most LOG_VALUE_MAX bytes, characters whole. */

@@ -16,7 +16,8 @@ typedef uint64_t log_kinds;
 
 /* All words but the single kinds and events, for people. */
 #define LOG_KIND_GROUPS                                                        \
-	"all, connections, refusals, hubs, programs, pages, tokens"
+	"all, connections, refusals, hubs, programs, pages, tokens, "          \
+	"console"
 
 /* The bit of this kind; 0: it is none, and always logged. */
 log_kinds log_kind_find(const char *kind);

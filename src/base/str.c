@@ -92,3 +92,21 @@ bool str_eq_constant_time(const void *a, const void *b, size_t n)
 		difference = (unsigned char)(difference | (x[i] ^ y[i]));
 	return difference == 0;
 }
+
+size_t str_character(struct str s)
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+	unsigned char c = p[0];
+	unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+
+	if (n == 1)
+		return 1;
+	if (c < 0xc2 || c > 0xf4 || s.n < n || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}

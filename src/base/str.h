@@ -30,6 +30,11 @@ struct str str_trim(struct str s);
  * trimmed, empty elements skipped. False at the end.
  */
 bool str_next_element(struct str *list, struct str *element);
+/*
+ * The bytes of the UTF-8 character at the beginning of s, which is not empty: 1
+ * to 4, and 0 when there is none (RFC 3629 section 4).
+ */
+size_t str_character(struct str s);
 /* An owned, terminated copy; NULL without memory. */
 MUST_CHECK char *str_dup(struct str s);
 /*

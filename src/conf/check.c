@@ -269,6 +269,25 @@ static void choose_kinds(struct conf_server *s)
 			return;
 }
 
+#define SOCKET_PATH_MAX 107 /* sockaddr_un less its NUL */
+
+static void check_control(struct builder *b, const char *key, const char *path)
+{
+	const struct conf_server *s = &b->conf->server;
+	struct build_at at = { SECTION_SERVER, 0, key, 0 };
+
+	if (path && strlen(path) > SOCKET_PATH_MAX)
+		build_error(b, at,
+			"is too long for the path of a socket, expected at "
+			"most "
+			"%d bytes",
+			SOCKET_PATH_MAX);
+	else if (path == s->control_readonly && path && s->control &&
+		 strcmp(path, s->control) == 0)
+		build_error(b, at,
+			"is the path of control, too, expected another one");
+}
+
 static void check_server(struct builder *b)
 {
 	struct conf_server *s = &b->conf->server;
@@ -280,6 +299,8 @@ static void check_server(struct builder *b)
 			"there is no user \"%s\", expected a name "
 			"known to this system",
 			s->user);
+	check_control(b, "control", s->control);
+	check_control(b, "control_readonly", s->control_readonly);
 }
 
 /* Port 0 is any free one, and two of them are two. */

@@ -32,6 +32,16 @@ static int builder_init(struct builder *b, struct buf *errors)
 	return 0;
 }
 
+static void builder_free(struct builder *b)
+{
+	for (size_t i = 0; i < b->files_n; i++) {
+		free(b->files[i]->name);
+		free(b->files[i]);
+	}
+	free(b->files);
+	free(b->pairs);
+}
+
 static struct conf *builder_done(struct builder *b)
 {
 	struct conf *c = b->conf;
@@ -43,12 +53,7 @@ static struct conf *builder_done(struct builder *b)
 		conf_unref(c);
 		c = NULL;
 	}
-	for (size_t i = 0; i < b->files_n; i++) {
-		free(b->files[i]->name);
-		free(b->files[i]);
-	}
-	free(b->files);
-	free(b->pairs);
+	builder_free(b);
 	return c;
 }
 
@@ -78,6 +83,23 @@ struct conf *conf_load_for_tokens(const char *file, struct buf *errors)
 	b.for_tokens = true;
 	read_from_file(&b, file);
 	return builder_done(&b);
+}
+
+char *conf_read_control(const char *file)
+{
+	struct buf errors = { 0 };
+	struct builder b;
+	char *path = NULL;
+
+	if (builder_init(&b, &errors) == 0) {
+		read_from_file(&b, file);
+		if (b.conf->server.control)
+			path = str_dup(str_of(b.conf->server.control));
+		conf_unref(b.conf);
+		builder_free(&b);
+	}
+	buf_free(&errors);
+	return path;
 }
 
 struct conf *conf_load_text(

@@ -75,6 +75,7 @@ struct conf_server {
 	int log_level;  /* enum log_level */
 	int log_format; /* enum conf_log_format */
 	struct conf_strings log_events;
+	char *control, *control_readonly; /* sockets' paths */
 	struct conf_strings include;
 	/* made of the above */
 	log_kinds log_hidden; /* the kinds that log_events leaves out */
@@ -370,6 +371,11 @@ MUST_CHECK struct conf *conf_load_for_tokens(
 /* The same from text in memory; name is the file's in complaints. */
 MUST_CHECK struct conf *conf_load_text(
 	const char *name, struct str text, struct buf *errors);
+/*
+ * The control key of a file, whatever else is wrong with it: a daemon may run
+ * that was started when it was not. Owned; NULL: there is none, or no memory.
+ */
+MUST_CHECK char *conf_read_control(const char *file);
 /*
  * A new snapshot with the settings of c, section by section at the same
  * indices, for which every file that they name is read again: secrets,

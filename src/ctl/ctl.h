@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/compiler.h"
 #include "conf/conf.h"
@@ -18,7 +19,8 @@
 	"machine can read them:\npass it on standard input, to "               \
 	"wsrelayctl token --show -"
 
-enum ctl_status { CTL_OK, CTL_REFUSED, CTL_USAGE }; /* exit statuses */
+/* Exit statuses. UNREACHABLE: no daemon was asked, or it went away. */
+enum ctl_status { CTL_OK, CTL_REFUSED, CTL_USAGE, CTL_UNREACHABLE };
 
 /* A line on standard error. */
 void ctl_complain(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -52,5 +54,18 @@ enum ctl_status ctl_mint_token(
  */
 enum ctl_status ctl_show_token(
 	const struct ctl_token_options *o, const struct conf *conf);
+
+/* What is said before the command; it may be said behind it, too. */
+struct ctl_global {
+	const char *file, *socket; /* -c, --socket; NULL = not given */
+	bool json;
+};
+
+/* Whether a running daemon is asked this; argv[0] is it. */
+bool ctl_ask_knows(const char *name);
+enum ctl_status ctl_ask_run(
+	const struct ctl_global *global, int argc, char **argv);
+/* A line for each such command. */
+void ctl_ask_help(FILE *out);
 
 #endif

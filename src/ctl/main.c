@@ -1,8 +1,10 @@
 /*
- * main.c: wsrelayctl: makes keys, makes tokens, explains tokens.
+ * main.c: wsrelayctl: makes keys, makes tokens, explains tokens, and asks a
+ * running daemon.
  *
  *   main -> a row of commands[] -> key:   key.c
  *                               -> token: token.c -> mint.c, show.c
+ *        else the table of what daemons are asked: ask.c
  */
 #include "ctl/ctl.h"
 
@@ -27,6 +29,8 @@ static const char help[] =
 	"           [--param NAME] [--private-key FILE]\n"
 	"       wsrelayctl [-c FILE] token --show - [--path PATH]\n"
 	"       wsrelayctl key [FILE | -]\n"
+	"       wsrelayctl [--socket PATH | -c FILE] COMMAND [--json] "
+	"[OPTION...]\n"
 	"       wsrelayctl -h | -V\n"
 	"\n"
 	"  -c FILE   where the keys are (" CTL_DEFAULT_FILE ")\n"
@@ -35,11 +39,21 @@ static const char help[] =
 	"            explain one that is read from standard input\n"
 	"  key       make a secret file\n"
 	"  -V        print the version\n"
-	"  -h        print this\n";
+	"  -h        print this\n"
+	"\n"
+	"Commands to a running daemon (COMMAND --help says more of one):\n";
+
+static void print_help(FILE *out)
+{
+	fputs(help, out);
+	ctl_ask_help(out);
+}
 
 static const struct option longs[] = {
 	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
+	{ "socket", required_argument, NULL, 's' },
+	{ "json", no_argument, NULL, 'j' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -67,9 +81,39 @@ static bool looks_like_token(const char *argument)
 	return false;
 }
 
+static enum ctl_status run_one(
+	const struct ctl_global *global, int argc, char **argv)
+{
+	if (ctl_ask_knows(argv[0]))
+		return ctl_ask_run(global, argc, argv);
+	if (asks_for_help(argv[1])) {
+		print_help(stdout);
+		return CTL_OK;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(argv[0], commands[i].name) == 0)
+			return commands[i].run(global->file, argc, argv);
+	ctl_complain("there is no command '%s'", argv[0]);
+	print_help(stderr);
+	return CTL_USAGE;
+}
+
+static enum ctl_status run(
+	const struct ctl_global *global, int argc, char **argv)
+{
+	enum ctl_status status = run_one(global, argc, argv);
+
+	/* A full disk must not look like a good token. */
+	if (fflush(stdout) != 0 && status == CTL_OK) {
+		ctl_complain("standard output: %s", strerror(errno));
+		status = CTL_REFUSED;
+	}
+	return status;
+}
+
 int main(int argc, char **argv)
 {
-	const char *file = NULL;
+	struct ctl_global global = { 0 };
 	int c;
 
 	for (int i = 1; i < argc; i++)
@@ -80,36 +124,27 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "+c:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			file = optarg;
+			global.file = optarg;
+			break;
+		case 's':
+			global.socket = optarg;
+			break;
+		case 'j':
+			global.json = true;
 			break;
 		case 'h':
-			fputs(help, stdout);
+			print_help(stdout);
 			return CTL_OK;
 		case 'V':
 			puts("wsrelayctl " VERSION);
 			return CTL_OK;
 		default:
-			fputs(help, stderr);
+			print_help(stderr);
 			return CTL_USAGE;
 		}
 	}
-	if (optind < argc && asks_for_help(argv[optind + 1])) {
-		fputs(help, stdout);
-		return CTL_OK;
-	}
-	for (size_t i = 0; optind < argc && i < ARRAY_SIZE(commands); i++)
-		if (strcmp(argv[optind], commands[i].name) == 0) {
-			enum ctl_status status = commands[i].run(
-				file, argc - optind, argv + optind);
-
-			/* A full disk must not look like a good token. */
-			if (fflush(stdout) != 0 && status == CTL_OK) {
-				ctl_complain(
-					"standard output: %s", strerror(errno));
-				status = CTL_REFUSED;
-			}
-			return (int)status;
-		}
-	fputs(help, stderr);
+	if (optind < argc)
+		return (int)run(&global, argc - optind, argv + optind);
+	print_help(stderr);
 	return CTL_USAGE;
 }

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "daemon/control.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -418,9 +419,13 @@ static int start_daemon(struct daemon *d)
 		return -1;
 	budget_init(&d->shared.budget, (size_t)d->conf->server.max_memory);
 	d->loop = loop_new(&d->shared.budget);
-	if (!d->loop || catch_signals(d) < 0 || start_workers(d) < 0)
+	if (!d->loop)
 		return -1;
-	return start_timers(d) < 0 || daemon_listen(d) < 0 ? -1 : 0;
+	mailbox_init(&d->mailbox, d->loop, NULL);
+	if (catch_signals(d) < 0 || start_workers(d) < 0 ||
+		start_timers(d) < 0 || control_start(d) < 0)
+		return -1;
+	return daemon_listen(d);
 }
 
 /*
@@ -435,6 +440,21 @@ static void block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 }
 
+/*
+ * Their threads end, then what they have. Callers are left in between: what
+ * they had asked of workers may be on its way either way.
+ */
+static void stop_workers(struct daemon *d)
+{
+	for (size_t i = 0; i < d->workers_n; i++)
+		worker_join(d->workers[i]);
+	control_stop(d);
+	if (d->loop)
+		mailbox_drop(&d->mailbox);
+	for (size_t i = 0; i < d->workers_n; i++)
+		daemon_worker_stop(d->workers[i]);
+}
+
 static void daemon_free(struct daemon *d)
 {
 	daemon_close_listeners(d);
@@ -442,16 +462,16 @@ static void daemon_free(struct daemon *d)
 	for (size_t i = 0; i < ARRAY_SIZE(d->signals); i++)
 		if (d->signals[i])
 			event_free(d->signals[i]);
-	for (size_t i = 0; i < d->workers_n; i++)
-		worker_join(d->workers[i]);
-	for (size_t i = 0; i < d->workers_n; i++)
-		daemon_worker_stop(d->workers[i]);
+	stop_workers(d);
 	if (d->sections)
 		sections_close(d->sections);
 	for (size_t i = 0; i < d->workers_n; i++)
 		daemon_worker_free(d->workers[i]);
 	free(d->workers);
+	if (d->loop)
+		mailbox_fini(&d->mailbox);
 	loop_free(d->loop);
+	control_free(d);
 	admission_free(d->shared.admission);
 	verified_free(d->shared.verified);
 	conf_unref(d->conf);
@@ -472,7 +492,7 @@ static int prepare(struct daemon *d, const struct daemon_source *source)
 
 	if (!first)
 		return EX_CONFIG;
-	if (daemon_bind(d, first) < 0)
+	if (daemon_bind(d, first) < 0 || control_bind(d, first) < 0)
 		goto out;
 	status = drop_privileges(first->server.user);
 	if (status)
@@ -534,10 +554,7 @@ int daemon_run(const struct daemon_source *source)
 		source->ready(source->data);
 	if (loop_run(d.loop) == 0)
 		status = EXIT_SUCCESS;
-	for (size_t i = 0; i < d.workers_n; i++)
-		worker_join(d.workers[i]);
-	for (size_t i = 0; i < d.workers_n; i++)
-		daemon_worker_stop(d.workers[i]); /* what drain_timeout left */
+	stop_workers(&d); /* with what drain_timeout left */
 	log_stop_line(&d);
 out_log:
 	daemon_free(&d);

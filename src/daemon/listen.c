@@ -76,16 +76,15 @@ static int give_to_user(const char *path, const char *user)
 	return lchown(path, pw->pw_uid, pw->pw_gid);
 }
 
-static int bind_unix(const struct conf_listen *l, const struct conf_address *a,
-	const char *user)
+int daemon_bind_unix(const char *path, mode_t mode, const char *user)
 {
-	int fd = listener_bind_unix(a->path, (mode_t)l->socket_mode);
+	int fd = listener_bind_unix(path, mode);
 	int error;
 
-	if (fd >= 0 && give_to_user(a->path, user) < 0) {
+	if (fd >= 0 && give_to_user(path, user) < 0) {
 		error = errno;
 		close(fd);
-		(void)unlink(a->path);
+		(void)unlink(path);
 		errno = error;
 		return -1;
 	}
@@ -101,7 +100,8 @@ static int bind_address(const struct conf *conf, const struct conf_listen *l,
 	case LISTEN_TCP:
 		return listener_bind_tcp(&a->addr);
 	case LISTEN_UNIX:
-		return bind_unix(l, a, conf->server.user);
+		return daemon_bind_unix(
+			a->path, (mode_t)l->socket_mode, conf->server.user);
 	case LISTEN_FD:
 		fd = service_take_fd(fds, a->path);
 		if (fd < 0)

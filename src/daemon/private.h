@@ -9,16 +9,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "conf/conf.h"
 #include "net/loop.h"
+#include "worker/mailbox.h"
 #include "worker/worker.h"
 
 struct daemon_source;
 struct event;
 struct listener;
 struct sections;
+
+struct control;
 
 struct bound { /* one listening socket */
 	struct daemon *daemon;
@@ -34,7 +38,9 @@ struct daemon {
 	struct shared shared;
 	struct sections *sections;
 	struct conf *conf;
-	struct loop *loop; /* the main thread's */
+	struct loop *loop;       /* the main thread's */
+	struct mailbox mailbox;  /* its letters; opened with no worker */
+	struct control *control; /* NULL: there is none (yet) */
 	struct worker **workers;
 	size_t workers_n;
 	struct bound *bound;
@@ -93,6 +99,12 @@ MUST_CHECK int daemon_bind(struct daemon *d, const struct conf *conf);
  * order: -1 when it has not.
  */
 MUST_CHECK int daemon_assign_listens(struct daemon *d, const struct conf *conf);
+/*
+ * Binds a Unix socket; its file is the user's, when root binds for it (NULL: it
+ * is ours). -1 with errno.
+ */
+MUST_CHECK int daemon_bind_unix(
+	const char *path, mode_t mode, const char *user);
 /* Accepts from now on. */
 MUST_CHECK int daemon_listen(struct daemon *d);
 void daemon_close_listeners(struct daemon *d);

@@ -85,6 +85,16 @@ bool hub_route_forget_one(struct hub_route *r)
 	return true;
 }
 
+size_t hub_route_count(struct hub_route *r)
+{
+	size_t n;
+
+	pthread_mutex_lock(&r->lock);
+	n = r->by_path.n;
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
 void hub_route_free(struct hub_route *r)
 {
 	if (!r)

@@ -53,6 +53,8 @@ MUST_CHECK struct hub_route *hub_route_new(void);
  * has reached is let go, and with it perhaps the route. False: there is none.
  */
 MUST_CHECK bool hub_route_forget_one(struct hub_route *r);
+/* How many there are. */
+size_t hub_route_count(struct hub_route *r);
 /* There is none left. */
 void hub_route_free(struct hub_route *r);
 

@@ -15,6 +15,8 @@
 /* --- every key ------------------------------------------------------------- */
 
 /* The least that each section needs; a case's own lines take their place. */
+#define LONG_PATH "/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
+
 static const struct {
 	enum keys_section section;
 	const char *key, *value;
@@ -78,6 +80,13 @@ static const struct key_case {
 		", or an event that may be left out, such as open; or one of "
 		"them with - in front",
 		NULL },
+	{ SECTION_SERVER, "control", "/run/x/control.sock", LONG_PATH,
+		"is too long for the path of a socket, expected at most 107 "
+		"bytes",
+		NULL },
+	{ SECTION_SERVER, "control_readonly", "/run/x/read.sock", "/run/x",
+		"is the path of control, too, expected another one",
+		"control = /run/x\n" },
 	{ SECTION_SERVER, "include", NULL, "none.ini",
 		"none.ini: no such file, expected one (or a pattern such as "
 		"conf.d/*.ini, which may match none)",

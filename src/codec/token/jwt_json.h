@@ -1,6 +1,6 @@
 /*
  * jwt_json.h: from a compact JWS (RFC 7515 section 3.1) to JSON objects.
- * Private to codec/token.
+ * Private to codec/token and codec/control.c.
  */
 #ifndef CODEC_TOKEN_JWT_JSON_H
 #define CODEC_TOKEN_JWT_JSON_H

@@ -1,0 +1,36 @@
+/*
+ * call.h: one call of a running daemon (codec/control.h): connect, ask, read
+ * what it answers.
+ */
+#ifndef CTL_CALL_H
+#define CTL_CALL_H
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/str.h"
+
+#define CALL_DEFAULT_SOCKET "/run/wsrelayd/control.sock"
+
+struct json_t;
+
+struct call {
+	int fd;
+	struct buf in;
+	size_t used; /* of in: lines that were given out */
+};
+
+/*
+ * Connects and reads the greeting. -1: it complained. A call of zeros with fd -1
+ * may be closed, too.
+ */
+MUST_CHECK int call_open(struct call *c, const char *path);
+void call_close(struct call *c);
+/* Sends a request, and who asks with it. -1: it complained. */
+MUST_CHECK int call_ask(struct call *c, struct json_t *request);
+/*
+ * The next line, LF included, valid until the next call of this; waits for it.
+ * -1: there is none, and it complained.
+ */
+MUST_CHECK int call_line(struct call *c, struct str *line);
+
+#endif

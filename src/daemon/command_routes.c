@@ -1,0 +1,66 @@
+/* routes: in the order of the file, a few each turn. */
+#include "daemon/command.h"
+
+#include <stdlib.h>
+
+#include "conf/conf.h"
+#include "daemon/private.h"
+#include "hub/hub.h"
+#include "worker/section.h"
+
+struct place {             /* in the list of an answer under way */
+	struct conf *conf; /* a reference: a reload may exchange it */
+	size_t next;
+};
+
+static void add_route(struct answer *a, const struct conf_route *r)
+{
+	const struct route_state *s = r->state;
+	bool hub = r->mode == CONF_MODE_HUB;
+
+	ANSWER_ROW(a, F_STR("route", r->section.name), F_STR("path", r->path),
+		F_STR("mode", hub ? "hub" : "pair"),
+		F_STR("backend", r->backend),
+		F_STR("auth", r->auth == CONF_AUTH_TOKEN ? "token" : "none"),
+		F_INT("clients", s->connections),
+		F_INT("max_clients", r->max_connections),
+		hub ? F_INT("hubs", hub_route_count(s->hubs)) : F_NONE,
+		F_INT("programs", s->processes));
+}
+
+static void more(struct answer *a)
+{
+	struct place *p = a->state;
+
+	while (p->next < p->conf->routes_n) {
+		if (!answer_goes_on(a)) {
+			answer_continue(a);
+			return;
+		}
+		add_route(a, &p->conf->routes[p->next++]);
+	}
+	answer_end(a);
+}
+
+static void left(struct answer *a)
+{
+	struct place *p = a->state;
+
+	conf_unref(p->conf);
+	free(p);
+}
+
+void command_routes(struct answer *a)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		answer_refuse(a, "no memory");
+		return;
+	}
+	p->conf = conf_ref(a->daemon->conf);
+	a->state = p;
+	a->more = more;
+	a->left = left;
+	more(a);
+}

@@ -1,0 +1,58 @@
+/* status: what the relay is, and how busy it is. */
+#include "daemon/command.h"
+
+#include <unistd.h>
+
+#include "base/budget.h"
+#include "base/clock.h"
+#include "conf/conf.h"
+#include "daemon/private.h"
+
+struct sums {
+	uint64_t accepted, opened, closed, messages[2], bytes[2];
+};
+
+static void add_up(const struct daemon *d, struct sums *s)
+{
+	for (size_t i = 0; i < d->workers_n; i++) {
+		const struct counters *c = &d->workers[i]->counters;
+
+		s->accepted += c->accepted;
+		s->opened += c->opened;
+		s->closed += c->closed;
+		for (int side = 0; side < 2; side++) {
+			s->messages[side] += c->messages[side];
+			s->bytes[side] += c->bytes[side];
+		}
+	}
+}
+
+void command_status(struct answer *a)
+{
+	const struct daemon *d = a->daemon;
+	const struct shared *s = &d->shared;
+	int64_t now = clock_unix_ms();
+	struct sums n = { 0 };
+
+	add_up(d, &n);
+	ANSWER_ROW(a, F_STR("version", VERSION), F_INT("pid", getpid()),
+		F_INT("started_at", s->started_ms),
+		F_INT("age_ms", now - s->started_ms),
+		F_STR("state", d->stopping ? "stopping" : "running"),
+		F_INT("workers", d->workers_n),
+		F_INT("routes", d->conf->routes_n),
+		F_INT("connections", s->connections),
+		F_INT("max_connections", s->max_connections),
+		F_INT("sessions", n.opened - n.closed),
+		F_INT("programs", s->programs),
+		F_INT("queued_bytes", budget_used(&s->budget)),
+		F_INT("max_memory_bytes", d->conf->server.max_memory),
+		F_INT("accepted", n.accepted), F_INT("opened", n.opened),
+		F_INT("closed", n.closed),
+		F_INT("client_messages", n.messages[0]),
+		F_INT("client_bytes", n.bytes[0]),
+		F_INT("backend_messages", n.messages[1]),
+		F_INT("backend_bytes", n.bytes[1]),
+		F_INT("log_dropped", log_dropped()));
+	answer_end(a);
+}

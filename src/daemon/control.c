@@ -1,0 +1,248 @@
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "codec/control.h"
+#include "daemon/caller.h"
+#include "daemon/command.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "daemon/private.h"
+
+#define CONTROL_MODE 0660
+/* Of a tree of processes. */
+#define DEPTH_MAX 64
+
+struct place { /* one socket, bound */
+	struct control *control;
+	char *path;
+	int fd; /* until the listener takes it */
+	struct listener *listener;
+	bool readonly;
+};
+
+struct control {
+	struct place places[2]; /* path NULL: it is not there */
+	struct callers callers;
+};
+
+static void (*const runs[])(struct answer *a) = {
+#define COMMAND(name, flags, arguments, help) command_##name,
+#include "codec/control.def"
+#undef COMMAND
+};
+
+/* The parent of a process; 0: it is none of ours, or not to be seen. */
+static pid_t parent_of(pid_t pid)
+{
+	char path[40], text[512];
+	const char *end;
+	int parent = 0;
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	/* "PID (NAME) STATE PARENT", and a name may be anything. */
+	end = strrchr(text, ')');
+	if (!end || sscanf(end, ") %*c %d", &parent) != 1)
+		return 0;
+	return parent;
+}
+
+/*
+ * Whether it is a program of a route, or was started by one: a safeguard
+ * against accidents, no wall. One that wants to can leave the tree.
+ */
+static bool descends_from_us(pid_t pid)
+{
+	pid_t us = getpid();
+
+	for (int depth = 0; pid > 1 && depth < DEPTH_MAX; depth++) {
+		if (pid == us)
+			return depth > 0;
+		pid = parent_of(pid);
+	}
+	return false;
+}
+
+/* In place of a greeting; a new socket has room for it. */
+static void turn_away(int fd, const struct ucred *who, const char *why)
+{
+	struct buf line = { 0 };
+
+	LOG(LOG_WARN, "control-refuse", F_INT("uid", who->uid),
+		F_INT("pid", who->pid), F_STR("detail", why));
+	if (JSON_LINE(&line, F_STR("wsrelayd", VERSION),
+		    F_STR("status", CONTROL_REFUSED), F_STR("error", why)) == 0)
+		(void)!write(fd, line.p, line.n);
+	buf_free(&line);
+	close(fd);
+}
+
+static void accepted(void *owner, int fd, const struct addr *peer)
+{
+	struct place *p = owner;
+	struct ucred who = { .uid = (uid_t)-1 };
+	socklen_t n = sizeof(who);
+
+	(void)peer;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0) {
+		close(fd);
+		return;
+	}
+	if (descends_from_us(who.pid)) {
+		turn_away(fd, &who,
+			"programs that the relay has started may not command "
+			"it");
+		return;
+	}
+	if (p->control->callers.n >= CONTROL_CALLERS)
+		turn_away(fd, &who, "16 callers are connected already");
+	else if (caller_new(&p->control->callers, fd, &who, p->readonly) < 0)
+		LOG(LOG_WARN, "control-refuse", F_INT("uid", who.uid),
+			F_STR("detail", "no memory"));
+}
+
+static void accept_paused(void *owner, int error)
+{
+	const struct place *p = owner;
+
+	LOG(LOG_ERROR, "accept-paused", F_STR("control", p->path),
+		F_STR("detail", strerror(error)));
+}
+
+static const struct listener_cb place_cb = {
+	.accepted = accepted,
+	.paused = accept_paused,
+};
+
+/* --- life -----------------------------------------------------------------*/
+
+/* The first of the directories, as systemd.exec(5) has them. -1: no memory. */
+static int default_path(char **path)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	struct buf out = { 0 };
+
+	*path = NULL;
+	if (!directory || directory[0] != '/')
+		return 0;
+	if (buf_add_printf(&out, "%.*s/control.sock",
+		    (int)strcspn(directory, ":"), directory) < 0)
+		return -1;
+	*path = str_dup(buf_str(&out));
+	buf_free(&out);
+	return *path ? 0 : -1;
+}
+
+/* -1: it complained. What is only a default may be missing. */
+static int place_bind(struct place *p, const char *user, const char *key)
+{
+	if (!p->path)
+		return 0;
+	p->fd = daemon_bind_unix(p->path, CONTROL_MODE, user);
+	if (p->fd >= 0)
+		return 0;
+	daemon_complain("wsrelayd: %s[server] %s: cannot listen on %s: %s\n",
+		key ? "" : "warning: ", key ? key : "control", p->path,
+		strerror(errno));
+	free(p->path);
+	p->path = NULL;
+	return key ? -1 : 0;
+}
+
+int control_bind(struct daemon *d, const struct conf *conf)
+{
+	const struct conf_server *s = &conf->server;
+	struct control *control = calloc(1, sizeof(*control));
+	struct place *all = control ? &control->places[0] : NULL;
+	struct place *readonly = control ? &control->places[1] : NULL;
+
+	if (!control)
+		return -1;
+	d->control = control;
+	control->callers.daemon = d;
+	control->callers.run = runs;
+	LIST_INIT(&control->callers.list);
+	all->control = readonly->control = control;
+	all->fd = readonly->fd = -1;
+	readonly->readonly = true;
+	if (s->control)
+		all->path = str_dup(str_of(s->control));
+	else if (default_path(&all->path) < 0)
+		return -1;
+	if (s->control_readonly)
+		readonly->path = str_dup(str_of(s->control_readonly));
+	if ((s->control && !all->path) ||
+		(s->control_readonly && !readonly->path))
+		return -1;
+	if (place_bind(all, s->user, s->control ? "control" : NULL) < 0)
+		return -1;
+	return place_bind(readonly, s->user, "control_readonly");
+}
+
+int control_start(struct daemon *d)
+{
+	d->control->callers.loop = d->loop;
+	for (size_t i = 0; i < ARRAY_SIZE(d->control->places); i++) {
+		struct place *p = &d->control->places[i];
+
+		if (p->fd < 0)
+			continue;
+		p->listener = listener_new(d->loop, p->fd, &place_cb, p);
+		p->fd = -1; /* taken */
+		if (!p->listener)
+			return -1;
+		LOG(LOG_INFO, "control-listen", F_STR("path", p->path),
+			F_STR("access", p->readonly ? "read" : "all"));
+	}
+	return 0;
+}
+
+void control_stop(struct daemon *d)
+{
+	struct control *control = d->control;
+
+	if (!control)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(control->places); i++) {
+		struct place *p = &control->places[i];
+
+		if (p->listener || p->fd >= 0)
+			(void)unlink(p->path);
+		listener_free(p->listener);
+		p->listener = NULL;
+		if (p->fd >= 0)
+			close(p->fd);
+		p->fd = -1;
+	}
+	caller_leave_all(&control->callers);
+}
+
+void control_free(struct daemon *d)
+{
+	struct control *control = d->control;
+
+	if (!control)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(control->places); i++)
+		free(control->places[i].path);
+	free(control);
+	d->control = NULL;
+}

@@ -1,0 +1,303 @@
+"""The control socket and wsrelayctl's commands to a running daemon."""
+import json
+import os
+import shlex
+import socket
+import stat
+import subprocess
+
+import pytest
+
+from peers import TEXT, Client
+from relay import BUILD, PATIENCE, RUNNER, wait_for
+
+pytestmark = pytest.mark.plain("about a socket of its own")
+
+CONTROL = "control = {dir}/control.sock\n"
+READONLY = CONTROL + "control_readonly = {dir}/read.sock\n"
+ECHO = "[route echo]\npath = /echo\nbackend = echo:\nauth = none\n"
+ROOM = ("[route room]\npath = /room/{id}\nbackend = room:\nmode = hub\n"
+        "auth = none\nmax_backend_message = 64K\n")
+
+
+def ctl(*args, status=0, **options):
+    """Runs wsrelayctl; what it wrote, after its exit status was checked."""
+    done = subprocess.run(
+        [*RUNNER, str(BUILD / "wsrelayctl"), *map(str, args)],
+        capture_output=True, text=True, timeout=4 * PATIENCE, **options)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return done
+
+
+def ask(r, *args, status=0, sock="control.sock"):
+    """The rows of an answer, and its last line if status is not 0."""
+    done = ctl("--socket", r.dir / sock, *args, "--json", status=status)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    last = rows.pop()
+    assert last["status"] == {0: "ok", 1: "refused", 2: "usage"}[status]
+    return last if status else rows
+
+
+class Caller:
+    """A connection of its own, to say what wsrelayctl never would."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(str(path))
+        self.lines = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lines.close()
+        self.socket.close()
+
+    def line(self):
+        line = self.lines.readline()
+        return json.loads(line) if line else None
+
+    def say(self, data):
+        self.socket.sendall(data)
+
+    def answer(self):
+        """Rows and the last line."""
+        rows = []
+        while True:
+            row = self.line()
+            if row is None or "status" in row:
+                return rows, row
+            rows.append(row)
+
+
+# --- the socket --------------------------------------------------------------
+
+
+def test_its_file_is_for_the_group_and_goes_with_the_daemon(relay):
+    r = relay(ECHO, server=READONLY)
+    for name in "control.sock", "read.sock":
+        mode = os.stat(r.dir / name).st_mode
+        assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o660
+    r.stop()
+    assert not (r.dir / "control.sock").exists()
+    assert not (r.dir / "read.sock").exists()
+
+
+def test_default_is_the_runtime_directory(relay, tmp_path):
+    r = relay(ECHO, env={"RUNTIME_DIRECTORY": f"{tmp_path}:/run/other"})
+    row, = json_rows(ctl("--socket", tmp_path / "control.sock", "--json",
+                         "status"))
+    assert row["pid"] == r.pid
+
+
+def json_rows(done):
+    return [json.loads(line) for line in done.stdout.splitlines()][:-1]
+
+
+def test_default_that_cannot_be_is_a_warning_only(relay):
+    r = relay(ECHO, env={"RUNTIME_DIRECTORY": "/nowhere"})
+    assert any("warning: [server] control: cannot listen on "
+               "/nowhere/control.sock: No such file" in line
+               for line in r.lines)
+
+
+def test_none_without_a_runtime_directory(relay):
+    r = relay(ECHO, env={"RUNTIME_DIRECTORY": ""})
+    assert not r.log("control-listen")
+
+
+@pytest.mark.parametrize("key", ["control", "control_readonly"])
+def test_one_that_is_asked_for_must_be(tmp_path, key):
+    ini = tmp_path / "x.ini"
+    ini.write_text(f"[server]\n{key} = /nowhere/x.sock\n"
+                   f"[listen main]\naddress = 127.0.0.1:0\n" + ECHO)
+    done = subprocess.run([*RUNNER, str(BUILD / "wsrelayd"), "-c", str(ini)],
+                          capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert f"[server] {key}: cannot listen on /nowhere/x.sock" in done.stderr
+
+
+def test_found_by_the_configuration(relay):
+    r = relay(ECHO, server="control = run.sock")
+    assert f"pid {r.pid}" in " ".join(
+        ctl("-c", r.ini, "status").stdout.split())
+    # Whatever else is wrong in it by now.
+    r.ini.write_text(r.ini.read_text() + "[route]\nfoo = bar\n")
+    ctl("-c", r.ini, "status")
+
+
+def test_no_daemon():
+    done = ctl("--socket", "/nowhere/x", "status", status=3)
+    assert "/nowhere/x: No such file or directory: no daemon listens there" \
+        in done.stderr
+
+
+@pytest.mark.parametrize("args, says", [
+    (["status", "x"], "status: there is no argument 'x'"),
+    (["status", "--route", "x"], "--route: there is no such option"),
+    (["stat"], "there is no command 'stat'"),
+])
+def test_usage(args, says):
+    assert says in ctl(*args, status=2).stderr
+
+
+def test_help_of_a_command():
+    assert ctl("status", "--help").stdout.startswith(
+        "usage: wsrelayctl [--socket PATH | -c FILE] status [--json]\n")
+    assert "  routes    the routes" in ctl("-h").stdout
+
+
+# --- the protocol ------------------------------------------------------------
+
+
+def test_greeting(relay):
+    r = relay(ECHO, server=READONLY)
+    for name, access in ("control.sock", "all"), ("read.sock", "read"):
+        with Caller(r.dir / name) as c:
+            assert c.line() == {"wsrelayd": "0.1.0", "protocol": 1,
+                                "pid": r.pid, "access": access}
+
+
+def test_requests_one_behind_the_other(relay):
+    r = relay(ECHO, server=CONTROL)
+    with Caller(r.dir / "control.sock") as c:
+        c.line()
+        c.say(b'{"command":"stat"}\n[]\n{"command":"routes"}\n'
+              b'{"command":"status","x":1}\n{"command":"sta')
+        assert c.answer() == ([], {"status": "usage", "error":
+                                   "there is no command 'stat'"})
+        assert c.answer()[1]["status"] == "usage"
+        rows, last = c.answer()
+        assert rows[0]["route"] == "echo" and last == {"status": "ok"}
+        assert c.answer()[1]["error"] == "status: there is no argument 'x'"
+        for byte in b'tus"}':
+            c.say(bytes([byte]))
+        c.say(b"\n")
+        assert c.answer()[1] == {"status": "ok"}
+
+
+def test_answered_to_one_that_has_shut_its_side(relay):
+    r = relay(ECHO, server=CONTROL)
+    with Caller(r.dir / "control.sock") as c:
+        c.say(b'{"command":"status"}\n{"command":"routes"}\n')
+        c.socket.shutdown(socket.SHUT_WR)
+        c.line()
+        assert c.answer()[1] == {"status": "ok"}
+        assert c.answer()[1] == {"status": "ok"}
+        assert c.line() is None
+
+
+def test_a_request_that_is_too_long(relay):
+    r = relay(ECHO, server=CONTROL)
+    with Caller(r.dir / "control.sock") as c:
+        c.line()
+        c.say(b" " * 65536)
+        assert c.answer() == ([], {"status": "usage", "error":
+                                   "a request longer than 65536 bytes"})
+        assert c.line() is None
+
+
+def test_sixteen_callers(relay):
+    r = relay(ECHO, server=CONTROL)
+    callers = [Caller(r.dir / "control.sock") for _ in range(16)]
+    for c in callers:
+        assert c.line()["pid"] == r.pid
+    done = ctl("--socket", r.dir / "control.sock", "status", status=3)
+    assert "16 callers are connected already" in done.stderr
+    r.wait_log("control-refuse")
+    callers.pop().__exit__()
+    wait_for(lambda: subprocess.run(
+        [*RUNNER, str(BUILD / "wsrelayctl"), "--socket",
+         r.dir / "control.sock", "status"],
+        capture_output=True).returncode == 0, "room")
+    for c in callers:
+        c.__exit__()
+
+
+def test_stops_while_it_has_callers(relay):
+    r = relay(ECHO, server=CONTROL)
+    with Caller(r.dir / "control.sock") as c:
+        c.line()
+        r.stop()
+        assert c.line() is None
+
+
+def test_log_line_with_the_user(relay):
+    r = relay(ECHO, server=CONTROL)
+    ask(r, "routes")
+    line = r.wait_log("control", command="routes")
+    assert line["uid"] == str(os.getuid()) and "says_uid" not in line
+    with Caller(r.dir / "control.sock") as c:
+        c.line()
+        for _ in range(3):
+            c.say(b'{"command":"routes"}\n')
+            c.answer()
+        c.say(b'{"command":"status"}\n')
+        r.wait_log("control", command="status")
+        assert len(r.log("control", command="routes")) == 2
+        assert r.log("control")[1]["pid"] == str(os.getpid())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+def test_own_word_of_a_user_that_the_service_does_not_know(relay):
+    r = relay(ECHO, server=CONTROL)
+    os.chmod(r.dir / "control.sock", 0o666)
+    for part in [r.dir, *r.dir.parents][:-2]:
+        os.chmod(part, 0o755)
+    code = ("import os, socket, sys\nos.setuid(65534)\n"
+            "s = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n"
+            "s.sendall(b'{\"command\":\"status\",\"uid\":1000}\\n')\n"
+            "s.shutdown(socket.SHUT_WR)\nwhile s.recv(65536): pass\n")
+    subprocess.run(["python3", "-c", code, str(r.dir / "control.sock")],
+                   check=True, timeout=PATIENCE)
+    line = r.wait_log("control", command="status")
+    assert line["uid"] == "65534" and line["says_uid"] == "1000"
+
+
+def test_a_program_of_a_route_is_not_let_in(relay, tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{shlex.quote(str(BUILD / 'wsrelayctl'))} "
+                       '--socket "$1" status 2>&1; read line\n')
+    program.chmod(0o755)
+    r = relay("[route exec]\npath = /exec\nauth = none\n"
+              f"backend = exec:{program} {{dir}}/control.sock\n",
+              server=CONTROL)
+    c = Client(r, "/exec")
+    text = c.message()[1].decode()
+    assert "programs that the relay has started may not command it" in text
+    c.close()
+    r.wait_log("control-refuse")
+
+
+# --- status, routes ----------------------------------------------------------
+
+
+def test_status(relay):
+    r = relay(ECHO, server=CONTROL)
+    c = Client(r, "/echo")
+    c.send(TEXT, b"hello")
+    assert c.message()[1] == b"hello"
+    row, = ask(r, "status")
+    assert row["sessions"] == row["connections"] == 1
+    assert row["client_bytes"] == row["backend_bytes"] == 5
+    assert row["state"] == "running" and row["version"] == "0.1.0"
+    c.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_routes(relay, workers):
+    r = relay(ECHO + ROOM, server=CONTROL + f"workers = {workers}\n")
+    clients = [Client(r, path)
+               for path in ("/echo", "/room/1", "/room/1", "/room/2")]
+    echo, room = ask(r, "routes")
+    assert echo == {"route": "echo", "path": "/echo", "mode": "pair",
+                    "backend": "echo:", "auth": "none", "clients": 1,
+                    "max_clients": 0, "programs": 0}
+    assert room["clients"] == 3 and room["hubs"] == 2
+    table = ctl("--socket", r.dir / "control.sock", "routes").stdout
+    assert table.splitlines()[0].split() == [
+        "ROUTE", "PATH", "MODE", "BACKEND", "AUTH", "CLIENTS", "MAX",
+        "CLIENTS", "PROGRAMS", "HUBS"]
+    for c in clients:
+        c.close()
