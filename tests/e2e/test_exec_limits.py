@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 
 import pytest
 
@@ -54,26 +55,28 @@ def test_another_version(tmp_path, key, args):
 def test_not_delegated(tmp_path):
     """To a user who may not write there: -t warns, for the service's group may
     be another; the daemon itself does not start."""
-    ini = tmp_path / "w.ini"
-    ini.write_text("[listen a]\naddress = 127.0.0.1:0\n" +
-                   route(tmp_path, "", "exec_cpu = 50"))
-    tmp_path.chmod(0o755)
-    for args, status, kind in (["-t"], 0, "warning: "), ([], os.EX_CONFIG, ""):
-        done = subprocess.run(
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        ini = pathlib.Path(folder, "w.ini")
+        ini.write_text("[listen a]\naddress = 127.0.0.1:0\n" +
+                       route(tmp_path, "", "exec_cpu = 50"))
+        done = [subprocess.run(
             ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
              WSRELAYD, "-c", ini, *args], capture_output=True, text=True,
-            env={**os.environ, **SANITIZERS})
-        assert done.returncode == status, done.stderr
+            env={**os.environ, **SANITIZERS}) for args in (["-t"], [])]
+    for p, status, kind in zip(done, (0, os.EX_CONFIG), ("warning: ", "")):
+        assert p.returncode == status, p.stderr
         assert re.search(rf"w.ini:3: {kind}\[route r\] exec_cpu: the control "
                          "group .* may not be changed .*exec-limits.conf",
-                         done.stderr)
+                         p.stderr)
 
 
 # --- where they can ----------------------------------------------------------
 
 @pytest.fixture
 def delegated():
-    """A group as the service manager makes it; how to start in it."""
+    """A group as the service manager makes it. Named before relay, so that it is
+    there until the daemon has ended."""
     try:
         (MOUNT / "cgroup.subtree_control").write_text("+memory +cpu +pids")
     except OSError as e:
@@ -109,7 +112,7 @@ sys.stdin.read()
 
 
 @needs_groups
-def test_limits(relay, tmp_path, delegated):
+def test_limits(delegated, relay, tmp_path):
     """They hold from a program's first instruction on, each has its own, and
     the daemon is none of them."""
     r = start(relay, delegated, route(
@@ -130,7 +133,7 @@ def test_limits(relay, tmp_path, delegated):
 
 
 @needs_groups
-def test_only_what_is_asked_for(relay, tmp_path, delegated):
+def test_only_what_is_asked_for(delegated, relay, tmp_path):
     other = program(tmp_path, WHERE, "other")
     r = start(relay, delegated, route(tmp_path, WHERE, "exec_memory = 64M") +
               f"[route s]\npath = /s\nauth = none\nbackend = exec:{other}\n")
@@ -156,7 +159,7 @@ print("lives on", flush=True)
 
 
 @needs_groups
-def test_memory(relay, tmp_path, delegated):
+def test_memory(delegated, relay, tmp_path):
     """All of the program ends, the log says why, others go on."""
     r = start(relay, delegated, route(tmp_path, HOG, "exec_memory = 64M"))
     bystander = Client(r, "/r")
@@ -171,7 +174,7 @@ def test_memory(relay, tmp_path, delegated):
 
 
 @needs_groups
-def test_processes(relay, tmp_path, delegated):
+def test_processes(delegated, relay, tmp_path):
     r = start(relay, delegated, route(tmp_path, """
 children = []
 try:
@@ -187,7 +190,7 @@ sys.stdin.read()
 
 
 @needs_groups
-def test_a_session_of_its_own_is_followed(relay, tmp_path, delegated):
+def test_a_session_of_its_own_is_followed(delegated, relay, tmp_path):
     """With a control group nothing gets away."""
     r = start(relay, delegated, route(tmp_path, """
 r, w = os.pipe()
@@ -210,7 +213,7 @@ print(os.read(r, 20).decode(), flush=True)
 
 
 @needs_groups
-def test_the_end_of_the_daemon(relay, tmp_path, delegated):
+def test_the_end_of_the_daemon(delegated, relay, tmp_path):
     r = start(relay, delegated, route(
         tmp_path, "print(os.getpid(), flush=True)\nsys.stdin.read()\n",
         "exec_cpu = 50"))

@@ -53,6 +53,12 @@ def test_files(tree):
                  "usr/lib/sysusers.d/wsrelayd.conf",
                  "lib/systemd/system/wsrelayd.service",
                  "lib/systemd/system/wsrelayd.socket",
+                 "lib/systemd/system/wsrelayd@.service",
+                 "usr/share/doc/wsrelayd/examples/wsrelayd-http.socket",
+                 "usr/share/doc/wsrelayd/examples/wsrelayd-https.socket",
+                 "usr/share/doc/wsrelayd/examples/sim@.socket",
+                 "usr/share/doc/wsrelayd/examples/sim@.service",
+                 "usr/share/doc/wsrelayd/examples/sim.py",
                  "etc/wsrelayd/wsrelayd.ini"):
         assert name in found
     for name in found:
@@ -100,6 +106,8 @@ def test_uninstall_stops_the_service(tmp_path, where):
     units = root / "units"
     (tools / "systemctl").write_text(
         f"#!/bin/sh\necho $(ls {units}) : \"$@\" >>{tmp_path}/called\n"
+        'case $1 in list-units) '
+        'echo "wsrelayd@lab.service loaded active running x" ;; esac\n'
         # one that cannot be stopped is no reason to stop here
         'case $* in *wsrelayd.socket*) exit 1 ;; esac\n')
     (tools / "systemctl").chmod(0o755)
@@ -115,10 +123,12 @@ def test_uninstall_stops_the_service(tmp_path, where):
     assert files(root) == []
     called = tmp_path / "called"
     if where == "system":
-        both = "wsrelayd.service wsrelayd.socket :"
+        there = "wsrelayd.service wsrelayd.socket wsrelayd@.service :"
         assert called.read_text().splitlines() == [
-            f"{both} disable --now --quiet wsrelayd.socket",
-            f"{both} disable --now --quiet wsrelayd.service",
+            f"{there} list-units --all --plain --no-legend wsrelayd@*.service",
+            f"{there} disable --now --quiet wsrelayd.socket",
+            f"{there} disable --now --quiet wsrelayd.service",
+            f"{there} disable --now --quiet wsrelayd@lab.service",
             ": daemon-reload"]
         assert "wsrelayd.socket could not be stopped" in done.stderr
     else:
@@ -134,11 +144,14 @@ def test_others_are_kept(tree):
     assert files(tree) == ["etc/wsrelayd/lab.key", "usr/share/man/man8/other.8"]
 
 
-def test_security(tree):
-    unit = tree / "lib/systemd/system/wsrelayd.service"
+@pytest.mark.parametrize("unit", [
+    "lib/systemd/system/wsrelayd.service",
+    "lib/systemd/system/wsrelayd@.service",
+    "usr/share/doc/wsrelayd/examples/sim@.service"])
+def test_security(tree, unit):
     found = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager",
-         "--threshold=%d" % THRESHOLD, unit], capture_output=True, text=True)
+         "--threshold=%d" % THRESHOLD, tree / unit], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout
     assert "Overall exposure level" in found.stdout
 
@@ -148,25 +161,65 @@ STUBS = ("network-online", "sysinit", "basic", "shutdown", "sockets",
          "multi-user")
 
 
-@pytest.mark.parametrize("unit", ["wsrelayd.service", "wsrelayd.socket"])
-@pytest.mark.parametrize("drop_in", [None, "exec.conf", "exec-limits.conf"])
-def test_verify(tree, unit, drop_in):
+def verify(tree, unit):
     units = tree / "lib/systemd/system"
     for name in STUBS:
         (units / (name + ".target")).write_text(
             "[Unit]\nDescription=%s\n" % name)
     (tree / "bin").mkdir()
     shutil.copy("/bin/kill", tree / "bin")
-    (units / "system.slice").write_text("[Slice]\n")
-    (units / "-.slice").write_text("[Slice]\n")
-    if drop_in:
-        folder = tree / "etc/systemd/system/wsrelayd.service.d"
-        folder.mkdir(parents=True)
-        shutil.copy(tree / "usr/share/doc/wsrelayd" / drop_in, folder)
+    (tree / "usr/bin").mkdir(exist_ok=True)
+    shutil.copy("/bin/kill", tree / "usr/bin/python3")
+    for name in "system", "-", "system-wsrelayd", "system-sim":
+        (units / (name + ".slice")).write_text("[Slice]\n")
     found = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=yes",
          "--root=%s" % tree, unit], capture_output=True, text=True)
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("unit", ["wsrelayd.service", "wsrelayd.socket",
+                                  "wsrelayd@lab.service"])
+@pytest.mark.parametrize("drop_in", [None, "exec.conf", "exec-limits.conf"])
+def test_verify(tree, unit, drop_in):
+    if drop_in:
+        name = re.sub("@.*", "@.service", unit).replace(".socket", ".service")
+        folder = tree / "etc/systemd/system" / (name + ".d")
+        folder.mkdir(parents=True)
+        shutil.copy(tree / "usr/share/doc/wsrelayd" / drop_in, folder)
+    verify(tree, unit)
+
+
+@pytest.mark.parametrize("unit", ["wsrelayd-http.socket",
+                                  "wsrelayd-https.socket", "sim@42.socket",
+                                  "sim@42.service"])
+def test_verify_examples(tree, unit):
+    folder = tree / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    for file in (tree / "usr/share/doc/wsrelayd/examples").iterdir():
+        if file.suffix in (".socket", ".service"):
+            shutil.copy(file, folder)
+    verify(tree, unit)
+
+
+def test_several_instances(tree):
+    """The unit for several is that for one, but for what each has alone."""
+    units = tree / "lib/systemd/system"
+    one, several = ((units / name).read_text().splitlines()
+                    for name in ("wsrelayd.service", "wsrelayd@.service"))
+    other = {a: b for a, b in zip(one, several, strict=True) if a != b}
+    start = "ExecStart=/usr/sbin/wsrelayd -c /etc/wsrelayd/"
+    assert other.pop(start + "wsrelayd.ini") == start + "%i.ini"
+    assert other.pop("RuntimeDirectory=wsrelayd") == \
+        "RuntimeDirectory=wsrelayd-%i"
+    for a, b in other.items():
+        assert a.startswith(("Description=", "ExecReload=", "StateDirectory=",
+                             "#"))
+        assert "%i" in b
+    # What lies there by these names is of one instance.
+    for line in several:
+        assert "/run/wsrelayd/" not in line and "wsrelayd.ini" not in line \
+            or line.startswith("Documentation="), line
 
 
 def test_the_unit_goes_on(tree):
