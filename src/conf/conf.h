@@ -123,7 +123,7 @@ struct conf_listen {
 	struct conf_section section;
 	struct listen_state *state; /* see struct conf, forget */
 	struct conf_addresses address;
-	int role; /* enum conf_role */
+	int role;                  /* enum conf_role */
 	int64_t socket_mode;       /* of LISTEN_UNIX: the rights, 0 to 0777 */
 	struct conf_strings hosts; /* as given; empty = by each address */
 	int64_t handshake_timeout;
