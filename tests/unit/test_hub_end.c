@@ -55,8 +55,8 @@ static void test_a_backend_that_ends_closes_all(void **state)
 }
 
 /*
- * a and b are members; what was said last is under way to b. c has a seat and
- * is not told of it yet; d has asked for one.
+ * a and b are members, and something was said in this turn. c has a seat and is
+ * not told of it yet; d has asked for one.
  */
 static void test_an_end_passes_no_letter(void **state)
 {
@@ -69,8 +69,8 @@ static void test_an_end_passes_no_letter(void **state)
 	old = hub_ref(hub_at("/x"));
 	browser_asks(&c, 1, "/x");
 	open_letters_of(0);
-	browser_says(&a, "last");
 	browser_asks(&d, 1, "/x");
+	browser_says_in_turn(&a, "last");
 	end_hub(old);
 	settle();
 	expect_told(&a);

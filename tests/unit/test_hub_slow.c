@@ -148,6 +148,17 @@ static void test_what_is_held_leaves_when_the_worker_has_read(void **state)
 	assert_int_equal(hub_at("/x")->remotes[1].held.n, 0);
 }
 
+static void test_what_is_held_leaves_before_the_end(void **state)
+{
+	(void)state;
+	let_worker_be_behind("slow = drop-old\n");
+	trunk_hangs_up();
+	settle();
+	expect_gap(&b, 100, 0);
+	assert_int_equal(b.closes, 1);
+	assert_int_equal(b.code, WS_CODE_NORMAL);
+}
+
 /* The letter that says so is there when memory is not. */
 static void test_a_worker_is_ready_without_memory(void **state)
 {
@@ -386,6 +397,7 @@ int main(void)
 		T(test_latest_keeps_one_for_a_worker),
 		T(test_close_ends_its_members),
 		T(test_what_is_held_leaves_when_the_worker_has_read),
+		T(test_what_is_held_leaves_before_the_end),
 		T(test_a_worker_is_ready_without_memory),
 		T(test_what_is_held_is_not_lost_without_memory),
 		T(test_a_room_waits_for_a_worker_that_is_behind),

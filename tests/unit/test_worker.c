@@ -21,7 +21,10 @@ struct note {
 	int n;
 	bool long_read; /* takes the whole share of the turn */
 	bool stops;     /* the loop */
+	int posts;      /* > 0: another, which stops the loop */
 };
+
+static void post(struct note say);
 
 static struct shared shared;
 static struct worker *worker;
@@ -45,6 +48,8 @@ static void open_note(struct worker *w, struct letter *l)
 	opened[opened_n++] = note->n;
 	while (note->long_read && loop_share_left_now(w->loop))
 		;
+	if (note->posts > 0)
+		post((struct note){ .n = note->posts, .stops = true });
 	if (note->stops)
 		loop_stop(w->loop);
 	sem_post(&read_one);
@@ -134,6 +139,21 @@ static void test_letters_are_opened_in_order(void **state)
 	assert_int_equal(opened_n, 0); /* posting opens none */
 	run();
 	expect_opened_in_order(LETTERS);
+}
+
+/* Behind others that wait it is only listed; after the last it wakes the loop. */
+static void test_a_letter_that_one_posts_comes_behind_all(void **state)
+{
+	(void)state;
+	post((struct note){ .n = 0, .posts = 3 });
+	post((struct note){ .n = 1 });
+	post((struct note){ .n = 2 });
+	run();
+	expect_opened_in_order(4);
+	opened_n = 0;
+	post((struct note){ .n = 0, .posts = 1 });
+	run();
+	expect_opened_in_order(2);
 }
 
 static void *post_all(void *arg)
@@ -302,6 +322,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_letters_are_opened_in_order),
+		T(test_a_letter_that_one_posts_comes_behind_all),
 		T(test_letters_of_another_thread_come_in_its_order),
 		T(test_a_worker_with_a_thread_opens_them_there),
 		T(test_many_letters_leave_turns_to_others),
