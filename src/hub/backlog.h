@@ -57,7 +57,10 @@ MUST_CHECK int backlog_add(
 	struct backlog *b, struct message *m, const struct conf_route *r);
 /* Whether a newer one would make this one give way: slow = latest. */
 bool backlog_is_latest(const struct message *m, const struct conf_route *r);
-/* Without a limit: for replay, before all others. -1 without memory. */
+/*
+ * Without a limit, before all others: for replay, and for what is bounded by its
+ * source, which is held up. -1 without memory.
+ */
 MUST_CHECK int backlog_add_replay(struct backlog *b, struct message *m);
 /* Up to max of the oldest, borrowed. */
 size_t backlog_peek(const struct backlog *b, struct message **v, size_t max);

@@ -41,6 +41,18 @@ static void let_members_go_on(struct hub *h)
 	hub_resume_when_empty(h);
 }
 
+/*
+ * In a room all of it waits: its members are held up, and no more comes than
+ * what this turn has brought and what is under way. Elsewhere as the route's
+ * slow says.
+ */
+static int hold_back(struct hub *h, struct backlog *held, struct message *m)
+{
+	if (h->route->to.kind != BACKEND_ROOM)
+		return backlog_add(held, m, h->route);
+	return backlog_add_replay(held, m) < 0 ? BACKLOG_MEMORY : 0;
+}
+
 /* A worker that does not keep up: its members' policy applies to it, too. */
 static void hold_for(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n)
@@ -52,7 +64,7 @@ static void hold_for(
 	if (h->route->to.kind == BACKEND_ROOM)
 		atomic_store(&h->trunk_full, true);
 	for (size_t i = 0; i < n; i++) {
-		int dropped = backlog_add(&r->held, v[i], h->route);
+		int dropped = hold_back(h, &r->held, v[i]);
 
 		if (dropped >= 0)
 			continue;

@@ -29,6 +29,7 @@ static struct word {
 static size_t said_n, replay;
 static bool echo;  /* its speaker hears it, too */
 static bool lossy; /* queue_limit is small: older messages may be dropped */
+static bool swift; /* the lines of all take all */
 static uint64_t state;
 
 static uint32_t below(uint32_t n)
@@ -103,7 +104,7 @@ static void a_line_changes(struct visit *v)
 {
 	static const size_t rooms[] = { 0, 3, 50, SIZE_MAX };
 
-	if (v->browser.script)
+	if (v->browser.script && !swift)
 		v->browser.script->room = rooms[below(4)];
 }
 
@@ -248,7 +249,7 @@ static void run_all(const char *ini)
 static int setup(void **unused)
 {
 	(void)unused;
-	echo = lossy = false;
+	echo = lossy = swift = false;
 	replay = 0;
 	return 0;
 }
@@ -272,6 +273,15 @@ static void test_a_backend(void **unused)
 	echo = true;
 	replay = 3;
 	run_all(HUB("echo:", "1h") "replay = 3\n");
+}
+
+/* Where speakers can be held up no listener is too slow. */
+static void test_a_room_with_short_queues_and_swift_lines(void **unused)
+{
+	(void)unused;
+	swift = true;
+	replay = 3;
+	run_all(ROOM "replay = 3\nqueue_limit = 1K\n");
 }
 
 static void test_a_room_with_short_queues(void **unused)
@@ -298,6 +308,7 @@ int main(void)
 		T(test_a_room),
 		T(test_a_room_with_a_replay),
 		T(test_a_backend),
+		T(test_a_room_with_short_queues_and_swift_lines),
 		T(test_a_room_with_short_queues),
 		T(test_a_backend_with_short_queues),
 	};

@@ -232,6 +232,28 @@ static void test_a_room_waits_for_a_worker_that_is_behind(void **state)
 	expect_numbers(&c, n);
 }
 
+/* More in one turn than may wait: that is no reason to close its listeners. */
+static void test_a_room_bears_a_turn_full_of_words(void **state)
+{
+	char text[12];
+	int n = 0;
+	(void)state;
+
+	world_open(ROOM SHORT);
+	browser_joins(&a, 0, "/x");
+	browser_joins(&b, 0, "/x");
+	browser_joins(&c, 1, "/x");
+	while (a.reading) {
+		assert_true(n < 1000);
+		snprintf(text, sizeof(text), "%d", ++n);
+		browser_says_in_turn(&a, text);
+	}
+	settle();
+	assert_true(a.reading);
+	expect_numbers(&b, n);
+	expect_numbers(&c, n);
+}
+
 /* The same, the other way round: what it says is not read at home. */
 static void test_a_room_waits_for_its_home(void **state)
 {
@@ -401,6 +423,7 @@ int main(void)
 		T(test_a_worker_is_ready_without_memory),
 		T(test_what_is_held_is_not_lost_without_memory),
 		T(test_a_room_waits_for_a_worker_that_is_behind),
+		T(test_a_room_bears_a_turn_full_of_words),
 		T(test_a_room_waits_for_its_home),
 		T(test_speakers_go_on_without_memory),
 		T(test_members_wait_for_the_backend),
