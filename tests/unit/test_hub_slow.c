@@ -1,7 +1,7 @@
 /*
- * Hubs whose messages are not taken: by a worker that is behind, by a member's
- * line, or by the backend. What gives way, and which source is held up until
- * when.
+ * Hubs whose messages are not taken: by a worker that is behind, or by the
+ * backend. What gives way, and which source is held up until when. A member
+ * whose own line is slow is in test_member.c.
  */
 #include "hub_support.h"
 
@@ -324,53 +324,6 @@ static void test_members_wait_for_the_backend(void **state)
 	}
 }
 
-/* --- a member's own line ----------------------------------------------------*/
-
-/* b takes nothing, then all; a is its witness. */
-static void let_line_be_slow(const char *policy)
-{
-	char more[200];
-
-	snprintf(more, sizeof(more), SHORT "%s", policy);
-	world_open_with_trunk(more);
-	browser_joins(&a, 0, "/x");
-	browser_joins(&b, 0, "/x");
-	trunk_accept();
-	b.script->room = 0;
-	trunk_says_numbers(100);
-	settle();
-	expect_numbers(&a, 100);
-	expect_heard(&b, "");
-	if (b.script)
-		b.script->room = SIZE_MAX;
-	settle();
-}
-
-static void test_drop_old_keeps_the_newest_for_a_member(void **state)
-{
-	(void)state;
-	let_line_be_slow("slow = drop-old\n");
-	expect_gap(&b, 100, 0);
-}
-
-/* The first was on its way already. */
-static void test_latest_keeps_one_for_a_member(void **state)
-{
-	(void)state;
-	let_line_be_slow("slow = latest\n");
-	expect_heard(&b, "1 100");
-}
-
-static void test_close_ends_that_member(void **state)
-{
-	(void)state;
-	let_line_be_slow("slow = close\n");
-	assert_int_equal(b.closes, 1);
-	assert_int_equal(b.code, WS_CODE_TRY_AGAIN_LATER);
-	assert_int_equal(closed_as(0, REASON_SLOW), 1);
-	assert_int_equal(hub_at("/x")->seats_n, 1);
-}
-
 /* --- many at once -----------------------------------------------------------*/
 
 /* More than a batch holds: the first of them leave before the turn is over. */
@@ -427,9 +380,6 @@ int main(void)
 		T(test_a_room_waits_for_its_home),
 		T(test_speakers_go_on_without_memory),
 		T(test_members_wait_for_the_backend),
-		T(test_drop_old_keeps_the_newest_for_a_member),
-		T(test_latest_keeps_one_for_a_member),
-		T(test_close_ends_that_member),
 		T(test_what_a_turn_brings_is_not_bounded_by_a_batch),
 		T(test_a_turn_delivers_one_batch_of_the_backend),
 	};
