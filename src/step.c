@@ -93,7 +93,6 @@ int main(int argc, char **argv)
 	else if (chdir(argv[STEP_DIR]) == 0)
 		execve(argv[STEP_PROGRAM], argv + STEP_PROGRAM, environ);
 	report.error = errno;
-	if (write(STEP_FD, &report, sizeof(report)) < 0)
-		return EXIT_FAILED;
+	(void)!write(STEP_FD, &report, sizeof(report));
 	return EXIT_FAILED;
 }

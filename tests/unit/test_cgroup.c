@@ -115,7 +115,7 @@ static void test_where_we_are(void **state)
 {
 	static const char *const lines[] = { "0::/" UNIT "\n",
 		"0::/" UNIT "/relay\n", "0::/" UNIT "/.control\n",
-		"1:name=systemd:/\n0::/" UNIT };
+		"1:name=systemd:/\n0::/svc/w.service" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
