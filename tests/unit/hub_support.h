@@ -161,7 +161,7 @@ static inline void browser_answered(void *owner, const struct hub_joined *j)
 	browser_forget_client(b);
 }
 
-/* A client of this worker, whom nothing is known of yet. */
+/* A client of this worker; a test may change what was found out about it. */
 static inline void browser_comes(struct browser *b, size_t worker)
 {
 	*b = (struct browser){ .worker = worker, .peer = -1 };
