@@ -9,6 +9,26 @@
 
 static const struct control_argument none[] = { { .name = NULL } };
 
+/* Which clients: what daemon/filter.h reads. */
+#define FILTER                                                                 \
+	{ "route", CONTROL_TEXT, 0, "NAME" },                                  \
+		{ "sub", CONTROL_TEXT, 0, "SUBJECT" },                         \
+		{ "key", CONTROL_TEXT, 0, "NAME" },                            \
+	{                                                                      \
+		"ip", CONTROL_TEXT, 0, "NETWORK"                               \
+	}
+
+static const struct control_argument clients[] = {
+	FILTER,
+	{ "slow", CONTROL_FLAG, 0, NULL },
+	{ .name = NULL },
+};
+
+static const struct control_argument one_id[] = {
+	{ "id", CONTROL_TEXT, CONTROL_REQUIRED | CONTROL_PLAIN, "ID" },
+	{ .name = NULL },
+};
+
 const struct control_command control_commands[] = {
 #define COMMAND(name, flags, arguments, help) { #name, flags, arguments, help },
 #include "codec/control.def"

@@ -15,6 +15,7 @@
 #include "worker/letter.h"
 #include "worker/section.h"
 #include "pair/pair.h"
+#include "pair/session.h"
 #include "backend/backend.h"
 #include "hub/hub.h"
 #include "hub/member.h"
@@ -271,6 +272,7 @@ static void rooms_fini(struct worker *w)
 {
 	hubs_fini(w);
 	pairs_fini(w);
+	sessions_fini(w);
 	backend_programs_fini(w);
 	fronts_fini(w);
 }
@@ -283,7 +285,7 @@ struct worker *daemon_worker_new(
 	if (!w)
 		return NULL;
 	if (fronts_init(w) < 0 || backend_programs_init(w) < 0 ||
-		pairs_init(w) < 0 || hubs_init(w) < 0 ||
+		sessions_init(w) < 0 || pairs_init(w) < 0 || hubs_init(w) < 0 ||
 		timer_init(w->loop, &w->tick, tick) < 0) {
 		rooms_fini(w);
 		worker_free(w);

@@ -58,9 +58,10 @@ struct ws_end {
 		int64_t ping_ms;    /* OPEN: see enum ws_ping */
 		uint64_t closing_n; /* CLOSING: bytes that came */
 	};
-	uint8_t state; /* enum ws_state */
-	uint8_t peer;  /* enum ws_peer */
-	uint8_t ping;  /* enum ws_ping */
+	uint8_t state;      /* enum ws_state */
+	uint8_t peer;       /* enum ws_peer */
+	uint8_t ping;       /* enum ws_ping */
+	int32_t round_trip; /* ms, of the last ping; -1: not known */
 	struct ws_decoder decoder;
 };
 
@@ -275,6 +276,15 @@ static void tell_control(struct ws_end *e, size_t n)
 		tell(e)->control(&e->end, n);
 }
 
+/* A pong that no ping asked for says nothing (RFC 6455 section 5.5.3). */
+static void note_round_trip(struct ws_end *e)
+{
+	int64_t ms = loop_now(e->worker->loop) - e->ping_ms;
+
+	if (e->state == WS_OPEN && e->ping >= PING_SENT && ms <= INT32_MAX)
+		e->round_trip = (int32_t)ms;
+}
+
 static void control_received(
 	struct ws_end *e, const struct ws_event *ev, struct pong *pong)
 {
@@ -288,6 +298,8 @@ static void control_received(
 		memcpy(pong->data, ev->data, ev->n);
 	}
 	/* A pong is life like any byte, and bytes are seen by the conn. */
+	if (ev->opcode == WS_PONG)
+		note_round_trip(e);
 	tell_control(e, ev->n);
 }
 
@@ -571,6 +583,13 @@ static int64_t longest(enum end_side side, const struct conf_route *route)
 					 : route->max_backend_message;
 }
 
+int64_t ws_end_round_trip(const struct end *e)
+{
+	if (e->ops != &ws_end_ops)
+		return -1;
+	return CONTAINER_OF(e, const struct ws_end, end)->round_trip;
+}
+
 struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 	const struct conf_route *route)
 {
@@ -588,6 +607,7 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 		.side = (uint8_t)side };
 	e->worker = w;
 	e->route = route;
+	e->round_trip = -1;
 	ws_decoder_init(&e->decoder, side == END_CLIENT,
 		(uint64_t)longest(side, route));
 	e->decoder.any_text = judged_later(side, route);

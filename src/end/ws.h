@@ -21,4 +21,10 @@ struct worker;
  */
 MUST_CHECK struct end *ws_end_new(struct worker *w, struct conn *c,
 	enum end_side side, const struct conf_route *route);
+/*
+ * How long its peer took to answer the last ping, in ms; -1: it has answered
+ * none yet, or e is no such end.
+ */
+int64_t ws_end_round_trip(const struct end *e);
+
 #endif

@@ -103,6 +103,11 @@ struct hub *hub_new(struct worker *home, struct conf *conf,
 	return h;
 }
 
+const char *hub_path(const struct hub *h)
+{
+	return h->path;
+}
+
 struct hub *hub_ref(struct hub *h)
 {
 	atomic_fetch_add_explicit(&h->references, 1, memory_order_relaxed);

@@ -66,6 +66,8 @@ void hub_route_free(struct hub_route *r);
 MUST_CHECK struct hub *hubs_join(struct worker *w, const struct client *c,
 	struct str path, enum reason *reason);
 struct hub *hub_ref(struct hub *h);
+/* any: lives as long as the hub. */
+const char *hub_path(const struct hub *h);
 void hub_unref(struct hub *h);
 
 /*

@@ -58,7 +58,6 @@ struct member {
 	uint64_t since;       /* the serial of the newest that came its way */
 	uint64_t own;         /* the same of those for it alone */
 	uint64_t denied;      /* messages that it had no right to send */
-	uint64_t lost;        /* messages that did not come its way */
 	uint16_t first, last; /* for it alone, in the batch being delivered */
 };
 
@@ -206,7 +205,7 @@ static void member_gone(struct end *e)
 	struct member *m = member_of(e);
 	struct shard *s = m->shard;
 
-	session_fini(&m->session, F_INT("messages_dropped", m->lost),
+	session_fini(&m->session, F_INT("messages_dropped", m->session.lost),
 		m->denied ? F_INT("denied", m->denied) : F_NONE);
 	pace_free(m);
 	backlog_free(&m->backlog);
@@ -291,7 +290,7 @@ static void put_in_backlog(struct member *m, struct message *x)
 							    ? REASON_SLOW
 							    : REASON_MEMORY });
 	else
-		m->lost += (uint64_t)dropped;
+		m->session.lost += (uint64_t)dropped;
 }
 
 /*
@@ -357,7 +356,7 @@ static void note_serials(struct member *m, struct message *const *v, size_t n)
 	}
 	for (size_t i = 0; i < n; i++)
 		if (v[i]->serial > m->since) {
-			m->lost += v[i]->serial - m->since - 1;
+			m->session.lost += v[i]->serial - m->since - 1;
 			m->since = v[i]->serial;
 		}
 }
@@ -391,7 +390,7 @@ static bool is_for(struct member *m, const struct message *x)
 		return false;
 	if (x->serial <= *newest)
 		return false; /* it was in its replay */
-	m->lost += x->serial - *newest - 1;
+	m->session.lost += x->serial - *newest - 1;
 	*newest = x->serial;
 	return true;
 }
@@ -647,6 +646,8 @@ struct member *member_new(struct worker *w, const struct client *client,
 	m->leave = joined->leave;
 	m->since = joined->since;
 	backlog_init(&m->backlog, w->loop->budget);
+	m->session.backlog = &m->backlog.waiting;
+	m->session.hub = hub_path(joined->hub);
 	TAILQ_INSERT_TAIL(&m->shard->members, m, next);
 	idmap_add(&m->shard->by_id, &m->by_id, client->id);
 	m->first = NONE;

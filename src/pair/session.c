@@ -5,8 +5,10 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/waiting.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
+#include "net/conn.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "end/ending.h"
@@ -26,6 +28,33 @@ static struct loop *loop_of(const struct session *s)
 bool session_is_open(const struct session *s)
 {
 	return s->reason == REASON_NONE;
+}
+
+size_t session_queued(const struct session *s, enum end_side side)
+{
+	const struct end *e = s->sides[side].end;
+	size_t n = e && e->conn ? e->conn->queued : 0;
+
+	if (side == END_CLIENT && s->backlog)
+		n += waiting_cost(s->backlog);
+	return n;
+}
+
+/* --- all of a worker -------------------------------------------------------*/
+
+int sessions_init(struct worker *w)
+{
+	w->sessions = calloc(1, sizeof(*w->sessions));
+	if (!w->sessions)
+		return -1;
+	TAILQ_INIT(&w->sessions->list);
+	return 0;
+}
+
+void sessions_fini(struct worker *w)
+{
+	free(w->sessions);
+	w->sessions = NULL;
 }
 
 /* --- reading ---------------------------------------------------------------*/
@@ -225,6 +254,7 @@ void session_undo(struct session *s)
 
 void session_open(struct session *s)
 {
+	TAILQ_INSERT_TAIL(&s->worker->sessions->list, s, next);
 	s->opened_ms = loop_now(loop_of(s));
 	set_expiry(s);
 	counter_add(&s->worker->counters.opened, 1);
@@ -307,6 +337,8 @@ void session_fini(
 	struct worker *w = s->worker;
 
 	assert(!session_is_open(s));
+	walks_pass(&w->sessions->walks, s, TAILQ_NEXT(s, next));
+	TAILQ_REMOVE(&w->sessions->list, s, next);
 	/* Before the log line: its reader may connect again at once. */
 	admission_give_back(w->shared, &s->client);
 	log_close(s, &lost, &extra);

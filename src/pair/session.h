@@ -17,17 +17,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/reason.h"
+#include "base/walk.h"
 #include "net/loop.h"
 #include "gate/client.h"
 #include "end/end.h"
 
 struct ending;
 struct session_rates;
+struct waiting;
 struct worker;
 
 struct session_side {
@@ -39,6 +42,7 @@ struct session_side {
 };
 
 struct session {
+	TAILQ_ENTRY(session) next; /* in its worker's, from session_open on */
 	struct worker *worker;
 	struct client client;
 	struct session_side sides[2]; /* by enum end_side */
@@ -46,12 +50,16 @@ struct session {
 	struct timer timer;           /* of the next limit in time */
 	int64_t opened_ms, ended_ms;  /* by the loop's clock */
 	int64_t expires_ms;           /* likewise; INT64_MAX = never */
-	char *detail;                 /* of its end, for the log */
-	uint16_t code;                /* of the close frame that ended it */
-	uint8_t reason;               /* enum reason, REASON_NONE = it lives */
-	uint8_t ended_by;             /* enum end_side */
-	uint8_t expires_as;           /* the reason when expires_ms comes */
-	uint8_t paused[2];            /* by enum end_side: SESSION_* */
+	uint64_t lost;                /* messages that its client did not get */
+	/* Of a member: what waits for it outside of its connection. */
+	const struct waiting *backlog; /* NULL: nothing ever does */
+	const char *hub;               /* the path of its hub; NULL: a pair */
+	char *detail;                  /* of its end, for the log */
+	uint16_t code;                 /* of the close frame that ended it */
+	uint8_t reason;                /* enum reason, REASON_NONE = it lives */
+	uint8_t ended_by;              /* enum end_side */
+	uint8_t expires_as;            /* the reason when expires_ms comes */
+	uint8_t paused[2];             /* by enum end_side: SESSION_* */
 };
 
 /*
@@ -62,6 +70,16 @@ struct session {
 MUST_CHECK int session_init(
 	struct session *s, struct worker *w, const struct client *client);
 void session_undo(struct session *s);
+/* All of a worker: in the order in which they were opened. */
+struct sessions_here {
+	TAILQ_HEAD(, session) list;
+	struct walks walks; /* over it */
+};
+
+/* -1 without memory; after that fini is of use, too. */
+MUST_CHECK int sessions_init(struct worker *w);
+void sessions_fini(struct worker *w);
+
 /* It is counted as open, its time runs, and its ends are read. */
 void session_open(struct session *s);
 /*
@@ -71,6 +89,8 @@ void session_open(struct session *s);
  */
 void session_check(struct session *s);
 bool session_is_open(const struct session *s);
+/* Bytes that wait for a side, here and in its connection. */
+size_t session_queued(const struct session *s, enum end_side side);
 
 /*
  * Bytes came from a side, which is not idle then, and with them so many messages

@@ -27,6 +27,7 @@ struct fronts_here;
 struct hubs_here;
 struct letter;
 struct pairs_here;
+struct sessions_here;
 struct cgroups;
 struct programs_here;
 struct verified;
@@ -79,6 +80,7 @@ struct worker {
 	/* What the rooms above have on this thread, and know alone. */
 	struct fronts_here *fronts;
 	struct programs_here *programs;
+	struct sessions_here *sessions;
 	struct pairs_here *pairs;
 	struct hubs_here *hubs;
 	/* Memory is short: see worker_make_room. NULL: nothing gives way. */

@@ -1,4 +1,5 @@
 """The control socket and wsrelayctl's commands to a running daemon."""
+import contextlib
 import json
 import os
 import shlex
@@ -8,8 +9,8 @@ import subprocess
 
 import pytest
 
-from peers import TEXT, Client
-from relay import BUILD, PATIENCE, RUNNER, wait_for
+from peers import BINARY, PING, PONG, TEXT, Background, Client
+from relay import BUILD, KEY, PATIENCE, RUNNER, mint, wait_for
 
 pytestmark = pytest.mark.plain("about a socket of its own")
 
@@ -301,3 +302,161 @@ def test_routes(relay, workers):
         "CLIENTS", "PROGRAMS", "HUBS"]
     for c in clients:
         c.close()
+
+
+# --- clients -----------------------------------------------------------------
+
+KEYED = "[route keyed]\npath = /keyed\nbackend = echo:\nkeys = lab\n" + KEY
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clients(relay, workers):
+    r = relay(ECHO + ROOM + KEYED, server=CONTROL + f"workers = {workers}\n")
+    echo = Client(r, "/echo")
+    alice = Client(r, "/keyed", token=mint("/keyed", sub="alice", perm="r"))
+    member = Client(r, "/room/7")
+    echo.send(TEXT, b"hello")
+    assert echo.message()[1] == b"hello"
+    rows = {row["route"]: row for row in ask(r, "clients")}
+    assert set(rows) == {"echo", "keyed", "room"}
+    opened = r.wait_log("open", route="echo")
+    row = rows["echo"]
+    assert row["id"] == opened["id"] and row["peer"] == opened["peer"]
+    assert row["client_bytes"] == row["backend_bytes"] == 5
+    assert row["client_messages"] == row["backend_messages"] == 1
+    assert row["state"] == "open" and "hub" not in row
+    assert row["queued_bytes"] == row["lost"] == 0
+    assert rows["room"]["hub"] == "/room/7"
+    assert rows["keyed"]["subject"] == "alice"
+    for args, routes in (
+            (["--route", "echo"], {"echo"}),
+            (["--route", "nowhere"], set()),
+            (["--sub", "alice"], {"keyed"}),
+            (["--key", "lab"], {"keyed"}),
+            (["--key", "lab", "--sub", "bob"], set()),
+            (["--ip", "127.0.0.1"], {"echo", "keyed", "room"}),
+            (["--ip", "127.0.0.0/8", "--route", "room"], {"room"}),
+            (["--ip", "127.0.0.2"], set()),
+            (["--ip", "unix"], set()),
+            (["--slow"], set())):
+        assert {x["route"] for x in ask(r, "clients", *args)} == routes, args
+    assert "expected an address" in ask(
+        r, "clients", "--ip", "x", status=2)["error"]
+    for c in echo, alice, member:
+        c.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_client(relay, workers):
+    r = relay(ECHO + ROOM + KEYED, server=CONTROL + f"workers = {workers}\n")
+    clients = [Client(r, "/echo"),
+               Client(r, "/keyed", token=mint("/keyed", sub="alice",
+                                              perm="r")),
+               Client(r, "/room/7")]
+    alice = r.wait_log("open", route="keyed")["id"]
+    row, = ask(r, "client", alice)
+    assert row["subject"] == "alice" and row["key"] == "lab"
+    assert row["rights"] == "r" and row["mode"] == "pair"
+    assert row["listen"] == "main" and row["backend"] == "echo:"
+    assert row["client_read"] == row["backend_read"] == "yes"
+    member, = ask(r, "client", r.wait_log("open", route="room")["id"])
+    assert member["mode"] == "hub" and member["hub"] == "/room/7"
+    assert ask(r, "client", "1", status=1)["error"] == "there is no client 1"
+    assert "expected one of the log" in ask(
+        r, "client", "xyz", status=2)["error"]
+    assert "client: ID is missing" in ctl("client", status=2).stderr
+    sheet = ctl("--socket", r.dir / "control.sock", "client", alice).stdout
+    assert sheet.split()[:2] == ["id", alice]
+    for c in clients:
+        c.close()
+
+
+def test_round_trip_of_a_ping(relay):
+    r = relay(ECHO.replace("auth", "ping_interval = 1s\nauth"),
+              server=CONTROL)
+    c = Client(r, "/echo")
+    row, = ask(r, "clients")
+    assert "ping_ms" not in ask(r, "client", row["id"])[0]
+    f = c.frame()
+    assert f.opcode == PING
+    c.send(PONG, f.payload)
+    c.send(TEXT, b"behind it")
+    assert c.message()[1] == b"behind it"
+    assert 0 <= ask(r, "client", row["id"])[0]["ping_ms"] < 30000
+    c.close()
+
+
+def test_slow_clients(relay):
+    r = relay(ECHO, server=CONTROL)
+    slow, quick = Client(r, "/echo", rcvbuf=4096), Client(r, "/echo")
+
+    def send_for_ever():
+        with contextlib.suppress(OSError):
+            while True:
+                slow.send(BINARY, b"x" * 60000)
+    sending = Background(send_for_ever)
+    row, = wait_for(lambda: ask(r, "clients", "--slow"), "one that is slow")
+    assert row["queued_bytes"] > 0
+    assert row["id"] == min(x["id"] for x in ask(r, "clients"))
+    r.process.terminate()  # the write that blocks ends with its connection
+    sending.done()
+    slow.close()
+    quick.close()
+
+
+def many(r, n):
+    return [Client(r, "/echo") for _ in range(n)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_long_list_while_clients_come_and_go(relay, workers):
+    """Those that stay are each listed once, whoever leaves meanwhile."""
+    r = relay(ECHO, server=CONTROL + f"workers = {workers}\n")
+    stay, leave = [], []
+    for _ in range(150):
+        stay.append(Client(r, "/echo"))
+        leave.append(Client(r, "/echo"))
+    staying = {x["id"] for x in ask(r, "clients")}
+    assert len(staying) == 300
+    with Caller(r.dir / "control.sock") as c:
+        c.line()
+        c.say(b'{"command":"clients"}\n')
+        rows = [c.line()]
+        for x in leave:
+            x.reset()
+        leave = [Client(r, "/echo") for _ in range(50)]
+        more, last = c.answer()
+        assert last == {"status": "ok"}
+    listed = [x["id"] for x in rows + more]
+    assert len(listed) == len(set(listed))
+    left = {x["id"] for x in ask(r, "clients")}
+    assert staying & left <= set(listed)
+    for x in stay + leave:
+        x.close()
+
+
+def test_callers_that_leave_in_the_middle(relay):
+    r = relay(ECHO, server=CONTROL + "workers = 2\n")
+    clients = many(r, 200)
+    for _ in range(20):
+        with Caller(r.dir / "control.sock") as c:
+            c.say(b'{"command":"clients"}\n' * 5)
+            c.line()
+    assert len(ask(r, "clients")) == 200
+    with Caller(r.dir / "control.sock") as c:
+        c.say(b'{"command":"clients"}\n' * 100)
+        r.stop()
+    for x in clients:
+        x.close()
+
+
+def test_one_that_does_not_read_is_cut(relay):
+    r = relay(ECHO, server=CONTROL)
+    clients = many(r, 100)
+    with Caller(r.dir / "control.sock") as c:
+        c.say(b'{"command":"clients"}\n' * 200)
+        line = r.wait_log("control-cut", patience=60)
+        assert line["pid"] == str(os.getpid())
+        assert len(ask(r, "clients")) == 100
+    for x in clients:
+        x.close()

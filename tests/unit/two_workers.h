@@ -24,6 +24,7 @@
 #include "hub/here.h"
 #include "hub/member.h"
 #include "hub/private.h"
+#include "pair/session.h"
 #include "scripted_transport.h"
 
 #define HUB(backend, linger)                                                   \
@@ -69,6 +70,7 @@ static inline void world_open(const char *ini)
 
 		assert_non_null(w);
 		w->index = i;
+		assert_int_equal(sessions_init(w), 0);
 		assert_int_equal(hubs_init(w), 0);
 		w->make_room = hubs_give_replay;
 		/* Letters are opened by open_letter alone. */
@@ -217,6 +219,7 @@ static inline void world_close(void)
 
 		assert_int_equal(atomic_load(&w->connections), 0);
 		hubs_fini(w);
+		sessions_fini(w);
 		worker_free(w);
 	}
 	scripts_free();
