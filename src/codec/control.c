@@ -24,6 +24,13 @@ static const struct control_argument clients[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument closed[] = {
+	FILTER,
+	{ "reason", CONTROL_TEXT, 0, "REASON" },
+	{ "since", CONTROL_NUMBER, CONTROL_SINCE, "TIME" },
+	{ .name = NULL },
+};
+
 static const struct control_argument one_id[] = {
 	{ "id", CONTROL_TEXT, CONTROL_REQUIRED | CONTROL_PLAIN, "ID" },
 	{ .name = NULL },

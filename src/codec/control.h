@@ -48,6 +48,7 @@ enum {
 	/* of commands */
 	CONTROL_CHANGES = 1 << 0,
 	CONTROL_SHEET = 1 << 1,
+	CONTROL_BY_TIME = 1 << 2,
 	/* of arguments */
 	CONTROL_REQUIRED = 1 << 0,
 	CONTROL_PLAIN = 1 << 1,  /* wsrelayctl: a word, not an option */

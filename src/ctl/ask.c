@@ -16,6 +16,7 @@
 #include "ctl/ctl.h"
 #include "ctl/call.h"
 #include "ctl/rows.h"
+#include "ctl/since.h"
 
 #define OPTIONS_MAX 16
 
@@ -57,12 +58,26 @@ void ctl_ask_help(FILE *out)
 			control_commands[i].help);
 }
 
+static int add_since(
+	struct ask *k, const struct control_argument *a, const char *text)
+{
+	int64_t ms;
+
+	if (since_parse(&ms, text, clock_unix_ms()) < 0) {
+		ctl_complain("--%s: expected " SINCE_EXPECTED, a->name);
+		return -1;
+	}
+	return json_object_set_new(k->request, a->name, json_integer(ms));
+}
+
 static int add_number(
 	struct ask *k, const struct control_argument *a, const char *text)
 {
 	char *end;
 	long long n;
 
+	if (a->flags & CONTROL_SINCE)
+		return add_since(k, a, text);
 	errno = 0;
 	n = strtoll(text, &end, 10);
 	if (errno || *end || end == text || n < 0) {
@@ -247,11 +262,20 @@ static enum ctl_status show(struct call *c, struct rows *rows)
 			json_decref(row);
 			return result;
 		}
-		if (rows && row)
-			rows_add(rows, row);
-		else
+		if (!rows || !row) {
 			json_decref(row);
+		} else if (rows_add(rows, row) < 0) {
+			ctl_complain("no memory");
+			return CTL_REFUSED;
+		}
 	}
+}
+
+static enum rows_kind kind_of(const struct control_command *c)
+{
+	if (c->flags & CONTROL_SHEET)
+		return ROWS_SHEET;
+	return c->flags & CONTROL_BY_TIME ? ROWS_BY_TIME : ROWS_TABLE;
 }
 
 static enum ctl_status ask(struct ask *k)
@@ -261,8 +285,7 @@ static enum ctl_status ask(struct ask *k)
 	const char *path = k->socket   ? k->socket
 			   : from_file ? from_file
 				       : CALL_DEFAULT_SOCKET;
-	bool sheet = k->command->flags & CONTROL_SHEET;
-	struct rows *rows = k->json ? NULL : rows_new(sheet);
+	struct rows *rows = k->json ? NULL : rows_new(kind_of(k->command));
 	struct call call = { .fd = -1 };
 	enum ctl_status status = CTL_UNREACHABLE;
 

@@ -12,7 +12,9 @@
 #include "base/str.h"
 
 /* So many rows decide how wide columns are; later ones may be wider. */
-#define ROWS_MAX    500
+#define ROWS_AT_ONCE 500
+/* Of ROWS_BY_TIME, which wait for the last. */
+#define ROWS_MAX    100000
 #define COLUMNS_MAX 40
 #define CELL_MAX    512
 
@@ -23,12 +25,12 @@ struct column {
 };
 
 struct rows {
-	bool sheet;
+	enum rows_kind kind;
 	bool headed; /* the heading was written */
 	struct column columns[COLUMNS_MAX];
 	size_t columns_n;
-	json_t *rows[ROWS_MAX];
-	size_t rows_n;
+	json_t **rows;
+	size_t rows_n, capacity;
 };
 
 /* --- cells ----------------------------------------------------------------*/
@@ -284,18 +286,42 @@ static void write_table(struct rows *r)
 
 /* --- life -----------------------------------------------------------------*/
 
-struct rows *rows_new(bool sheet)
+struct rows *rows_new(enum rows_kind kind)
 {
 	struct rows *r = calloc(1, sizeof(*r));
 
 	if (r)
-		r->sheet = sheet;
+		r->kind = kind;
 	return r;
+}
+
+static int64_t time_of(json_t *row)
+{
+	return json_integer_value(
+		json_object_iter_value(json_object_iter(row)));
+}
+
+static const char *id_of(const json_t *row)
+{
+	const char *id = json_string_value(json_object_get(row, "id"));
+
+	return id ? id : "";
+}
+
+/* In the same millisecond by the ids, which are given in order. */
+static int compare(const void *a, const void *b)
+{
+	json_t *one = *(json_t *const *)a, *other = *(json_t *const *)b;
+	int64_t x = time_of(one), y = time_of(other);
+
+	return x == y ? strcmp(id_of(one), id_of(other)) : (x > y) - (x < y);
 }
 
 void rows_flush(struct rows *r)
 {
-	if (r->sheet)
+	if (r->kind == ROWS_BY_TIME && r->rows_n > 1)
+		qsort(r->rows, r->rows_n, sizeof(*r->rows), compare);
+	if (r->kind == ROWS_SHEET)
 		for (size_t i = 0; i < r->rows_n; i++) {
 			if (r->headed)
 				putchar('\n');
@@ -317,12 +343,27 @@ void rows_free(struct rows *r)
 		json_decref(r->rows[i]);
 	for (size_t i = 0; i < r->columns_n; i++)
 		free(r->columns[i].name);
+	free(r->rows);
 	free(r);
 }
 
-void rows_add(struct rows *r, json_t *row)
+int rows_add(struct rows *r, json_t *row)
 {
+	size_t most = r->kind == ROWS_BY_TIME ? ROWS_MAX : ROWS_AT_ONCE;
+
+	if (r->rows_n == r->capacity) {
+		size_t n = r->capacity ? 2 * r->capacity : 64;
+		json_t **rows = realloc(r->rows, n * sizeof(json_t *));
+
+		if (!rows) {
+			json_decref(row);
+			return -1;
+		}
+		r->rows = rows;
+		r->capacity = n;
+	}
 	r->rows[r->rows_n++] = row;
-	if (r->rows_n == ROWS_MAX)
+	if (r->rows_n == most)
 		rows_flush(r);
+	return 0;
 }

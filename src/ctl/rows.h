@@ -8,7 +8,6 @@
 #ifndef CTL_ROWS_H
 #define CTL_ROWS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
@@ -16,11 +15,17 @@
 struct json_t;
 struct rows;
 
+enum rows_kind {
+	ROWS_TABLE,
+	ROWS_SHEET,
+	ROWS_BY_TIME, /* a table in the order of its first column */
+};
+
 /* NULL without memory. */
-MUST_CHECK struct rows *rows_new(bool sheet);
+MUST_CHECK struct rows *rows_new(enum rows_kind kind);
 void rows_free(struct rows *r);
-/* Takes row. It may be written now or later. */
-void rows_add(struct rows *r, struct json_t *row);
+/* Takes row, which is written now or later. -1 without memory. */
+MUST_CHECK int rows_add(struct rows *r, struct json_t *row);
 /* Writes what it has, to standard output. */
 void rows_flush(struct rows *r);
 

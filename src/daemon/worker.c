@@ -20,6 +20,7 @@
 #include "hub/hub.h"
 #include "hub/member.h"
 #include "front/front.h"
+#include "gate/closed.h"
 
 /* --- once a second --------------------------------------------------------*/
 
@@ -273,6 +274,7 @@ static void rooms_fini(struct worker *w)
 	hubs_fini(w);
 	pairs_fini(w);
 	sessions_fini(w);
+	closed_fini(w);
 	backend_programs_fini(w);
 	fronts_fini(w);
 }
@@ -285,7 +287,8 @@ struct worker *daemon_worker_new(
 	if (!w)
 		return NULL;
 	if (fronts_init(w) < 0 || backend_programs_init(w) < 0 ||
-		sessions_init(w) < 0 || pairs_init(w) < 0 || hubs_init(w) < 0 ||
+		closed_init(w, s->workers_n) < 0 || sessions_init(w) < 0 ||
+		pairs_init(w) < 0 || hubs_init(w) < 0 ||
 		timer_init(w->loop, &w->tick, tick) < 0) {
 		rooms_fini(w);
 		worker_free(w);

@@ -7,6 +7,7 @@
 #include "net/conn.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
+#include "gate/closed.h"
 #include "gate/identity.h"
 #include "gate/request.h"
 #include "front/front.h"
@@ -22,6 +23,11 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 	const struct conf_route *route = f->client.route;
 
 	worker_count_reason(w, reason);
+	closed_add(w, CLOSED_REFUSALS,
+		&(struct closed_note){ .client = &f->client,
+			.reason = reason,
+			.path = f->upgrade.path,
+			.detail = detail });
 	if (!log_quota_take(&w->fronts->refusals, reason))
 		return;
 	LOG(LOG_INFO, "refuse", F_STR("id", client_id(&f->client, id)),

@@ -11,6 +11,7 @@
 #include "net/conn.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
+#include "gate/closed.h"
 #include "end/ending.h"
 #include "pair/rate.h"
 
@@ -331,6 +332,21 @@ static void log_close(const struct session *s, const struct log_field *lost,
 		F_STR("detail", s->detail));
 }
 
+static void note_close(const struct session *s)
+{
+	closed_add(s->worker, CLOSED_SESSIONS,
+		&(struct closed_note){ .client = &s->client,
+			.reason = (enum reason)s->reason,
+			.code = s->code,
+			.side = ending_side(
+				(enum reason)s->reason, s->ended_by),
+			.path = s->hub,
+			.detail = s->detail,
+			.age_ms = s->ended_ms - s->opened_ms,
+			.messages = { s->sides[END_CLIENT].messages,
+				s->sides[END_BACKEND].messages } });
+}
+
 void session_fini(
 	struct session *s, struct log_field lost, struct log_field extra)
 {
@@ -341,6 +357,7 @@ void session_fini(
 	TAILQ_REMOVE(&w->sessions->list, s, next);
 	/* Before the log line: its reader may connect again at once. */
 	admission_give_back(w->shared, &s->client);
+	note_close(s);
 	log_close(s, &lost, &extra);
 	worker_count_reason(w, (enum reason)s->reason);
 	counter_add(&w->counters.closed, 1);

@@ -21,6 +21,7 @@
 #include "worker/mailbox.h"
 
 struct admission;
+struct closed_here;
 struct conf;
 struct credentials;
 struct fronts_here;
@@ -80,6 +81,7 @@ struct worker {
 	/* What the rooms above have on this thread, and know alone. */
 	struct fronts_here *fronts;
 	struct programs_here *programs;
+	struct closed_here *closed; /* NULL: none are kept */
 	struct sessions_here *sessions;
 	struct pairs_here *pairs;
 	struct hubs_here *hubs;

@@ -460,3 +460,51 @@ def test_one_that_does_not_read_is_cut(relay):
         assert len(ask(r, "clients")) == 100
     for x in clients:
         x.close()
+
+
+# --- closed ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_closed(relay, workers):
+    r = relay(ECHO + ROOM + KEYED, server=CONTROL + f"workers = {workers}\n")
+    assert ask(r, "closed") == []
+    alice = Client(r, "/keyed", token=mint("/keyed", sub="alice", perm="r"))
+    alice.send(TEXT, b"she may not")
+    alice.closed(1008, "read-only")
+    member = Client(r, "/room/7")
+    member.send_close(1000)
+    member.rest()
+    assert Client(r, "/keyed", wait=False).answer() == 401
+    for line in (r.wait_log("close", route="keyed"),
+                 r.wait_log("close", route="room"), r.wait_log("refuse")):
+        row, = [x for x in ask(r, "closed") if x["id"] == line["id"]]
+        for name in "route", "subject", "peer", "reason", "side", "code":
+            assert str(row.get(name)) == str(line.get(name)), name
+        assert row["event"] == line["event"]
+    rows = {x["route"]: x for x in ask(r, "closed", "--reason", "read-only")}
+    assert set(rows) == {"keyed"}
+    assert rows["keyed"]["detail"] == "the token has no right to send"
+    assert rows["keyed"]["client_messages"] == 0
+    for args, n in ((["--sub", "alice"], 1), (["--route", "keyed"], 2),
+                    (["--route", "room", "--since", "1h"], 1),
+                    (["--since", "2100-01-01"], 0), (["--ip", "::1"], 0),
+                    (["--key", "lab", "--ip", "127.0.0.1"], 1)):
+        assert len(ask(r, "closed", *args)) == n, args
+    assert "reason: there is none of this name" in ask(
+        r, "closed", "--reason", "x", status=2)["error"]
+    assert "--since: expected a time such as" in ctl(
+        "closed", "--since", "x", status=2).stderr
+
+
+def test_closed_in_the_order_of_time(relay):
+    r = relay(ECHO, server=CONTROL + "workers = 2\n")
+    for n in range(6):
+        c = Client(r, "/echo")
+        c.close()
+        r.wait_log("close", count=n + 1)
+        Client(r, "/nowhere", wait=False).answer()
+        r.wait_log("refuse", count=n + 1)
+    table = ctl("--socket", r.dir / "control.sock", "closed").stdout
+    events = [line.split()[3] for line in table.splitlines()[1:]]
+    assert events == ["close", "refuse"] * 6
