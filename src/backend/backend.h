@@ -49,6 +49,7 @@ struct backend_params {
 	/* Called once, never from within backend_open. */
 	void (*done)(void *owner, const struct backend_result *r);
 	void *owner;
+	int64_t begun_ms; /* set by backend_open: loop_now */
 };
 
 /* NULL: no memory. */

@@ -20,7 +20,7 @@ static void echo_ready(struct deferred *d)
 	free(a);
 	if (!r.end)
 		r.outcome.reason = REASON_INTERNAL;
-	p.done(p.owner, &r);
+	backend_tell(&p, &r);
 }
 
 static struct attempt *echo_open(const struct backend_params *p)

@@ -17,6 +17,7 @@
 #include "net/cgroup.h"
 #include "net/conn.h"
 #include "net/proc.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "gate/client.h"
@@ -68,6 +69,8 @@ static void exec_free(struct exec_attempt *a)
 
 	if (a->counted) {
 		admission_leave_process(a->route);
+		counter_add(
+			&worker_route(a->worker, a->route)->programs_over, 1);
 		atomic_fetch_sub_explicit(
 			&s->programs, 1, memory_order_relaxed);
 	}
@@ -313,7 +316,7 @@ static void exec_ready(struct exec_attempt *a)
 	a->told = true;
 	free_when_over(a); /* before the answer: its reader may come again */
 	if (!cancelled)
-		p.done(p.owner, &r);
+		backend_tell(&p, &r);
 	else if (r.end)
 		end_discard(r.end); /* exec_exited follows */
 }
@@ -551,6 +554,8 @@ static struct attempt *exec_open(const struct backend_params *p)
 	a->reason = admission_enter_process(a->route);
 	a->counted = a->reason == REASON_NONE;
 	if (a->counted) {
+		counter_add(
+			&worker_route(a->worker, a->route)->programs_begun, 1);
 		atomic_fetch_add_explicit(
 			&p->worker->shared->programs, 1, memory_order_relaxed);
 		if (prepare_program(a, p) < 0)

@@ -23,9 +23,8 @@ static void socket_failed(
 	struct socket_attempt *a = CONTAINER_OF(l, struct socket_attempt, link);
 	const struct backend_params *p = &a->attempt.params;
 
-	p->done(p->owner,
-		&(struct backend_result){
-			.outcome = { .reason = reason, .detail = detail } });
+	backend_tell(p, &(struct backend_result){ .outcome = { .reason = reason,
+							  .detail = detail } });
 	socket_attempt_free(a);
 }
 
@@ -48,7 +47,7 @@ static void socket_ready(struct link *l)
 	}
 	(void)link_take(l);
 	socket_attempt_free(a);
-	p.done(p.owner, &r);
+	backend_tell(&p, &r);
 }
 
 static const struct link_cb socket_link = {

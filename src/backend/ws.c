@@ -45,7 +45,7 @@ static void ws_attempt_free(struct ws_attempt *a)
 static void ws_attempt_done(
 	struct ws_attempt *a, const struct backend_result *r)
 {
-	a->attempt.params.done(a->attempt.params.owner, r);
+	backend_tell(&a->attempt.params, r);
 	ws_attempt_free(a);
 }
 

@@ -14,10 +14,12 @@ struct message *message_new(const uint8_t *head, size_t head_n,
 		return NULL;
 	atomic_init(&m->references, 1);
 	m->opcode = 0;
+	m->head_n = (uint8_t)head_n;
 	m->worker = 0;
 	m->to = 0;
 	m->except = 0;
 	m->serial = 0;
+	m->sampled_ns = 0;
 	m->budget = budget;
 	m->n = head_n + n;
 	memcpy(m->bytes, head, head_n);

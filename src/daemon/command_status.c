@@ -7,9 +7,10 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "daemon/private.h"
+#include "worker/route_counters.h"
 
 struct sums {
-	uint64_t accepted, opened, closed, messages[2], bytes[2];
+	uint64_t accepted, opened, closed;
 };
 
 static void add_up(const struct daemon *d, struct sums *s)
@@ -20,10 +21,6 @@ static void add_up(const struct daemon *d, struct sums *s)
 		s->accepted += c->accepted;
 		s->opened += c->opened;
 		s->closed += c->closed;
-		for (int side = 0; side < 2; side++) {
-			s->messages[side] += c->messages[side];
-			s->bytes[side] += c->bytes[side];
-		}
 	}
 }
 
@@ -32,6 +29,7 @@ void command_status(struct answer *a)
 	const struct daemon *d = a->daemon;
 	const struct shared *s = &d->shared;
 	int64_t now = clock_unix_ms();
+	struct route_traffic t = route_records_traffic(s->records);
 	struct sums n = { 0 };
 
 	add_up(d, &n);
@@ -49,10 +47,10 @@ void command_status(struct answer *a)
 		F_INT("max_memory_bytes", d->conf->server.max_memory),
 		F_INT("accepted", n.accepted), F_INT("opened", n.opened),
 		F_INT("closed", n.closed),
-		F_INT("client_messages", n.messages[0]),
-		F_INT("client_bytes", n.bytes[0]),
-		F_INT("backend_messages", n.messages[1]),
-		F_INT("backend_bytes", n.bytes[1]),
+		F_INT("client_messages", t.messages[COUNT_CLIENT]),
+		F_INT("client_bytes", t.bytes[COUNT_CLIENT]),
+		F_INT("backend_messages", t.messages[COUNT_BACKEND]),
+		F_INT("backend_bytes", t.bytes[COUNT_BACKEND]),
 		F_INT("log_dropped", log_dropped()));
 	answer_end(a);
 }

@@ -25,6 +25,7 @@
 #include "net/loop.h"
 #include "net/tls.h"
 #include "worker/credentials.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "gate/verified.h"
@@ -240,7 +241,8 @@ static void caught(evutil_socket_t sig, short what, void *arg)
 /* After the workers' end: their counters are quiet. */
 static void log_stop_line(const struct daemon *d)
 {
-	uint64_t accepted = 0, opened = 0, closed = 0, messages[2] = { 0 };
+	uint64_t accepted = 0, opened = 0, closed = 0;
+	struct route_traffic t;
 
 	for (size_t i = 0; i < d->workers_n; i++) {
 		const struct counters *c = &d->workers[i]->counters;
@@ -248,13 +250,12 @@ static void log_stop_line(const struct daemon *d)
 		accepted += c->accepted;
 		opened += c->opened;
 		closed += c->closed;
-		for (int side = 0; side < 2; side++)
-			messages[side] += c->messages[side];
 	}
+	t = route_records_traffic(d->shared.records);
 	LOG(LOG_INFO, "stop", F_INT("accepted", accepted),
 		F_INT("opened", opened), F_INT("closed", closed),
-		F_INT("client_messages", messages[END_CLIENT]),
-		F_INT("backend_messages", messages[END_BACKEND]),
+		F_INT("client_messages", t.messages[COUNT_CLIENT]),
+		F_INT("backend_messages", t.messages[COUNT_BACKEND]),
 		F_INT("log_dropped", log_dropped()));
 }
 
@@ -405,14 +406,17 @@ static int start_daemon(struct daemon *d)
 	clock_gettime(CLOCK_REALTIME, &now);
 	d->shared.started_ms = (int64_t)now.tv_sec * 1000 +
 			       now.tv_nsec / 1000000;
+	atomic_init(&d->shared.reloads.last_good, true);
+	atomic_init(&d->shared.reloads.good_ms, d->shared.started_ms);
 	/* Microseconds since 1970: no two starts ever meet. */
 	atomic_init(&d->shared.next_id,
 		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
 	if (loop_use_threads() < 0 || tls_init() < 0)
 		return -1;
-	d->sections = sections_new();
+	d->sections = sections_new(workers_wanted(d));
 	if (!d->sections || sections_adopt(d->sections, d->conf) < 0)
 		return -1;
+	d->shared.records = sections_records(d->sections);
 	d->shared.admission = admission_new();
 	d->shared.verified = verified_new();
 	if (!d->shared.admission || !d->shared.verified)

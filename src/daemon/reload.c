@@ -9,6 +9,7 @@
  */
 #include "daemon/private.h"
 #include "daemon/sections.h"
+#include "front/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,7 @@ void daemon_reload(struct daemon *d)
 	}
 	if (conf)
 		use(d, conf);
+	metrics_note_reload(&d->shared, conf && !kept);
 	if (conf && !kept) {
 		LOG(LOG_INFO, "reload",
 			F_STR("detail",

@@ -13,15 +13,17 @@
 #include "worker/section.h"
 #include "gate/counts.h"
 #include "hub/hub.h"
+#include "worker/route_counters.h"
 
 struct sections {
 	pthread_mutex_t lock; /* of both tables, and of all references */
 	struct table routes, listens;
 	TAILQ_HEAD(, route_state) all_routes;
+	struct route_records records;
 	uint32_t last; /* number that was given */
 };
 
-struct sections *sections_new(void)
+struct sections *sections_new(size_t workers_n)
 {
 	struct sections *s = calloc(1, sizeof(*s));
 
@@ -29,13 +31,20 @@ struct sections *sections_new(void)
 		return NULL;
 	TAILQ_INIT(&s->all_routes);
 	if (table_init(&s->routes) < 0 || table_init(&s->listens) < 0 ||
+		route_records_init(&s->records, workers_n) < 0 ||
 		pthread_mutex_init(&s->lock, NULL) != 0) {
 		table_free(&s->routes);
 		table_free(&s->listens);
+		route_records_fini(&s->records);
 		free(s);
 		return NULL;
 	}
 	return s;
+}
+
+struct route_records *sections_records(struct sections *s)
+{
+	return &s->records;
 }
 
 void sections_free(struct sections *s)
@@ -45,6 +54,7 @@ void sections_free(struct sections *s)
 	assert(s->routes.n == 0 && s->listens.n == 0);
 	table_free(&s->routes);
 	table_free(&s->listens);
+	route_records_fini(&s->records);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -118,9 +128,11 @@ static void put_listen(struct listen_state *l)
 }
 
 /* Under the lock. NULL without memory. */
-static struct route_state *get_route(struct sections *s, const char *name)
+static struct route_state *get_route(
+	struct sections *s, const char *name, size_t most_records)
 {
 	struct section_state *x = find(&s->routes, name);
+	struct route_record *record;
 	struct route_state *r;
 
 	if (x) {
@@ -130,13 +142,15 @@ static struct route_state *get_route(struct sections *s, const char *name)
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return NULL;
+	record = route_records_get(&s->records, name, most_records);
 	r->subjects = counts_new();
 	r->hubs = hub_route_new();
-	if (!r->subjects || !r->hubs ||
+	if (!record || !r->subjects || !r->hubs ||
 		begin(s, &s->routes, &r->section, name) < 0) {
 		route_free(r);
 		return NULL;
 	}
+	r->counters = record->of;
 	TAILQ_INSERT_TAIL(&s->all_routes, r, next);
 	return r;
 }
@@ -194,7 +208,8 @@ static int adopt(struct sections *s, struct conf *c)
 	for (size_t i = 0; i < c->routes_n; i++) {
 		struct conf_route *r = &c->routes[i];
 
-		r->state = get_route(s, r->section.name);
+		r->state = get_route(
+			s, r->section.name, c->routes_n + ROUTE_RECORDS_GONE);
 		if (!r->state)
 			return -1;
 	}

@@ -6,11 +6,16 @@
 
 #include "base/compiler.h"
 
+#include <stddef.h>
+
 struct conf;
+struct route_records;
 struct sections;
 
 /* NULL without memory, or without random bytes. */
-MUST_CHECK struct sections *sections_new(void);
+MUST_CHECK struct sections *sections_new(size_t workers_n);
+/* What is counted for routes; lives as long as the sections. */
+struct route_records *sections_records(struct sections *s);
 /* No snapshot is left that was adopted. */
 void sections_free(struct sections *s);
 

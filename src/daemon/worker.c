@@ -60,6 +60,8 @@ static void tick(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, tick);
 
+	if (t->due)
+		loop_note_lag(w->loop, t->due);
 	atomic_store_explicit(
 		&w->tick_ms, loop_now(w->loop), memory_order_relaxed);
 	relieve_memory(w);

@@ -24,6 +24,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/tls.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "end/ending.h"
 
@@ -47,6 +48,7 @@ enum ws_ping {
 	PING_QUEUED,  /* it waits behind other bytes, untimed */
 	PING_SENT,    /* ping_ms is when it left us */
 	PING_ARRIVED, /* ping_ms is when it left the kernel, too */
+	PING_PONG,    /* its pong came; the timer has not looked yet */
 };
 
 struct ws_end {
@@ -269,20 +271,30 @@ static void send_pong(struct ws_end *e, struct pong *p)
 	conn_send_urgent(e->end.conn, frame, head_n + p->n);
 }
 
+/*
+ * Pings have no payload: another pong than that of ours says nothing (RFC 6455
+ * section 5.5.3).
+ */
+static void note_pong(struct ws_end *e, const struct ws_event *ev)
+{
+	struct route_counters *c;
+	int64_t ms = loop_now(e->worker->loop) - e->ping_ms;
+
+	if (e->state != WS_OPEN || ev->n > 0 ||
+		(e->ping != PING_SENT && e->ping != PING_ARRIVED))
+		return;
+	c = worker_route(e->worker, e->route);
+	histogram_add_ms(&c->pings[e->end.side], &histogram_waits, ms);
+	if (ms <= INT32_MAX)
+		e->round_trip = (int32_t)ms;
+	e->ping = PING_PONG;
+}
+
 /* Not of backends: rates are the clients'. */
 static void tell_control(struct ws_end *e, size_t n)
 {
 	if (e->end.side == END_CLIENT && tell(e)->control)
 		tell(e)->control(&e->end, n);
-}
-
-/* A pong that no ping asked for says nothing (RFC 6455 section 5.5.3). */
-static void note_round_trip(struct ws_end *e)
-{
-	int64_t ms = loop_now(e->worker->loop) - e->ping_ms;
-
-	if (e->state == WS_OPEN && e->ping >= PING_SENT && ms <= INT32_MAX)
-		e->round_trip = (int32_t)ms;
 }
 
 static void control_received(
@@ -299,7 +311,7 @@ static void control_received(
 	}
 	/* A pong is life like any byte, and bytes are seen by the conn. */
 	if (ev->opcode == WS_PONG)
-		note_round_trip(e);
+		note_pong(e, ev);
 	tell_control(e, ev->n);
 }
 

@@ -34,5 +34,8 @@ bool front_is_admin(const struct front *f)
 
 void front_dispatch_admin(struct front *f, const struct request *r)
 {
-	front_refuse(f, r, REASON_NOT_FOUND, NULL);
+	if (str_eq(r->path, STR("/metrics")) && !r->upgrade)
+		front_answer_metrics(f, r);
+	else
+		front_refuse(f, r, REASON_NOT_FOUND, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * A file goes out in parts: as long as the connection's queue is short, and the
+ * A file, or /metrics, goes out in parts: as long as the connection's queue is short, and the
  * share of the turn allows, another part is read; the rest follows when the
  * queue has drained, or in the next turn.
  */
@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "front/metrics.h"
 #include "net/conn.h"
 #include "worker/worker.h"
 #include "gate/request.h"
@@ -20,6 +21,8 @@
 
 void front_answer_free(struct front *f)
 {
+	metrics_free(f->metrics);
+	f->metrics = NULL;
 	if (f->file >= 0)
 		close(f->file);
 	f->file = -1;
@@ -38,34 +41,88 @@ static void go_on(struct deferred *d)
 	front_answer_more(CONTAINER_OF(d, struct front, more));
 }
 
+static bool has_more(const struct front *f)
+{
+	return f->file_left > 0 || f->metrics;
+}
+
+/* -1: the answer must end torn, for the client to see. */
+static int send_file_part(struct front *f)
+{
+	char part[PART];
+	size_t want = f->file_left < PART ? (size_t)f->file_left : PART;
+	ssize_t n = read(f->file, part, want);
+
+	if (n <= 0) /* it shrank */
+		return -1;
+	f->file_left -= (uint64_t)n;
+	conn_send_copied(f->conn, part, (size_t)n);
+	return 0;
+}
+
+/*
+ * As a chunk (RFC 9112 section 7.1), because no one knows the length; before
+ * HTTP/1.1 the end of the connection is that of the answer.
+ */
+static int send_chunk(struct front *f, const struct buf *part, bool last)
+{
+	struct buf out = { 0 };
+	int result = -1;
+
+	if (!f->chunked) {
+		conn_send_copied(f->conn, part->p, part->n);
+		return 0;
+	}
+	if (part->n > 0 && (buf_add_printf(&out, "%zx\r\n", part->n) < 0 ||
+				   buf_add_str(&out, buf_str(part)) < 0 ||
+				   buf_add_str(&out, STR("\r\n")) < 0))
+		goto out;
+	if (last && buf_add_str(&out, STR("0\r\n\r\n")) < 0)
+		goto out;
+	conn_send_copied(f->conn, out.p, out.n);
+	result = 0;
+out:
+	buf_free(&out);
+	return result;
+}
+
+static int send_metrics_part(struct front *f)
+{
+	struct buf part = { 0 };
+	int more = metrics_write(f->metrics, &part);
+	int result = more < 0 ? -1 : send_chunk(f, &part, more == 0);
+
+	buf_free(&part);
+	if (more == 0) {
+		metrics_free(f->metrics);
+		f->metrics = NULL;
+	}
+	return result;
+}
+
 void front_answer_more(struct front *f)
 {
 	struct loop *l = f->worker->loop;
-	char part[PART];
 
 	if (f->state != FRONT_ANSWER || f->conn->state != CONN_OPEN)
 		return;
-	if (f->file_left > 0)
+	if (has_more(f))
 		loop_share_begin(l);
-	while (f->file_left > 0 && f->conn->queued < PART &&
+	while (has_more(f) && f->conn->queued < PART &&
 		!conn_is_shut(f->conn)) {
 		if (!loop_share_left_now(l)) {
 			loop_defer_next(l, &f->more, go_on);
 			return;
 		}
-		size_t want = f->file_left < PART ? (size_t)f->file_left : PART;
-		ssize_t n = read(f->file, part, want);
-
-		if (n <= 0) { /* it shrank: the client must see a torn answer */
+		if ((f->metrics ? send_metrics_part(f) : send_file_part(f)) <
+			0) {
 			conn_close(f->conn);
 			return;
 		}
-		f->file_left -= (uint64_t)n;
-		conn_send_copied(f->conn, part, (size_t)n);
 	}
 	if (conn_is_shut(f->conn))
 		return; /* it broke: front_ended comes next */
-	if (f->file_left == 0 && conn_is_clear(f->conn)) {
+	if (!has_more(f) && conn_is_clear(f->conn)) {
 		front_answer_free(f);
 		front_done(f);
 	}
@@ -107,8 +164,8 @@ static void send_answer(struct front *f, const struct request *r,
 		front_answer_free(f);
 	conn_send_copied(f->conn, out.p, out.n);
 	buf_free(&out);
-	/* A file has a share of its own, not that of the request's read. */
-	if (f->file_left > 0)
+	/* It has a share of its own, not that of the request's read. */
+	if (has_more(f))
 		loop_defer_next(f->worker->loop, &f->more, go_on);
 	else
 		front_answer_more(f);
@@ -149,6 +206,28 @@ void front_answer(
 	a->fd = -1;
 	send_answer(f, r, &reply, buf_str(&a->body));
 	page_answer_free(a);
+}
+
+void front_answer_metrics(struct front *f, const struct request *r)
+{
+	char id[CLIENT_ID_TEXT];
+	struct reply reply = { .status = 200,
+		.fields = STR("Content-Type: " METRICS_TYPE "\r\n"
+			      "Cache-Control: no-store\r\n"
+			      "Transfer-Encoding: chunked\r\n"),
+		.close = must_close(f, r) };
+
+	f->metrics = metrics_begin(f->worker);
+	if (!f->metrics) {
+		front_refuse(f, r, REASON_INTERNAL, "no memory");
+		return;
+	}
+	f->chunked = r->head.minor > 0;
+	if (!f->chunked)
+		reply.fields = STR("Content-Type: " METRICS_TYPE "\r\n"
+				   "Cache-Control: no-store\r\n");
+	reply.id = client_id(&f->client, id);
+	send_answer(f, r, &reply, STR_NONE);
 }
 
 void front_answer_text(

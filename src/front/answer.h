@@ -16,6 +16,8 @@ void front_answer(
 /* Plain text, which lives until it is sent. */
 void front_answer_text(
 	struct front *f, const struct request *r, int status, struct str text);
+/* All that was counted, in parts. */
+void front_answer_metrics(struct front *f, const struct request *r);
 /* The queue has room again. */
 void front_answer_more(struct front *f);
 /* keepalive_timeout has passed: gives it up when the client reads nothing. */

@@ -28,6 +28,7 @@
 #include "net/tls.h"
 #include "worker/credentials.h"
 #include "worker/section.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "gate/client.h"
@@ -128,6 +129,7 @@ static void front_tls_failed(struct front *f)
 	char text[TLS_TEXT];
 	enum tls_cause cause = tls_cause(f->conn);
 
+	counter_add(&f->worker->counters.tls_handshakes[COUNT_FAILED], 1);
 	if (cause == TLS_PLAIN_HTTP) {
 		tls_fall_back(f->conn);
 		front_refuse(f, NULL, REASON_TLS_MISSING, NULL);
@@ -147,7 +149,11 @@ static void front_ready(struct conn *c)
 	char text[CERTIFICATE_SUBJECT_MAX];
 	size_t n;
 	const uint8_t *subject = tls_peer_subject(c, &n);
+	struct counters *counters = &f->worker->counters;
 
+	counter_add(&counters->tls_handshakes[COUNT_OK], 1);
+	histogram_add_ms(&counters->tls_handshake_times, &histogram_waits,
+		loop_now(f->worker->loop) - f->opening_ms);
 	if (n == 0)
 		return;
 	if (certificate_subject(text, subject, n) < 0) {
@@ -208,6 +214,8 @@ static void front_timer(struct timer *t)
 		return;
 	}
 	if (tls_is_opening(f->conn)) {
+		counter_add(
+			&f->worker->counters.tls_handshakes[COUNT_FAILED], 1);
 		front_log_refusal(f, REASON_TLS_TIMEOUT, NULL);
 		conn_close(f->conn);
 		return;
@@ -591,6 +599,7 @@ static int start_tls(struct front *f)
 	struct tls_context *x = credentials_of_listen(
 		w->credentials, f->client.listen);
 
+	f->opening_ms = loop_now(w->loop);
 	return x ? tls_accept(f->conn, x) : 0;
 }
 

@@ -25,6 +25,7 @@ struct conf_address;
 struct conn;
 struct front_proxy;
 struct hub_attempt;
+struct metrics;
 struct request;
 struct worker;
 
@@ -68,19 +69,21 @@ struct front {
 	struct front_upgrade upgrade;
 	struct attempt *attempt;  /* while OPENING: of a backend */
 	struct hub_attempt *join; /* or of a seat in a hub */
-	int64_t opening_ms;
+	int64_t opening_ms; /* when that began; before: its TLS handshake */
 	struct ws_decoder skipped; /* while CLOSING: what the client says */
 	size_t skipped_n;
 	int file; /* of the answer under way, -1 = none */
 	uint64_t file_left;
-	uint8_t state;         /* enum front_state; front.c's set_state */
-	uint8_t over;          /* enum reason: the limit it came over */
-	bool unnamed;          /* by a PROXY header that names no client */
-	bool secure;           /* by a PROXY header: it came over TLS */
-	bool served;           /* a request was answered before */
-	bool close_after;      /* the answer under way is the last */
-	struct deferred again; /* go on with the next request */
-	struct deferred more;  /* go on with the file of the answer */
+	struct metrics *metrics; /* likewise; NULL = none */
+	uint8_t state;           /* enum front_state; front.c's set_state */
+	uint8_t over;            /* enum reason: the limit it came over */
+	bool unnamed;            /* by a PROXY header that names no client */
+	bool secure;             /* by a PROXY header: it came over TLS */
+	bool served;             /* a request was answered before */
+	bool close_after;        /* the answer under way is the last */
+	bool chunked;            /* that of metrics is */
+	struct deferred again;   /* go on with the next request */
+	struct deferred more;    /* go on with the file of the answer */
 };
 
 TAILQ_HEAD(fronts, front);

@@ -5,6 +5,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "gate/closed.h"
@@ -23,6 +24,10 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 	const struct conf_route *route = f->client.route;
 
 	worker_count_reason(w, reason);
+	counter_add(&worker_route(w, route)->refusals[reason], 1);
+	if (f->upgrade.possible)
+		counter_add(
+			&worker_route(w, route)->handshakes[COUNT_FAILED], 1);
 	closed_add(w, CLOSED_REFUSALS,
 		&(struct closed_note){ .client = &f->client,
 			.reason = reason,

@@ -9,6 +9,7 @@
 #include "base/message.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "end/end.h"
 #include "end/ending.h"
@@ -243,6 +244,11 @@ void hub_push(struct hub *h, struct message *m)
 	/* Members' letters are not paused by the batch that they fill. */
 	if (h->batch_n == h->batch_max)
 		hub_fan_out(&h->fan);
+	if (h->samples++ % LOOP_SAMPLE == 0)
+		m->sampled_ns = loop_clock_ns();
+	counter_add(
+		&worker_route(h->home, h->route)->hub_messages[COUNT_BACKEND],
+		1);
 	h->batch[h->batch_n++] = m;
 	if (h->batch_n >= batch_limit(h))
 		pause_trunk(h);

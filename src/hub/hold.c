@@ -22,6 +22,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "end/end.h"
 #include "end/ending.h"
@@ -41,12 +42,21 @@ bool hub_holds(const struct hub *h)
 
 /* --- what waits for a trunk -------------------------------------------------------*/
 
+/* A message of a member that the backend does not get. */
+static void drop_one(struct hub *h)
+{
+	h->hold.dropped++;
+	counter_add(&worker_route(h->home, h->route)
+			     ->dropped_messages[COUNT_CLIENT],
+		1);
+}
+
 static void hold_input(struct hub *h, struct seat *s, const struct piece *p)
 {
 	struct held_input *i = malloc(sizeof(*i) + p->n);
 
 	if (!i) {
-		h->hold.dropped++;
+		drop_one(h);
 		return;
 	}
 	*i = (struct held_input){ .seat = s, .opcode = p->opcode, .n = p->n };
@@ -101,7 +111,7 @@ static bool send_one(struct hub *h, struct seat *s, const struct piece *p)
 		return true;
 	if (h->route->to.kind != BACKEND_WS)
 		return false;
-	h->hold.dropped++; /* it was masked in place */
+	drop_one(h); /* it was masked in place */
 	return true;
 }
 
@@ -163,7 +173,7 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
 		send_one(h, s, p))
 		return;
 	if (open && h->state != HUB_OPEN) {
-		h->hold.dropped++;
+		drop_one(h);
 		return;
 	}
 	if (open && conn_is_shut(c) && !c->error) {
@@ -174,7 +184,7 @@ void hub_hold_input(struct hub *h, struct seat *s, const struct piece *p)
 		if (waiting_cost(&h->hold.cost) + p->n + BUDGET_ITEM <= limit)
 			hold_input(h, s, p);
 		else
-			h->hold.dropped++;
+			drop_one(h);
 		return;
 	}
 	hold_input(h, s, p);

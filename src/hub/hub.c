@@ -23,6 +23,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/request.h"
 #include "end/end.h"
@@ -388,6 +389,7 @@ static void hub_over(struct hub *h)
 		hub_hold_fini(h);
 		worker_left(w);
 		hub_keeper_over(h);
+		counter_add(&worker_route(w, h->route)->hubs_over, 1);
 	}
 	hub_unref(h);
 }
@@ -424,6 +426,8 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	retry_ms = hub_keeper_ends(h, &loud);
 	log_close(h, loud ? LOG_INFO : LOG_DEBUG, why, retry_ms);
 	worker_count_reason(h->home, why->reason);
+	counter_add(
+		&worker_route(h->home, h->route)->hub_closes[why->reason], 1);
 	if (!told.code)
 		told.code = info->code;
 	told.text = ending_close_text(why->reason, text, why->text);

@@ -11,6 +11,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "end/end.h"
 #include "hub/member.h"
@@ -91,6 +92,9 @@ static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 		return;
 	}
 	h->messages_in++;
+	counter_add(
+		&worker_route(h->home, h->route)->hub_messages[COUNT_CLIENT],
+		1);
 	if (h->route->to.kind == BACKEND_ROOM) {
 		hub_publish(h, p->opcode, p->data, p->n, s->id);
 		return;

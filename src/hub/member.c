@@ -15,6 +15,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/client.h"
 #include "end/ending.h"
@@ -205,6 +206,7 @@ static void member_gone(struct end *e)
 	struct member *m = member_of(e);
 	struct shard *s = m->shard;
 
+	counter_add(&m->session.counters->members_out, 1);
 	session_fini(&m->session, F_INT("messages_dropped", m->session.lost),
 		m->denied ? F_INT("denied", m->denied) : F_NONE);
 	pace_free(m);
@@ -217,7 +219,7 @@ static void member_gone(struct end *e)
 
 static void member_dropped(struct end *e, uint64_t n)
 {
-	member_of(e)->session.sides[END_CLIENT].dropped += n;
+	session_drop_bytes(&member_of(e)->session, END_CLIENT, n);
 }
 
 /*
@@ -268,13 +270,36 @@ void member_abort(struct member *m, enum reason reason)
 
 /* --- from the hub -------------------------------------------------------------------------*/
 
-static void count_out(struct member *m, struct message *const *v, size_t n)
+/* Of one that was sampled: how long it was in the relay, for this member. */
+static void note_delay(const struct message *x, struct loop *l, int64_t *now)
 {
-	uint64_t bytes = 0;
+	if (!x->sampled_ns)
+		return;
+	if (!*now)
+		*now = loop_clock_ns();
+	histogram_add(&l->stats.delays[LOOP_DELAY_HUB], &histogram_work,
+		(uint64_t)(*now - x->sampled_ns));
+}
 
-	for (size_t i = 0; i < n; i++)
-		bytes += v[i]->n;
-	session_count(&m->session, END_BACKEND, n, bytes);
+/* The first replay_n of them came before this member did. */
+static void count_out(
+	struct member *m, struct message *const *v, size_t n, size_t replay_n)
+{
+	int64_t now = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		session_count(
+			&m->session, END_BACKEND, true, v[i]->n - v[i]->head_n);
+		if (i >= replay_n)
+			note_delay(v[i], worker_of(m)->loop, &now);
+	}
+}
+
+/* Messages for it that do not come its way. */
+static void lose(struct member *m, uint64_t n)
+{
+	m->session.lost += n;
+	counter_add(&m->session.counters->dropped_messages[END_BACKEND], n);
 }
 
 static void put_in_backlog(struct member *m, struct message *x)
@@ -290,7 +315,7 @@ static void put_in_backlog(struct member *m, struct message *x)
 							    ? REASON_SLOW
 							    : REASON_MEMORY });
 	else
-		m->session.lost += (uint64_t)dropped;
+		lose(m, (uint64_t)dropped);
 }
 
 /*
@@ -322,7 +347,7 @@ static void deliver(struct member *m, struct message *const *v, size_t n)
 		size_t sent = conn_send_messages(
 			conn_of(m), v + taken, at_once - taken);
 
-		count_out(m, v + taken, sent);
+		count_out(m, v + taken, sent, 0);
 		taken += sent;
 	}
 	pace_use(m, taken);
@@ -356,7 +381,7 @@ static void note_serials(struct member *m, struct message *const *v, size_t n)
 	}
 	for (size_t i = 0; i < n; i++)
 		if (v[i]->serial > m->since) {
-			m->session.lost += v[i]->serial - m->since - 1;
+			lose(m, v[i]->serial - m->since - 1);
 			m->since = v[i]->serial;
 		}
 }
@@ -390,7 +415,7 @@ static bool is_for(struct member *m, const struct message *x)
 		return false;
 	if (x->serial <= *newest)
 		return false; /* it was in its replay */
-	m->session.lost += x->serial - *newest - 1;
+	lose(m, x->serial - *newest - 1);
 	*newest = x->serial;
 	return true;
 }
@@ -505,7 +530,7 @@ static void send_backlog(struct member *m)
 			return;
 		}
 		taken = conn_send_messages(conn_of(m), v, room);
-		count_out(m, v, taken);
+		count_out(m, v, taken, replay);
 		backlog_drop(&m->backlog, taken);
 		pace_use(m, taken > replay ? taken - replay : 0);
 	}
@@ -540,7 +565,7 @@ static void deny_message(struct member *m, const struct piece *p)
 {
 	char id[CLIENT_ID_TEXT];
 
-	m->session.sides[END_CLIENT].dropped += p->n;
+	session_drop_bytes(&m->session, END_CLIENT, p->n);
 	if (route_of(m)->denied_input == CONF_DENIED_CLOSE) {
 		member_end(m, END_CLIENT,
 			&(struct ending){ .reason = REASON_READ_ONLY });
@@ -564,7 +589,7 @@ static void member_input(struct end *e, const struct piece *p)
 	int welcome;
 
 	if (!is_open(m)) {
-		s->sides[END_CLIENT].dropped += p->n;
+		session_drop_bytes(s, END_CLIENT, p->n);
 		return;
 	}
 	if (!may(m, JWT_WRITE)) {
@@ -654,6 +679,7 @@ struct member *member_new(struct worker *w, const struct client *client,
 	client_end->conn->resume_at = 0;
 	conn_set_unsent_limit(client_end->conn, unsent_limit(client->route));
 	session_open(&m->session);
+	counter_add(&m->session.counters->members_in, 1);
 	if (add_replay(m, joined) < 0)
 		member_end(m, END_CLIENT,
 			&(struct ending){ .reason = REASON_MEMORY });

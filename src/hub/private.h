@@ -140,6 +140,7 @@ struct hub {
 	struct buf whole; /* a trunk message in the making */
 	int64_t opened_ms;
 	uint64_t messages_in, messages_out;
+	unsigned samples; /* messages, for message.sampled_ns */
 	struct hub_notice give_way;
 	bool at_home;           /* in that list */
 	bool trunk_paused;      /* until the batch is delivered */

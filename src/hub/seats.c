@@ -6,6 +6,7 @@
 
 #include "base/message.h"
 #include "conf/conf.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/identity.h"
 #include "end/end.h"
@@ -158,6 +159,7 @@ int hub_settle(struct hub *h)
 	}
 	TAILQ_INSERT_TAIL(&h->home->hubs->list, h, home_next);
 	h->at_home = true;
+	counter_add(&worker_route(h->home, h->route)->hubs_begun, 1);
 	hub_keeper_settled(h);
 	/* The trunk counts as a connection that a stop waits for. */
 	atomic_fetch_add_explicit(

@@ -524,6 +524,24 @@ static int keep_rest(struct conn *c, const uint8_t *p, size_t n, size_t used)
 	return 0;
 }
 
+/* One read in so many is timed, if it brings a message for a pair. */
+static void sample_begin(struct loop *l)
+{
+	bool sampled = ++l->sample_steps % LOOP_SAMPLE == 0;
+
+	l->sampled_ns = sampled ? loop_clock_ns() : 0;
+	l->sample_carries = false;
+}
+
+static void sample_end(struct loop *l)
+{
+	if (l->sampled_ns && l->sample_carries)
+		histogram_add(&l->stats.delays[LOOP_DELAY_PAIR],
+			&histogram_work,
+			(uint64_t)(loop_clock_ns() - l->sampled_ns));
+	l->sampled_ns = 0;
+}
+
 /* Gives bytes to the owner: those of a read, or the rest of one. */
 static void offer(struct conn *c, uint8_t *p, size_t n)
 {
@@ -535,6 +553,7 @@ static void offer(struct conn *c, uint8_t *p, size_t n)
 	used = c->cb->input(c, p, n);
 	/* Nothing that was sent points into these bytes any more. */
 	conn_uncork(l);
+	sample_end(l);
 	l->reader = NULL;
 	if (keep_rest(c, p, n, used) < 0)
 		conn_read_end(c, ENOMEM);
@@ -543,6 +562,7 @@ static void offer(struct conn *c, uint8_t *p, size_t n)
 static void use_rest(struct conn *c)
 {
 	c->rest_waits = false;
+	c->loop->sampled_ns = 0; /* of another read, if of any */
 	offer(c, c->rest->bytes.p, c->rest->bytes.n);
 	conn_update(c);
 }
@@ -561,8 +581,10 @@ int conn_unread(struct conn *c, const void *p, size_t n)
 static void read_once(struct conn *c)
 {
 	struct loop *l = c->loop;
-	ssize_t n = c->transport->recv(c, l->scratch, loop_read_size(l));
+	ssize_t n;
 
+	sample_begin(l);
+	n = c->transport->recv(c, l->scratch, loop_read_size(l));
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
 			conn_read_end(c, errno);

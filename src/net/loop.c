@@ -155,6 +155,14 @@ void loop_free(struct loop *l)
 	free(l);
 }
 
+/* One that did not look at the clock has done nothing that takes time. */
+static void note_turn(struct loop *l)
+{
+	if (l->now_known)
+		histogram_add(&l->stats.turns, &histogram_work,
+			(uint64_t)(loop_clock_ns() - l->now_ns));
+}
+
 int loop_run(struct loop *l)
 {
 	while (!atomic_load_explicit(&l->stopped, memory_order_acquire)) {
@@ -169,6 +177,7 @@ int loop_run(struct loop *l)
 		if (event_base_loop(l->base, flags) < 0)
 			return -1;
 		loop_run_deferred(l);
+		note_turn(l);
 	}
 	return 0;
 }
@@ -206,14 +215,25 @@ void loop_stop(struct loop *l)
 
 int64_t loop_now(struct loop *l)
 {
-	struct timespec ts;
-
 	if (!l->now_known) {
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		l->now = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+		l->now_ns = loop_clock_ns();
+		l->now = l->now_ns / 1000000;
 		l->now_known = true;
 	}
 	return l->now;
+}
+
+int64_t loop_clock_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void loop_note_lag(struct loop *l, int64_t due)
+{
+	histogram_add_ms(&l->stats.lags, &histogram_work, loop_now(l) - due);
 }
 
 /* --- shares ---------------------------------------------------------------*/
@@ -223,14 +243,6 @@ void loop_share_begin(struct loop *l)
 	l->share_steps = 0;
 	l->share_used = false;
 	l->share_until = 0;
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 size_t loop_read_size(const struct loop *l)
@@ -260,7 +272,7 @@ bool loop_share_left_now(struct loop *l)
 
 	if (l->share_used)
 		return false;
-	now = now_ns();
+	now = loop_clock_ns();
 	/* The share begins with the first look: steps before it are free. */
 	if (l->share_until == 0)
 		l->share_until = now + share_ns(l, now);

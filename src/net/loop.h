@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "base/histogram.h"
 
 struct budget;
 struct conn;
@@ -79,6 +80,19 @@ struct loop_part {
 	void (*free)(struct loop_part *p);
 };
 
+/*
+ * How long its turns take, how late its timers are, and how long messages are in
+ * the relay: from the read to the write that they leave with, of one read in
+ * LOOP_SAMPLE. The loop's thread writes, any reads.
+ */
+#define LOOP_SAMPLE 64
+enum loop_delay { LOOP_DELAY_PAIR, LOOP_DELAY_HUB, LOOP_DELAYS };
+struct loop_stats {
+	struct histogram turns;               /* ns, waits left out */
+	struct histogram lags;                /* ns, see loop_note_lag */
+	struct histogram delays[LOOP_DELAYS]; /* ns */
+};
+
 struct loop {
 	struct event_base *base;
 	struct evdns_base *dns; /* made at the first name, see dial.c */
@@ -90,6 +104,11 @@ struct loop {
 	uint8_t *scratch;
 	struct cork cork;
 	struct conn *reader; /* whose input callback is under way; or NULL */
+	/* Of that read: loop_clock_ns when it began; 0 = it is not sampled. */
+	int64_t sampled_ns;
+	bool sample_carries; /* it brought a message for a pair */
+	unsigned sample_steps;
+	struct loop_stats stats;
 
 	LIST_HEAD(, proc) procs; /* the children of this loop, see proc.c */
 
@@ -98,6 +117,7 @@ struct loop {
 	/* Private to loop.c. */
 	SLIST_HEAD(, loop_part) parts;
 	int64_t now;
+	int64_t now_ns; /* the same, finer: about when the turn began */
 	bool now_known;
 	struct timer **heap; /* from 1 */
 	uint32_t heap_n, heap_capacity, timers;
@@ -142,6 +162,10 @@ struct loop_part *loop_part_find(
 
 /* Monotonic ms; read once in a turn, so that it costs nothing per message. */
 int64_t loop_now(struct loop *l);
+/* Monotonic ns, as precise as the clock is: not for each message. */
+int64_t loop_clock_ns(void);
+/* Once in a while: a timer that was due then, a time of loop_now, fires. */
+void loop_note_lag(struct loop *l, int64_t due);
 
 /*
  * A share of the turn. Code that does many things in a row begins one, and asks

@@ -54,7 +54,7 @@ static void pair_free(struct pair *p)
 
 static void pair_dropped(struct end *e, uint64_t n)
 {
-	pair_of(e)->session.sides[e->side].dropped += n;
+	session_drop_bytes(&pair_of(e)->session, (enum end_side)e->side, n);
 }
 
 static void pair_gone(struct end *e)
@@ -132,7 +132,7 @@ static void pair_input(struct end *from_end, const struct piece *piece)
 	enum reason r;
 
 	if (!is_open(p)) {
-		s->sides[from].dropped += piece->n;
+		session_drop_bytes(s, from, piece->n);
 		return;
 	}
 	if (from == END_CLIENT && !(perm & JWT_WRITE)) {
@@ -142,7 +142,7 @@ static void pair_input(struct end *from_end, const struct piece *piece)
 	session_count(s, from, piece->last, piece->n);
 	if (from == END_BACKEND && !(perm & JWT_READ)) {
 		/* Its token lets it write, no more. */
-		s->sides[from].dropped += piece->n;
+		session_drop_bytes(s, from, piece->n);
 		return;
 	}
 	if (to->whole) {
@@ -152,6 +152,7 @@ static void pair_input(struct end *from_end, const struct piece *piece)
 		if (!out)
 			return;
 	}
+	s->worker->loop->sample_carries = true;
 	r = to->ops->send(to, out);
 	if (out == &whole)
 		session_forget(s, from);

@@ -9,6 +9,7 @@
 #include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "gate/closed.h"
@@ -60,12 +61,20 @@ void sessions_fini(struct worker *w)
 
 /* --- reading ---------------------------------------------------------------*/
 
+static enum count_pause pause_of(uint8_t why)
+{
+	return why == SESSION_PAUSED_RATE ? COUNT_PAUSE_RATE
+					  : COUNT_PAUSE_QUEUE;
+}
+
 void session_pause(struct session *s, enum end_side side, uint8_t why)
 {
 	struct end *e = s->sides[side].end;
 
 	if (!s->paused[side])
 		e->ops->flow(e, false);
+	if (!(s->paused[side] & why))
+		counter_add(&s->counters->pauses[side][pause_of(why)], 1);
 	s->paused[side] |= why;
 }
 
@@ -97,18 +106,27 @@ void session_forget(struct session *s, enum end_side side)
 	end_forget(&s->sides[side].whole, loop_of(s)->budget);
 }
 
-void session_count(struct session *s, enum end_side side, uint64_t messages,
-	uint64_t bytes)
+void session_count(
+	struct session *s, enum end_side side, bool complete, uint64_t bytes)
 {
 	struct session_side *f = &s->sides[side];
-	struct counters *c = &s->worker->counters;
 
-	f->messages += messages;
 	f->bytes += bytes;
+	f->partial += bytes;
 	f->last_ms = loop_now(loop_of(s));
-	counter_add(&c->bytes[side], bytes);
-	if (messages)
-		counter_add(&c->messages[side], messages);
+	counter_add(&s->counters->bytes[side], bytes);
+	if (!complete)
+		return;
+	f->messages++;
+	histogram_add(
+		&s->counters->messages[side], &histogram_sizes, f->partial);
+	f->partial = 0;
+}
+
+void session_drop_bytes(struct session *s, enum end_side side, uint64_t n)
+{
+	s->sides[side].dropped += n;
+	counter_add(&s->counters->dropped_bytes[side], n);
 }
 
 /* --- rates -----------------------------------------------------------------*/
@@ -238,7 +256,9 @@ static void limits_timer(struct timer *t)
 int session_init(
 	struct session *s, struct worker *w, const struct client *client)
 {
-	*s = (struct session){ .worker = w, .client = *client };
+	*s = (struct session){ .worker = w,
+		.client = *client,
+		.counters = worker_route(w, client->route) };
 	if (timer_init(w->loop, &s->timer, limits_timer) < 0)
 		return -1;
 	if (rates_new(s) == 0)
@@ -259,6 +279,8 @@ void session_open(struct session *s)
 	s->opened_ms = loop_now(loop_of(s));
 	set_expiry(s);
 	counter_add(&s->worker->counters.opened, 1);
+	counter_add(&s->counters->opened, 1);
+	counter_add(&s->counters->handshakes[COUNT_OK], 1);
 	for (int side = 0; side < 2; side++) {
 		struct end *e = s->sides[side].end;
 
@@ -285,7 +307,7 @@ bool session_end(
 	if (s->rates)
 		timer_clear(loop_of(s), &s->rates->timer);
 	for (int i = 0; i < 2; i++) {
-		s->sides[i].dropped += s->sides[i].whole.n;
+		session_drop_bytes(s, (enum end_side)i, s->sides[i].whole.n);
 		session_forget(s, (enum end_side)i);
 	}
 	return true;
@@ -361,6 +383,8 @@ void session_fini(
 	log_close(s, &lost, &extra);
 	worker_count_reason(w, (enum reason)s->reason);
 	counter_add(&w->counters.closed, 1);
+	counter_add(&s->counters->closes[s->reason], 1);
+	counter_add(&s->counters->closed, 1);
 	worker_left(w);
 	admission_leave(w->shared, &s->client);
 	client_free(&s->client);

@@ -29,6 +29,7 @@
 #include "end/end.h"
 
 struct ending;
+struct route_counters;
 struct session_rates;
 struct waiting;
 struct worker;
@@ -36,6 +37,7 @@ struct worker;
 struct session_side {
 	struct end *end;          /* NULL: it has none, or none any more */
 	uint64_t messages, bytes; /* from it; of a hub: that the member got */
+	uint64_t partial;         /* bytes of its message in the making */
 	uint64_t dropped;         /* bytes from it that went nowhere */
 	int64_t last_ms;          /* of its last data */
 	struct buf whole; /* its message in the making: session_assemble */
@@ -45,12 +47,13 @@ struct session {
 	TAILQ_ENTRY(session) next; /* in its worker's, from session_open on */
 	struct worker *worker;
 	struct client client;
-	struct session_side sides[2]; /* by enum end_side */
-	struct session_rates *rates;  /* NULL: its route has none */
-	struct timer timer;           /* of the next limit in time */
-	int64_t opened_ms, ended_ms;  /* by the loop's clock */
-	int64_t expires_ms;           /* likewise; INT64_MAX = never */
-	uint64_t lost;                /* messages that its client did not get */
+	struct route_counters *counters; /* its worker's, of its route */
+	struct session_side sides[2];    /* by enum end_side */
+	struct session_rates *rates;     /* NULL: its route has none */
+	struct timer timer;              /* of the next limit in time */
+	int64_t opened_ms, ended_ms;     /* by the loop's clock */
+	int64_t expires_ms;              /* likewise; INT64_MAX = never */
+	uint64_t lost; /* messages that its client did not get */
 	/* Of a member: what waits for it outside of its connection. */
 	const struct waiting *backlog; /* NULL: nothing ever does */
 	const char *hub;               /* the path of its hub; NULL: a pair */
@@ -93,11 +96,14 @@ bool session_is_open(const struct session *s);
 size_t session_queued(const struct session *s, enum end_side side);
 
 /*
- * Bytes came from a side, which is not idle then, and with them so many messages
- * are complete.
+ * So many bytes of a message came from a side, which is not idle then; complete:
+ * with them the message is.
  */
-void session_count(struct session *s, enum end_side side, uint64_t messages,
-	uint64_t bytes);
+void session_count(
+	struct session *s, enum end_side side, bool complete, uint64_t bytes);
+/* So many bytes that came from a side go nowhere. */
+void session_drop_bytes(struct session *s, enum end_side side, uint64_t n);
+
 /*
  * What came from the client, control frames too, counts against message_rate
  * and byte_rate. After it was passed on: the client is read again when it may.

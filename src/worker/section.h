@@ -19,6 +19,7 @@
 #include "base/table.h"
 
 struct counts;
+struct route_counters;
 struct hub_route;
 struct sections;
 struct tls_tickets;
@@ -37,7 +38,9 @@ struct route_state {
 	/* admission.c */
 	atomic_int_least64_t connections, processes;
 	struct counts *subjects; /* connections by identity */
-	struct hub_route *hubs;  /* hub/directory.c */
+	/* By worker; those of its name outlive it, see route_counters.h. */
+	struct route_counters *counters;
+	struct hub_route *hubs; /* hub/directory.c */
 	/* That no subprotocol was selected was said. */
 	atomic_bool unselected_told;
 };

@@ -10,10 +10,21 @@
 #include "base/random.h"
 #include "conf/conf.h"
 #include "worker/credentials.h"
+#include "worker/route_counters.h"
+#include "worker/section.h"
 
 void worker_count_reason(struct worker *w, enum reason r)
 {
 	counter_add(&w->counters.reasons[r], 1);
+}
+
+struct route_counters *worker_route(
+	const struct worker *w, const struct conf_route *r)
+{
+	struct route_counters *all = r ? r->state->counters
+				       : w->shared->records->first->of;
+
+	return &all[w->index];
 }
 
 bool worker_memory_full(const struct worker *w)

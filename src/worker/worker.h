@@ -15,6 +15,7 @@
 
 #include "base/budget.h"
 #include "base/compiler.h"
+#include "base/histogram.h"
 #include "base/reason.h"
 #include "net/loop.h"
 #include "net/proc.h"
@@ -23,6 +24,7 @@
 struct admission;
 struct closed_here;
 struct conf;
+struct conf_route;
 struct credentials;
 struct fronts_here;
 struct hubs_here;
@@ -31,13 +33,23 @@ struct pairs_here;
 struct sessions_here;
 struct cgroups;
 struct programs_here;
+struct route_counters;
+struct route_records;
 struct verified;
 
 /* One writer, the worker; readers elsewhere read relaxed. */
 struct counters {
 	atomic_uint_least64_t accepted, opened, closed;
 	atomic_uint_least64_t reasons[REASON_COUNT];
-	atomic_uint_least64_t messages[2], bytes[2]; /* by enum end_side */
+	/* TLS, by enum count_result, and how long good ones took. */
+	atomic_uint_least64_t tls_handshakes[2];
+	struct histogram tls_handshake_times;
+};
+
+struct reloads {                       /* the main thread writes */
+	atomic_uint_least64_t done[2]; /* by enum count_result */
+	atomic_bool last_good;
+	atomic_int_least64_t good_ms; /* Unix time, of the last good one */
 };
 
 /* What all workers share; see admission.h for what of it locks. */
@@ -58,6 +70,8 @@ struct shared {
 	atomic_size_t programs; /* that live, or have left something */
 	/* No new client should come: /readyz says so. */
 	atomic_bool leaving;
+	struct route_records *records; /* made with the sections */
+	struct reloads reloads;        /* what became of them */
 };
 
 #define WORKER_RANDOM  4096
@@ -117,6 +131,9 @@ void worker_left(struct worker *w);
 /* Four unpredictable bytes for a mask (RFC 6455 section 10.3). */
 void worker_random(struct worker *w, uint8_t *out, size_t n);
 void worker_count_reason(struct worker *w, enum reason r);
+/* What this worker counts for a route; NULL: before one is known. */
+struct route_counters *worker_route(
+	const struct worker *w, const struct conf_route *r);
 /* Over max_memory: sources pause. */
 bool worker_memory_full(const struct worker *w);
 /*
@@ -124,13 +141,5 @@ bool worker_memory_full(const struct worker *w);
  * (replays) has given way, and that was enough.
  */
 bool worker_make_room(struct worker *w);
-
-static inline void counter_add(atomic_uint_least64_t *c, uint64_t n)
-{
-	/* One writer: a load and a store are enough, and cheaper than a lock. */
-	atomic_store_explicit(c,
-		atomic_load_explicit(c, memory_order_relaxed) + n,
-		memory_order_relaxed);
-}
 
 #endif

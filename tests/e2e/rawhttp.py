@@ -125,10 +125,28 @@ class Peer:
         answer = Answer(int(m.group(1)), fields, b"")
         if answer.status in (101, 304) or method == "HEAD":
             return answer
+        if answer["Transfer-Encoding"]:
+            assert answer["Transfer-Encoding"] == "chunked"
+            assert answer["Content-Length"] is None
+            answer.body = self._chunks()
+            return answer
         length = int(answer["Content-Length"])
         answer.body = self.file.read(length)
         assert len(answer.body) == length, "a torn answer"
         return answer
+
+    def _chunks(self):
+        """RFC 9112 section 7.1, without extensions and trailers."""
+        body = b""
+        while True:
+            line = self.file.readline()
+            assert re.fullmatch(rb"[0-9a-f]+\r\n", line), line
+            n = int(line, 16)
+            chunk = self.file.read(n)
+            assert len(chunk) == n and self.file.read(2) == b"\r\n"
+            if n == 0:
+                return body
+            body += chunk
 
     def frame(self):
         """(opcode, payload) of the next frame from the server."""

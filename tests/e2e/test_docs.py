@@ -116,6 +116,17 @@ def test_page_has_the_reasons():
         "run scripts/reason-table -w man/wsrelayd.8"
 
 
+def test_page_has_the_metrics():
+    rows = subprocess.run([ROOT / "scripts/metric-table"], check=True,
+                          capture_output=True, text=True).stdout
+    page = (ROOT / "man/wsrelayd-metrics.7").read_text()
+    between = page.split('.\\" metrics: begin\n')[1].split(
+        '.\\" metrics: end\n')[0]
+    assert rows.count("\n.It Sy ") > 30
+    assert between == rows, \
+        "run scripts/metric-table -w man/wsrelayd-metrics.7"
+
+
 def as_mdoc(text):
     lines = []
     for line in text.splitlines():

@@ -19,6 +19,8 @@
 #include "codec/pattern.h"
 #include "conf/conf.h"
 #include "net/loop.h"
+#include "worker/route_counters.h"
+#include "worker/section.h"
 #include "worker/worker.h"
 #include "gate/client.h"
 #include "gate/request.h"
@@ -34,6 +36,8 @@ struct backend_world {
 
 	struct worker worker;
 	struct conf_route route;
+	struct route_state state;
+	struct route_counters counters;
 	struct conf conf;
 	struct client client;
 	struct request request;
@@ -134,6 +138,8 @@ static inline void backend_setup(void)
 			.port = world.port,
 			.path = (char *)"/" },
 	};
+	world.route.state = &world.state;
+	world.state.counters = &world.counters;
 	world.conf = (struct conf){ .routes = &world.route, .routes_n = 1 };
 	world.worker.loop = world.loop;
 	world.client = (struct client){ .conf = &world.conf,

@@ -25,6 +25,8 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "net/loop.h"
+#include "worker/route_counters.h"
+#include "worker/section.h"
 #include "worker/worker.h"
 #include "end/end.h"
 #include "end/ending.h"
@@ -35,6 +37,8 @@
 
 static struct shared shared;
 static struct worker worker;
+static struct route_counters counters;
+static struct route_state route_state;
 static struct conf_route route;
 static struct end *end;   /* NULL once it is gone */
 static struct conn *conn; /* the end's */
@@ -343,7 +347,10 @@ static inline void start_world(void)
 	worker.loop = loop_new(&shared.budget);
 	assert_non_null(worker.loop);
 	assert_int_equal(timer_init(worker.loop, &watch, tick), 0);
-	route = (struct conf_route){ .max_message = 1000,
+	counters = (struct route_counters){ 0 };
+	route_state.counters = &counters;
+	route = (struct conf_route){ .state = &route_state,
+		.max_message = 1000,
 		.max_backend_message = 1000,
 		.queue_limit = 65536,
 		.ping_interval = 20 * MINUTE,

@@ -23,6 +23,9 @@
 #include "gate/verified.h"
 #include "daemon/sections.h"
 
+/* As many as a test may make behind it. */
+#define GATE_WORKERS 2
+
 struct gate {
 	struct conf *conf;
 	struct sections *sections;
@@ -42,9 +45,10 @@ static inline void gate_open(struct gate *g, struct conf *conf)
 {
 	*g = (struct gate){ .conf = conf };
 	g->shared.max_connections = (size_t)conf->server.max_connections;
-	g->sections = sections_new();
+	g->sections = sections_new(GATE_WORKERS);
 	assert_non_null(g->sections);
 	assert_int_equal(sections_adopt(g->sections, conf), 0);
+	g->shared.records = sections_records(g->sections);
 	g->shared.admission = admission_new();
 	g->shared.verified = verified_new();
 	assert_non_null(g->shared.admission);

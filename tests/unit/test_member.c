@@ -251,7 +251,7 @@ static void test_rights(void **state)
 	assert_string_equal(got(&c), "");
 	assert_string_equal(line_of(&b),
 		"client_messages=0 client_bytes=0 backend_messages=2 "
-		"backend_bytes=10 client_dropped=4 messages_dropped=0 "
+		"backend_bytes=6 client_dropped=4 messages_dropped=0 "
 		"denied=2\n");
 	finish();
 }

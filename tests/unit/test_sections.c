@@ -3,13 +3,14 @@
 
 #include "worker/section.h"
 #include "daemon/sections.h"
+#include "worker/route_counters.h"
 
 static struct sections *sections;
 
 static int setup(void **state)
 {
 	(void)state;
-	sections = sections_new();
+	sections = sections_new(1);
 	return sections ? 0 : -1;
 }
 
@@ -115,6 +116,62 @@ static void test_tickets_come_with_the_first_certificate(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static struct route_counters *counters_of(const struct conf *c, size_t route)
+{
+	return c->routes[route].state->counters;
+}
+
+static void test_what_was_counted_for_a_route_outlives_it(void **state)
+{
+	struct conf *c = adopted(LISTEN ROUTE("a") ROUTE("b"));
+	struct route_counters *b = counters_of(c, 1);
+	const struct route_record *r = sections_records(sections)->first;
+
+	(void)state;
+	counter_add(&b->opened, 3);
+	conf_unref(c);
+	assert_string_equal(r->name, "");
+	r = route_record_next(r);
+	assert_string_equal(r->name, "a");
+	r = route_record_next(r);
+	assert_string_equal(r->name, "b");
+	assert_int_equal(counter_read(&r->of->opened), 3);
+	assert_null(route_record_next(r));
+	c = adopted(LISTEN ROUTE("b"));
+	assert_ptr_equal(counters_of(c, 0), b);
+	conf_unref(c);
+}
+
+static void test_names_that_come_and_go_are_bounded(void **state)
+{
+	const struct route_records *records = sections_records(sections);
+	char text[200];
+	struct conf *c;
+
+	(void)state;
+	for (int i = 0; i < ROUTE_RECORDS_GONE + 1; i++) {
+		snprintf(text, sizeof(text),
+			LISTEN "[route r%d]\npath = /r\nbackend = echo:\nauth "
+			       "= none\n",
+			i);
+		conf_unref(adopted(text));
+	}
+	assert_int_equal(records->n, ROUTE_RECORDS_GONE + 1);
+	c = adopted(LISTEN ROUTE("another"));
+	assert_ptr_equal(counters_of(c, 0), records->first->of);
+	conf_unref(c);
+	assert_int_equal(records->n, ROUTE_RECORDS_GONE + 1);
+}
+
+static void test_workers_share_no_cache_line(void **state)
+{
+	(void)state;
+	assert_int_equal(sizeof(struct route_counters) % CACHE_LINE, 0);
+	assert_int_equal(
+		(uintptr_t)sections_records(sections)->first->of % CACHE_LINE,
+		0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +181,9 @@ int main(void)
 		TEST(test_a_route_that_comes_back_while_it_drains_is_the_same),
 		TEST(test_a_name_whose_last_snapshot_is_gone_begins_anew),
 		TEST(test_tickets_come_with_the_first_certificate),
+		TEST(test_what_was_counted_for_a_route_outlives_it),
+		TEST(test_names_that_come_and_go_are_bounded),
+		TEST(test_workers_share_no_cache_line),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

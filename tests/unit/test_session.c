@@ -1,5 +1,6 @@
 /* What a pair and a member have in common, with an owner that writes it down. */
 #include "pair/session.h"
+#include "worker/route_counters.h"
 
 #include <inttypes.h>
 
@@ -178,8 +179,8 @@ static void test_an_idle_client_ends_it(void **state)
 	(void)state;
 	begin(ECHO "idle_timeout = 5s\n");
 	pass(4999);
-	session_count(&session, END_CLIENT, 0, 1);
-	session_count(&session, END_BACKEND, 1, 1);
+	session_count(&session, END_CLIENT, false, 1);
+	session_count(&session, END_BACKEND, true, 1);
 	pass(4999);
 	assert_string_equal(told, "");
 	pass(1);
@@ -192,7 +193,7 @@ static void test_an_idle_backend_ends_it(void **state)
 	(void)state;
 	begin(ECHO "backend_idle_timeout = 5s\n");
 	pass(3000);
-	session_count(&session, END_CLIENT, 1, 1);
+	session_count(&session, END_CLIENT, true, 1);
 	pass(2000);
 	assert_string_equal(told, "backend backend-idle");
 	finish();
@@ -227,7 +228,7 @@ static void test_a_session_has_its_time(void **state)
 	(void)state;
 	begin(ECHO "max_session = 10s\nidle_timeout = 8s\n");
 	pass(7000);
-	session_count(&session, END_CLIENT, 1, 1);
+	session_count(&session, END_CLIENT, true, 1);
 	pass(2999);
 	assert_string_equal(told, "");
 	pass(1);
@@ -440,9 +441,10 @@ static void test_its_line(void **state)
 	c.peer.port = 4711;
 	c.verdict.identity = str_dup(STR("lab/anna"));
 	begin_as(c, true);
-	session_count(&session, END_CLIENT, 1, 10);
-	session_count(&session, END_CLIENT, 0, 5);
-	session_count(&session, END_BACKEND, 2, 40);
+	session_count(&session, END_CLIENT, true, 10);
+	session_count(&session, END_CLIENT, false, 5);
+	session_count(&session, END_BACKEND, true, 30);
+	session_count(&session, END_BACKEND, true, 10);
 	session.sides[END_CLIENT].dropped = 3;
 	pass(1234);
 	end(REASON_INVALID_DATA, "not UTF-8");
@@ -463,24 +465,66 @@ static void test_its_line(void **state)
 
 static void test_the_worker_counts(void **state)
 {
+	const struct route_counters *c;
+
 	(void)state;
 	begin(ECHO);
+	c = worker_route(worker, session.client.route);
 	assert_int_equal(worker->counters.opened, 1);
-	session_count(&session, END_BACKEND, 1, 10);
-	session_count(&session, END_CLIENT, 0, 5);
-	assert_int_equal(worker->counters.messages[END_BACKEND], 1);
-	assert_int_equal(worker->counters.bytes[END_BACKEND], 10);
-	assert_int_equal(worker->counters.messages[END_CLIENT], 0);
-	assert_int_equal(worker->counters.bytes[END_CLIENT], 5);
+	assert_int_equal(c->opened, 1);
+	assert_int_equal(c->handshakes[COUNT_OK], 1);
+	session_count(&session, END_BACKEND, true, 10);
+	session_count(&session, END_CLIENT, false, 5);
+	assert_int_equal(histogram_count(&c->messages[COUNT_BACKEND]), 1);
+	assert_int_equal(c->bytes[COUNT_BACKEND], 10);
+	assert_int_equal(histogram_count(&c->messages[COUNT_CLIENT]), 0);
+	assert_int_equal(c->bytes[COUNT_CLIENT], 5);
 	end(REASON_IDLE, NULL);
-	assert_int_equal(worker->counters.closed, 0);
+	assert_int_equal(c->closed, 0);
 	session_fini(&session, F_NONE, F_NONE);
 	assert_int_equal(worker->counters.closed, 1);
+	assert_int_equal(c->closed, 1);
+	assert_int_equal(c->closes[REASON_IDLE], 1);
 	assert_int_equal(worker->counters.reasons[REASON_IDLE], 1);
 	/* What admission gave is back; relay_close asks. */
 	free(client);
 	free(backend);
 	relay_close();
+}
+
+static void test_a_message_is_counted_with_all_its_pieces(void **state)
+{
+	const struct histogram *sizes;
+
+	(void)state;
+	begin(ECHO);
+	sizes = &worker_route(worker, session.client.route)
+			 ->messages[COUNT_CLIENT];
+	session_count(&session, END_CLIENT, false, 60);
+	session_count(&session, END_CLIENT, true, 4);
+	session_count(&session, END_CLIENT, true, 65);
+	session_count(&session, END_CLIENT, true, 0);
+	assert_int_equal(sizes->counts[0], 2); /* at most 64 */
+	assert_int_equal(sizes->counts[1], 1);
+	assert_int_equal(sizes->sum, 129);
+	finish();
+}
+
+static void test_pauses_are_counted_once(void **state)
+{
+	const struct route_counters *c;
+
+	(void)state;
+	begin(ECHO);
+	c = worker_route(worker, session.client.route);
+	session_pause(&session, END_CLIENT, SESSION_PAUSED_QUEUE);
+	session_pause(&session, END_CLIENT, SESSION_PAUSED_QUEUE);
+	session_pause(&session, END_CLIENT, SESSION_PAUSED_RATE);
+	session_resume(&session, END_CLIENT, SESSION_PAUSED_QUEUE);
+	session_pause(&session, END_CLIENT, SESSION_PAUSED_QUEUE);
+	assert_int_equal(c->pauses[COUNT_CLIENT][COUNT_PAUSE_QUEUE], 2);
+	assert_int_equal(c->pauses[COUNT_CLIENT][COUNT_PAUSE_RATE], 1);
+	finish();
 }
 
 static void test_a_detail_needs_memory_the_line_does_not(void **state)
@@ -526,6 +570,8 @@ int main(void)
 		cmocka_unit_test(test_a_client_that_is_gone_is_told_nothing),
 		cmocka_unit_test(test_its_line),
 		cmocka_unit_test(test_the_worker_counts),
+		cmocka_unit_test(test_a_message_is_counted_with_all_its_pieces),
+		cmocka_unit_test(test_pauses_are_counted_once),
 		cmocka_unit_test(test_a_detail_needs_memory_the_line_does_not),
 	};
 
