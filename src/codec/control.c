@@ -24,6 +24,11 @@ static const struct control_argument clients[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument hubs[] = {
+	{ "route", CONTROL_TEXT, 0, "NAME" },
+	{ .name = NULL },
+};
+
 static const struct control_argument closed[] = {
 	FILTER,
 	{ "reason", CONTROL_TEXT, 0, "REASON" },

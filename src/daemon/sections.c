@@ -12,6 +12,7 @@
 #include "worker/credentials.h"
 #include "worker/section.h"
 #include "gate/counts.h"
+#include "gate/trouble.h"
 #include "hub/hub.h"
 #include "worker/route_counters.h"
 
@@ -85,6 +86,7 @@ static int begin(struct sections *s, struct table *t, struct section_state *x,
 static void route_free(struct route_state *r)
 {
 	counts_free(r->subjects);
+	trouble_free(r->trouble);
 	hub_route_free(r->hubs);
 	free(r->section.name);
 	free(r);
@@ -144,8 +146,9 @@ static struct route_state *get_route(
 		return NULL;
 	record = route_records_get(&s->records, name, most_records);
 	r->subjects = counts_new();
+	r->trouble = trouble_new();
 	r->hubs = hub_route_new();
-	if (!record || !r->subjects || !r->hubs ||
+	if (!record || !r->subjects || !r->hubs || !r->trouble ||
 		begin(s, &s->routes, &r->section, name) < 0) {
 		route_free(r);
 		return NULL;

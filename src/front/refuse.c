@@ -10,6 +10,7 @@
 #include "gate/admission.h"
 #include "gate/closed.h"
 #include "gate/identity.h"
+#include "gate/trouble.h"
 #include "gate/request.h"
 #include "front/front.h"
 #include "front/reply.h"
@@ -28,6 +29,8 @@ void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 	if (f->upgrade.possible)
 		counter_add(
 			&worker_route(w, route)->handshakes[COUNT_FAILED], 1);
+	if (route)
+		trouble_note(route, reason, detail);
 	closed_add(w, CLOSED_REFUSALS,
 		&(struct closed_note){ .client = &f->client,
 			.reason = reason,

@@ -282,6 +282,7 @@ void hub_trunk_input(struct hub *h, const struct piece *p)
 
 	if (h->state != HUB_OPEN)
 		return;
+	h->last_ms = loop_now(h->home->loop);
 	if (hub_is_tagged(h)) {
 		hub_tagged_input(h, p);
 		return;

@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "base/idmap.h"
+#include "base/walk.h"
 
 struct hub;
 struct keeper;
@@ -12,6 +13,7 @@ struct shard;
 
 struct hubs_here {
 	TAILQ_HEAD(, hub) list;       /* those at home here */
+	struct walks walks;           /* over these */
 	TAILQ_HEAD(, keeper) keepers; /* of hubs that are always there */
 	TAILQ_HEAD(, shard) shards;   /* members here, by hub */
 	struct idmap joins;           /* clients that wait for a seat, by id */

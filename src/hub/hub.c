@@ -262,6 +262,7 @@ static void trunk_open(struct hub *h)
 
 static void open_failed(struct hub *h, const struct ending *why)
 {
+	hub_note_loss(h, why);
 	if (!hub_hold_failed(h, why))
 		hub_end(h, why);
 }
@@ -384,6 +385,7 @@ static void hub_over(struct hub *h)
 	loop_undefer(w->loop, &h->tagged.tell);
 	if (h->at_home) {
 		h->at_home = false;
+		walks_pass(&w->hubs->walks, h, TAILQ_NEXT(h, home_next));
 		TAILQ_REMOVE(&w->hubs->list, h, home_next);
 		timer_fini(w->loop, &h->linger);
 		hub_hold_fini(h);
@@ -483,6 +485,8 @@ static void trunk_ended(struct end *e, const struct ending *why)
 {
 	struct hub *h = hub_of(e);
 
+	if (h->state == HUB_OPEN)
+		hub_note_loss(h, why);
 	if (hub_hold_lost(h, why))
 		close_trunk(h, why);
 	else if (h->state != HUB_HELD)

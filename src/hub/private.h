@@ -139,6 +139,12 @@ struct hub {
 	char *protocol;
 	struct buf whole; /* a trunk message in the making */
 	int64_t opened_ms;
+	int64_t last_ms; /* of its backend's last data */
+	struct {
+		enum reason reason; /* NONE: never */
+		int64_t ms;
+		char detail[120];
+	} loss; /* of its trunk, the last, or a failure to open it */
 	uint64_t messages_in, messages_out;
 	unsigned samples; /* messages, for message.sampled_ns */
 	struct hub_notice give_way;
@@ -198,6 +204,10 @@ struct worker *hub_keeper_home(
 void hub_keeper_settled(struct hub *h);
 int64_t hub_keeper_ends(struct hub *h, bool *loud);
 void hub_keeper_over(struct hub *h);
+
+/* info.c */
+/* Its trunk was lost or could not be opened. */
+void hub_note_loss(struct hub *h, const struct ending *why);
 
 /* hold.c: what all but hub_holds do is for hubs that do. */
 bool hub_holds(const struct hub *h);

@@ -10,9 +10,11 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "worker/route_counters.h"
+#include "worker/section.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "gate/closed.h"
+#include "gate/trouble.h"
 #include "end/ending.h"
 #include "pair/rate.h"
 
@@ -277,6 +279,8 @@ void session_open(struct session *s)
 {
 	TAILQ_INSERT_TAIL(&s->worker->sessions->list, s, next);
 	s->opened_ms = loop_now(loop_of(s));
+	atomic_store_explicit(&s->client.route->state->opened_at,
+		clock_unix_ms(), memory_order_relaxed);
 	set_expiry(s);
 	counter_add(&s->worker->counters.opened, 1);
 	counter_add(&s->counters->opened, 1);
@@ -301,6 +305,8 @@ bool session_end(
 	s->ended_by = (uint8_t)side;
 	s->code = why->code ? why->code : reason_get(why->reason)->code;
 	s->ended_ms = loop_now(loop_of(s));
+	if (side == END_BACKEND)
+		trouble_note(s->client.route, why->reason, why->detail);
 	/* Without memory the line lacks its detail, no more. */
 	s->detail = why->detail ? str_dup(str_of(why->detail)) : NULL;
 	timer_clear(loop_of(s), &s->timer);

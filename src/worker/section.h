@@ -23,6 +23,7 @@ struct route_counters;
 struct hub_route;
 struct sections;
 struct tls_tickets;
+struct trouble;
 
 struct section_state { /* private to sections.c, but for number */
 	struct table_entry by_name;
@@ -41,6 +42,9 @@ struct route_state {
 	/* By worker; those of its name outlive it, see route_counters.h. */
 	struct route_counters *counters;
 	struct hub_route *hubs; /* hub/directory.c */
+	struct trouble *trouble; /* with its backend */
+	/* Unix ms: when a session was last opened, and so its backend. */
+	atomic_int_least64_t opened_at;
 	/* That no subprotocol was selected was said. */
 	atomic_bool unselected_told;
 };

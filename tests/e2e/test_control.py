@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from peers import BINARY, PING, PONG, TEXT, Background, Client
-from relay import BUILD, KEY, PATIENCE, RUNNER, mint, wait_for
+from peers import BINARY, PING, PONG, TEXT, Background, Client, Server
+from relay import BUILD, KEY, PATIENCE, RUNNER, free_port, mint, wait_for
 
 pytestmark = pytest.mark.plain("about a socket of its own")
 
@@ -508,3 +508,82 @@ def test_closed_in_the_order_of_time(relay):
     table = ctl("--socket", r.dir / "control.sock", "closed").stdout
     events = [line.split()[3] for line in table.splitlines()[1:]]
     assert events == ["close", "refuse"] * 6
+
+
+# --- hubs, backends ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hubs(relay, workers):
+    driver = ROOM.replace("max_back", "input = driver\nmax_back")
+    r = relay(ECHO + driver, server=CONTROL + f"workers = {workers}\n")
+    clients = [Client(r, f"/room/{n}") for n in (1, 1, 2)]
+    clients[0].send(TEXT, b"hello")
+    assert clients[1].message()[1] == b"hello"
+    one, two = sorted(ask(r, "hubs"), key=lambda x: x["path"])
+    assert one["path"] == "/room/1" and one["route"] == "room"
+    assert one["state"] == "open" and one["members"] == 2
+    assert one["driver"] == clients[0].id
+    assert one["member_messages"] == one["backend_messages"] == 1
+    assert one["id"] == r.wait_log("hub-open", path="/room/1")["id"]
+    assert two["members"] == 1 and two["queued_bytes"] == 0
+    assert len(ask(r, "hubs", "--route", "room")) == 2
+    assert ask(r, "hubs", "--route", "echo") == []
+    for c in clients:
+        c.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_backends_of_pairs(relay, workers):
+    port = free_port()
+    r = relay(f"[route sim]\npath = /sim\nbackend = tcp://127.0.0.1:{port}\n"
+              "framing = line\nauth = none\n",
+              server=CONTROL + f"workers = {workers}\n")
+    row, = ask(r, "backends")
+    assert row["route"] == "sim" and row["open"] == 0
+    assert row["state"] == "idle" and "trouble" not in row
+    assert Client(r, "/sim", wait=False).answer() == 502
+    row, = ask(r, "backends")
+    assert row["state"] == "failing" and row["trouble"] == "backend-refused"
+    assert row["trouble_ms"] >= 0 and "detail" in row
+    with Server(port=port) as s:
+        c = Client(r, "/sim")
+        backend = s.accept()
+        row, = ask(r, "backends")
+        assert row["state"] == "open" and row["open"] == 1
+        assert row["trouble"] == "backend-refused"
+        assert "message_ms" not in row
+        backend.write(b"hello\n")
+        assert c.message()[1] == b"hello"
+        row, = ask(r, "backends")
+        assert 0 <= row["message_ms"] < 30000
+        backend.reset()
+        c.closed(1011, "backend-reset")
+    row, = wait_for(lambda: [x for x in ask(r, "backends")
+                             if x["state"] == "failing"], "the loss")
+    assert row["trouble"] == "backend-reset" and row["open"] == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_backends_of_hubs(relay, workers):
+    port = free_port()
+    r = relay(f"[route hub]\npath = /hub\nbackend = tcp://127.0.0.1:{port}\n"
+              "framing = line\nauth = none\nmode = hub\n"
+              "on_backend_loss = hold\nmax_backend_message = 64K\n",
+              server=CONTROL + f"workers = {workers}\n")
+    with Server(port=port) as s:
+        c = Client(r, "/hub")
+        backend = s.accept()
+        row, = ask(r, "backends")
+        assert row["hub"] == "/hub" and row["state"] == "open"
+        assert "message_ms" not in row and "trouble" not in row
+        backend.write(b"hello\n")
+        assert c.message()[1] == b"hello"
+        row, = ask(r, "backends")
+        assert 0 <= row["message_ms"] < 30000 and row["age_ms"] >= 0
+    backend.reset()
+    r.wait_log("hub-retry")
+    row, = ask(r, "backends")
+    assert row["state"] == "held" and row["trouble"] == "backend-refused"
+    assert ask(r, "hubs")[0]["state"] == "held"
+    c.close()
