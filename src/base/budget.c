@@ -6,6 +6,11 @@ void budget_init(struct budget *b, size_t limit)
 	atomic_init(&b->limit, limit);
 }
 
+void budget_set_limit(struct budget *b, size_t limit)
+{
+	atomic_store_explicit(&b->limit, limit, memory_order_relaxed);
+}
+
 size_t budget_used(const struct budget *b)
 {
 	return atomic_load_explicit(&b->used, memory_order_relaxed);

@@ -21,6 +21,8 @@ struct budget {
 };
 
 void budget_init(struct budget *b, size_t limit);
+/* Any thread: from now on that is the limit, whatever is used. */
+void budget_set_limit(struct budget *b, size_t limit);
 static inline void budget_add(struct budget *b, size_t n)
 {
 	atomic_fetch_add_explicit(&b->used, n, memory_order_relaxed);

@@ -124,6 +124,15 @@ void log_set_level(enum log_level level)
 	atomic_store_explicit(&logger.level, (int)level, memory_order_relaxed);
 }
 
+void log_set_json(bool json)
+{
+	pthread_mutex_lock(&logger.mutex);
+	logger.sink.json = json;
+	if (logger.writer)
+		logger.writer->sink.json = json;
+	pthread_mutex_unlock(&logger.mutex);
+}
+
 void log_set_hidden(log_kinds hidden)
 {
 	atomic_store_explicit(&logger.hidden, hidden, memory_order_relaxed);

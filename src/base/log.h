@@ -91,6 +91,8 @@ bool log_enabled(enum log_level level);
  */
 bool log_wanted(enum log_level level, const char *kind);
 void log_set_level(enum log_level level);
+/* How lines are written from now on. */
+void log_set_json(bool json);
 /* Of kinds that are hidden only lines above LOG_INFO are logged. */
 void log_set_hidden(log_kinds hidden);
 /* Strings of no value (p is NULL) are left out, like F_NONE. */

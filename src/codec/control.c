@@ -41,6 +41,11 @@ static const struct control_argument one_id[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument reload[] = {
+	{ "dry-run", CONTROL_FLAG, 0, NULL },
+	{ .name = NULL },
+};
+
 const struct control_command control_commands[] = {
 #define COMMAND(name, flags, arguments, help) { #name, flags, arguments, help },
 #include "codec/control.def"

@@ -294,6 +294,34 @@ const struct conf_certificate *conf_find_certificate(
 	return NULL;
 }
 
+const struct conf_route *conf_same_route(
+	const struct conf *c, const struct conf_route *r)
+{
+	/* Mostly it has not moved. */
+	if (r->index < c->routes_n && c->routes[r->index].state == r->state)
+		return &c->routes[r->index];
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (c->routes[i].state == r->state)
+			return &c->routes[i];
+	return NULL;
+}
+
+const struct conf_listen *conf_same_listen(
+	const struct conf *c, const struct conf_listen *l)
+{
+	for (size_t i = 0; i < c->listens_n; i++)
+		if (c->listens[i].state == l->state)
+			return &c->listens[i];
+	return NULL;
+}
+
+bool conf_same_way(const struct conf_route *a, const struct conf_route *b)
+{
+	return strcmp(a->backend, b->backend) == 0 &&
+	       a->framing == b->framing && a->mode == b->mode &&
+	       a->addressing == b->addressing;
+}
+
 /* "relay.example.org." is the same host (RFC 3986 section 3.2.2). */
 static struct str without_dot(struct str host)
 {

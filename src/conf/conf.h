@@ -407,6 +407,17 @@ const struct conf_certificate *conf_find_certificate(
 	const struct conf *c, struct str name);
 
 /*
+ * The section of this snapshot that has the state of that one, of the same or
+ * another; NULL: it has none.
+ */
+const struct conf_route *conf_same_route(
+	const struct conf *c, const struct conf_route *r);
+const struct conf_listen *conf_same_listen(
+	const struct conf *c, const struct conf_listen *l);
+/* Whether both lead to the same backend in the same way. */
+bool conf_same_way(const struct conf_route *a, const struct conf_route *b);
+
+/*
  * Whether the Host value (a name or an address, without its port) is answered
  * by the listener on this local address. Without hosts = a LISTEN_FD answers
  * all: a caller that knows where such a socket is bound passes a LISTEN_TCP or

@@ -536,7 +536,7 @@ static const char *describe_type(enum keys_type t)
 	return "";
 }
 
-int value_describe(struct buf *out, const struct key_row *row)
+static int describe_values(struct buf *out, const struct key_row *row)
 {
 	char words[128];
 
@@ -550,4 +550,15 @@ int value_describe(struct buf *out, const struct key_row *row)
 		return buf_add_printf(out, "%s.", words);
 	}
 	return buf_add_printf(out, "%s", describe_type(row->type));
+}
+
+int value_describe(struct buf *out, const struct key_row *row)
+{
+	if (describe_values(out, row) < 0)
+		return -1;
+	if (row->flags & KEY_LIVE)
+		return buf_add_str(out, STR(" Reload: at once."));
+	if (row->flags & KEY_START)
+		return buf_add_str(out, STR(" Reload: not before a start."));
+	return 0;
 }

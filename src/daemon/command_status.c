@@ -40,7 +40,7 @@ void command_status(struct answer *a)
 		F_INT("workers", d->workers_n),
 		F_INT("routes", d->conf->routes_n),
 		F_INT("connections", s->connections),
-		F_INT("max_connections", s->max_connections),
+		F_INT("max_connections", atomic_load(&s->max_connections)),
 		F_INT("sessions", n.opened - n.closed),
 		F_INT("programs", s->programs),
 		F_INT("queued_bytes", budget_used(&s->budget)),

@@ -233,7 +233,7 @@ static void caught(evutil_socket_t sig, short what, void *arg)
 
 	(void)what;
 	if (sig == SIGHUP && !(d->had_terminal && !has_terminal()))
-		daemon_reload(d);
+		(void)daemon_reload(d, false, NULL);
 	else
 		stop(d, (int)sig);
 }
@@ -480,7 +480,6 @@ static void daemon_free(struct daemon *d)
 	verified_free(d->shared.verified);
 	conf_unref(d->conf);
 	sections_free(d->sections);
-	free(d->bound);
 	programs_free(&d->shared);
 }
 
@@ -490,30 +489,40 @@ static void daemon_free(struct daemon *d)
  */
 static int prepare(struct daemon *d, const struct daemon_source *source)
 {
-	struct conf *first = load_conf(source);
+	struct conf *first = load_conf(source), *second;
 	struct buf errors = { 0 };
 	int status = EXIT_FAILURE;
 
 	if (!first)
 		return EX_CONFIG;
-	if (daemon_bind(d, first) < 0 || control_bind(d, first) < 0)
+	if (daemon_bind(d, first, &errors) < 0) {
+		print_errors(&errors);
+		goto out;
+	}
+	if (control_bind(d, first) < 0)
 		goto out;
 	status = drop_privileges(first->server.user);
 	if (status)
 		goto out;
-	d->conf = source->load(source->data, &errors);
-	if (!d->conf) {
+	second = source->load(source->data, &errors);
+	if (!second) {
 		print_errors(&errors);
 		status = EX_CONFIG;
 		goto out;
 	}
+	buf_free(&errors); /* its warnings were printed by the first load */
 	/* The file may have got other listeners between the two. */
-	if (daemon_assign_listens(d, d->conf) < 0)
+	if (daemon_bind(d, second, &errors) < 0) {
+		print_errors(&errors);
+		conf_unref(second);
 		status = EXIT_FAILURE;
+		goto out;
+	}
+	daemon_assign_listens(d, second);
 out:
 	if (status)
 		daemon_close_listeners(d); /* their addresses are first's */
-	buf_free(&errors); /* its warnings were printed by the first load */
+	buf_free(&errors);
 	conf_unref(first);
 	return status;
 }
@@ -525,6 +534,7 @@ int daemon_run(const struct daemon_source *source)
 		.shared.step = -1 };
 	int status;
 
+	TAILQ_INIT(&d.bound);
 	signal(SIGPIPE, SIG_IGN);
 	/* Unused; by default it would end the daemon. */
 	signal(SIGUSR1, SIG_IGN);

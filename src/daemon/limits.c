@@ -78,31 +78,39 @@ static int64_t quarter(int64_t wanted, int64_t room)
 void daemon_limit_connections(struct daemon *d)
 {
 	const struct conf *c = d->conf;
-	int64_t pending = 0, programs = 0, room, need, allowed;
+	int64_t wanted = c->server.max_connections, allowed = wanted;
+	int64_t pending = 0, programs = 0, room, need;
+	bool first = d->own_fds == 0;
 	struct rlimit limit;
 
-	d->shared.max_connections = (size_t)c->server.max_connections;
+	if (first) /* later there are connections among them */
+		d->own_fds = used_fds();
 	for (size_t i = 0; i < c->listens_n; i++)
 		pending += c->listens[i].max_pending;
 	for (size_t i = 0; i < c->routes_n; i++)
 		if (c->routes[i].to.kind == BACKEND_EXEC)
 			programs += PROGRAM_FDS * c->routes[i].max_processes;
+	atomic_store(&d->shared.max_connections, (size_t)wanted);
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
 		return;
-	room = (int64_t)limit.rlim_cur - used_fds() - SPARE_FDS -
+	room = (int64_t)limit.rlim_cur - d->own_fds - SPARE_FDS -
 	       WORKER_FDS * (int64_t)d->workers_n;
-	need = CONNECTION_FDS * c->server.max_connections + pending + programs;
+	need = CONNECTION_FDS * wanted + pending + programs;
 	if (need <= room)
 		return;
 	allowed = (room - quarter(pending, room) - quarter(programs, room)) /
 		  CONNECTION_FDS;
 	if (allowed < 1)
 		allowed = 1;
-	if (allowed < c->server.max_connections)
-		d->shared.max_connections = (size_t)allowed;
+	if (allowed > wanted)
+		allowed = wanted;
+	atomic_store(&d->shared.max_connections, (size_t)allowed);
+	if (!first && need == d->needed_fds)
+		return; /* it was said */
+	d->needed_fds = need;
 	LOG(LOG_WARN, "descriptors", F_INT("limit", limit.rlim_cur),
 		F_INT("needed", need - room + (int64_t)limit.rlim_cur),
-		F_INT("max_connections", d->shared.max_connections),
+		F_INT("max_connections", allowed),
 		F_STR("detail",
 			"these are not enough for what the configuration "
 			"allows: clients over this max_connections get 503; "

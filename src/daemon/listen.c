@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -114,67 +115,176 @@ static int bind_address(const struct conf *conf, const struct conf_listen *l,
 	return -1;
 }
 
-int daemon_bind(struct daemon *d, const struct conf *conf)
+/* --- what is bound --------------------------------------------------------*/
+
+/*
+ * What is bound to this address and free for it: that of the same section
+ * first, for port 0 may be in several. NULL: nothing is.
+ */
+static struct bound *find(const struct daemon *d, const struct conf_listen *l,
+	const struct conf_address *a)
+{
+	struct bound *b, *other = NULL;
+
+	TAILQ_FOREACH (b, &d->bound, next) {
+		if (b->next_listen || strcmp(b->text, a->text) != 0)
+			continue;
+		if (strcmp(b->listen->section.name, l->section.name) == 0)
+			return b;
+		if (!other)
+			other = b;
+	}
+	return other;
+}
+
+static void bound_free(struct bound *b)
+{
+	free(b->text);
+	free(b->path);
+	free(b);
+}
+
+/*
+ * Its file is removed only here: it may be the next daemon's soon. A socket that
+ * was handed over belongs to the service manager.
+ */
+static void bound_close(struct bound *b)
+{
+	TAILQ_REMOVE(&b->daemon->bound, b, next);
+	listener_free(b->listener);
+	if (b->fd >= 0)
+		close(b->fd);
+	if (b->path)
+		(void)unlink(b->path);
+	bound_free(b);
+}
+
+/* NULL with errno. */
+static struct bound *bound_new(struct daemon *d, const struct conf *conf,
+	const struct conf_listen *l, const struct conf_address *a,
+	struct service_fds *fds)
+{
+	struct bound *b = calloc(1, sizeof(*b));
+	int error;
+
+	if (!b)
+		return NULL;
+	b->text = str_dup(str_of(a->text));
+	if (a->kind == LISTEN_UNIX)
+		b->path = str_dup(str_of(a->path));
+	if (!b->text || (a->kind == LISTEN_UNIX && !b->path)) {
+		bound_free(b);
+		errno = ENOMEM;
+		return NULL;
+	}
+	b->fd = bind_address(conf, l, a, fds);
+	if (b->fd < 0) {
+		error = errno;
+		bound_free(b);
+		errno = error;
+		return NULL;
+	}
+	b->daemon = d;
+	b->listen = l;
+	b->address = a;
+	TAILQ_INSERT_TAIL(&d->bound, b, next);
+	return b;
+}
+
+static void complain(struct buf *errors, const struct conf_listen *l,
+	const struct conf_address *a)
+{
+	const char *why = a->kind == LISTEN_FD
+				  ? "no socket of this name was handed over"
+				  : strerror(errno);
+
+	if (buf_add_printf(errors,
+		    "%s:%d: [listen %s] address: cannot listen on %s: %s\n",
+		    l->section.file, l->section.line, l->section.name, a->text,
+		    why) < 0)
+		return; /* the complaint is missing, not the refusal */
+}
+
+void daemon_unbind(struct daemon *d)
+{
+	struct bound *b, *next;
+
+	for (b = TAILQ_FIRST(&d->bound); b; b = next) {
+		next = TAILQ_NEXT(b, next);
+		if (!b->listener)
+			bound_close(b);
+	}
+}
+
+static int bind_one(struct daemon *d, const struct conf *conf,
+	const struct conf_listen *l, const struct conf_address *a,
+	struct service_fds *fds)
+{
+	struct bound *b = find(d, l, a);
+
+	if (!b)
+		b = bound_new(d, conf, l, a, fds);
+	if (!b)
+		return -1;
+	b->next_listen = l;
+	b->next_address = a;
+	return 0;
+}
+
+int daemon_bind(struct daemon *d, const struct conf *conf, struct buf *errors)
 {
 	struct service_fds fds;
-	size_t n = 0;
+	struct bound *b;
 	int result = 0;
 
-	for (size_t i = 0; i < conf->listens_n; i++)
-		n += conf->listens[i].address.n;
-	d->bound = calloc(n ? n : 1, sizeof(*d->bound));
-	if (!d->bound || service_listen_fds(&fds) < 0)
+	if (service_listen_fds(&fds) < 0)
 		return -1;
+	TAILQ_FOREACH (b, &d->bound, next)
+		b->next_listen = NULL;
 	for (size_t i = 0; i < conf->listens_n; i++) {
 		const struct conf_listen *l = &conf->listens[i];
 
 		for (size_t k = 0; k < l->address.n; k++) {
-			struct bound *b = &d->bound[d->bound_n++];
+			const struct conf_address *a = &l->address.v[k];
 
-			b->daemon = d;
-			b->address = &l->address.v[k];
-			b->fd = bind_address(conf, l, &l->address.v[k], &fds);
-			if (b->fd >= 0)
+			if (bind_one(d, conf, l, a, &fds) == 0)
 				continue;
-			daemon_complain(
-				"%s:%d: [listen %s] address: cannot listen on "
-				"%s: %s\n",
-				l->section.file, l->section.line,
-				l->section.name, l->address.v[k].text,
-				l->address.v[k].kind == LISTEN_FD
-					? "no socket of this name was handed "
-					  "over"
-					: strerror(errno));
+			complain(errors, l, a);
 			result = -1;
 		}
 	}
 	service_fds_free(&fds);
+	if (result < 0)
+		daemon_unbind(d);
 	return result;
 }
 
-static void assign(struct bound *b, const struct conf_listen *listen,
-	const struct conf_address *address)
+static void assign(struct bound *b)
 {
-	b->listen = listen;
+	const struct conf_listen *l = b->next_listen;
+
+	if (b->path && b->listen->socket_mode != l->socket_mode)
+		(void)chmod(b->path, (mode_t)l->socket_mode);
+	b->listen = l;
 	/* What was handed over stays what it is. */
 	if (b->address != &b->passed)
-		b->address = address;
+		b->address = b->next_address;
+	b->next_listen = NULL;
 }
 
-int daemon_assign_listens(struct daemon *d, const struct conf *conf)
+void daemon_assign_listens(struct daemon *d, struct conf *conf)
 {
-	size_t n = 0;
+	struct bound *b, *next;
 
-	for (size_t i = 0; i < conf->listens_n; i++)
-		n += conf->listens[i].address.n;
-	if (n != d->bound_n)
-		return -1;
-	n = 0;
-	for (size_t i = 0; i < conf->listens_n; i++)
-		for (size_t k = 0; k < conf->listens[i].address.n; k++)
-			assign(&d->bound[n++], &conf->listens[i],
-				&conf->listens[i].address.v[k]);
-	return 0;
+	/* What these accept last comes under the configuration of before. */
+	for (b = TAILQ_FIRST(&d->bound); b; b = next) {
+		next = TAILQ_NEXT(b, next);
+		if (!b->next_listen)
+			bound_close(b);
+	}
+	d->conf = conf;
+	TAILQ_FOREACH (b, &d->bound, next)
+		assign(b);
 }
 
 /*
@@ -193,49 +303,37 @@ static void know_passed(struct bound *b, const struct addr *local)
 	b->address = &b->passed;
 }
 
+static int begin(struct bound *b)
+{
+	struct addr local;
+	char text[ADDR_TEXT];
+	bool tcp;
+
+	listener_address(b->fd, &local);
+	tcp = local.family == ADDR_IPV4 || local.family == ADDR_IPV6;
+	if (b->address->kind == LISTEN_FD)
+		know_passed(b, &local);
+	b->listener = listener_new(b->daemon->loop, b->fd, &listener_cb, b);
+	b->fd = -1; /* taken */
+	if (!b->listener)
+		return -1;
+	LOG(LOG_INFO, "listen", F_STR("listen", b->listen->section.name),
+		F_STR("address", tcp ? addr_format(&local, text) : b->text));
+	return 0;
+}
+
 int daemon_listen(struct daemon *d)
 {
-	for (size_t i = 0; i < d->bound_n; i++) {
-		struct bound *b = &d->bound[i];
-		struct addr local;
-		const char *name = b->address->text;
-		char text[ADDR_TEXT];
+	struct bound *b;
 
-		listener_address(b->fd, &local);
-		if (b->address->kind == LISTEN_FD)
-			know_passed(b, &local);
-		b->listener = listener_new(d->loop, b->fd, &listener_cb, b);
-		b->fd = -1; /* taken */
-		if (!b->listener)
+	TAILQ_FOREACH (b, &d->bound, next)
+		if (!b->listener && begin(b) < 0)
 			return -1;
-		LOG(LOG_INFO, "listen",
-			F_STR("listen", b->listen->section.name),
-			F_STR("address",
-				local.family == ADDR_IPV4 ||
-						local.family == ADDR_IPV6
-					? addr_format(&local, text)
-					: name));
-	}
 	return 0;
 }
 
 void daemon_close_listeners(struct daemon *d)
 {
-	for (size_t i = 0; i < d->bound_n; i++) {
-		struct bound *b = &d->bound[i];
-		bool open = b->listener || b->fd >= 0;
-
-		listener_free(b->listener);
-		b->listener = NULL;
-		if (b->fd >= 0)
-			close(b->fd);
-		b->fd = -1;
-		/*
-		 * Only once: the file may be the next daemon's by now. A socket
-		 * that was handed over belongs to the service manager.
-		 */
-		if (open && b->address && b->address != &b->passed &&
-			b->address->kind == LISTEN_UNIX)
-			(void)unlink(b->address->path);
-	}
+	while (!TAILQ_EMPTY(&d->bound))
+		bound_close(TAILQ_FIRST(&d->bound));
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
@@ -25,13 +26,19 @@ struct sections;
 struct control;
 
 struct bound { /* one listening socket */
+	TAILQ_ENTRY(bound) next;
 	struct daemon *daemon;
+	char *text; /* the address as it is written: it is known by that */
+	char *path; /* its file; NULL: it has none, or none of ours */
 	const struct conf_listen *listen;
 	const struct conf_address *address;
 	/* What a socket that was handed over is bound to. */
 	struct conf_address passed;
 	int fd; /* until the listener takes it */
 	struct listener *listener;
+	/* In the configuration that is coming; NULL: it has it no more. */
+	const struct conf_listen *next_listen;
+	const struct conf_address *next_address;
 };
 
 struct daemon {
@@ -43,8 +50,7 @@ struct daemon {
 	struct control *control; /* NULL: there is none (yet) */
 	struct worker **workers;
 	size_t workers_n;
-	struct bound *bound;
-	size_t bound_n;
+	TAILQ_HEAD(, bound) bound;
 	const struct daemon_source *source;
 	struct event *signals[3];
 	struct timer certificates; /* once a day */
@@ -53,6 +59,8 @@ struct daemon {
 	int64_t drain_until;
 	int64_t watchdog_ms;
 	size_t status_n; /* connections, as last told */
+	/* For daemon_limit_connections: open at the start; wanted, as last told. */
+	int64_t own_fds, needed_fds;
 	bool stopping;
 };
 
@@ -92,26 +100,50 @@ void daemon_set_limits(struct proc_limits *original);
 void daemon_limit_connections(struct daemon *d);
 
 /* listen.c */
-/* Binds every address; complains about all that fail, not only the first. */
-MUST_CHECK int daemon_bind(struct daemon *d, const struct conf *conf);
 /*
- * Gives the bound sockets to a configuration with the same sections in the same
- * order: -1 when it has not.
+ * Binds every address that is not bound yet. -1: complaints about all that fail
+ * are in errors, not only the first, and none of them is bound. Nothing of it
+ * accepts yet.
  */
-MUST_CHECK int daemon_assign_listens(struct daemon *d, const struct conf *conf);
+MUST_CHECK int daemon_bind(
+	struct daemon *d, const struct conf *conf, struct buf *errors);
+/* What daemon_bind has bound last is not wanted: nothing of it accepts. */
+void daemon_unbind(struct daemon *d);
+/*
+ * Gives what is bound to a configuration that was bound, which is d->conf from
+ * now on; closes what it has no more. What waits in their queues is accepted
+ * first.
+ */
+void daemon_assign_listens(struct daemon *d, struct conf *conf);
 /*
  * Binds a Unix socket; its file is the user's, when root binds for it (NULL: it
  * is ours). -1 with errno.
  */
 MUST_CHECK int daemon_bind_unix(
 	const char *path, mode_t mode, const char *user);
-/* Accepts from now on. */
+/* All that do not yet accept do so from now on. */
 MUST_CHECK int daemon_listen(struct daemon *d);
 void daemon_close_listeners(struct daemon *d);
 
 /* reload.c */
-/* Reads again what is read from files: keys, certificates. */
-void daemon_reload(struct daemon *d);
+struct diff_change;
+struct reload_told {
+	/* Each section that differs, borrowed; connections: that live in it. */
+	void (*change)(
+		void *arg, const struct diff_change *c, int64_t connections);
+	/* Each complaint, without its LF. */
+	void (*complaint)(void *arg, struct str line);
+	void *arg;
+};
+/*
+ * Reads the configuration and all its files anew, and goes on with that: 0. -1:
+ * it is bad; settings stay as they were, keys and certificates are read again
+ * all the same. With dry_run nothing is changed. told may be NULL.
+ */
+int daemon_reload(
+	struct daemon *d, bool dry_run, const struct reload_told *told);
+
+/* certificates.c */
 /* Once a day, and after each reading: says which certificates expire. */
 void daemon_check_certificates(struct daemon *d);
 

@@ -84,9 +84,9 @@ int programs_prepare(struct shared *s, const struct conf *c)
 {
 	const struct conf_route *r = find_exec(c, true);
 	char why[CGROUP_WHY];
-	int status = open_step(&s->step, c);
+	int status = s->step < 0 ? open_step(&s->step, c) : 0;
 
-	if (status || !r)
+	if (status || !r || s->groups)
 		return status;
 	s->groups = cgroup_take(&cgroup_usual_place, why);
 	return s->groups ? 0 : complain(r, limit_of(r), "", why);

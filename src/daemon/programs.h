@@ -18,8 +18,9 @@ struct shared;
  */
 MUST_CHECK int programs_check(const struct conf *c);
 /*
- * At the start, before the first thread and program: s->step and, where a route
- * needs them, s->groups. 0, or an exit status behind a complaint.
+ * At the start, before the first thread and program, and again for each newer
+ * configuration: s->step and, where a route needs them, s->groups, once each.
+ * 0, or an exit status behind a complaint.
  */
 MUST_CHECK int programs_prepare(struct shared *s, const struct conf *c);
 void programs_free(struct shared *s);

@@ -1,11 +1,14 @@
 /*
- * SIGHUP: keys and certificates are read again while connections live.
+ * SIGHUP, and the command reload: the configuration is read anew while
+ * connections live.
  *
- *   files -> conf_reread: the settings in force, what files say now
- *         -> the workers, each when it opens that letter: new connections
+ *   files -> a snapshot -> what changes? -> new listeners are bound
+ *         -> sections get their states -> the main thread's part
+ *         -> each worker, by letter: what lives goes on under it
  *
- * Whatever is wrong in a file, the relay goes on with what it has, and takes
- * what is good: a renewed certificate must not wait for a fault elsewhere.
+ * A bad configuration changes no setting. Keys and certificates are read again
+ * all the same, for a renewed one must not wait for a fault elsewhere: of these
+ * the relay takes what is good, and keeps what it has of the rest.
  */
 #include "daemon/private.h"
 #include "daemon/sections.h"
@@ -14,19 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
+#include "conf/diff.h"
 #include "daemon/daemon.h"
+#include "daemon/programs.h"
 #include "daemon/service.h"
+#include "worker/section.h"
 
-#define DAY_MS    (24 * INT64_C(3600) * 1000)
-#define WARN_DAYS 14
-#define HOUR_MS   (INT64_C(3600) * 1000)
-/* Revocation lists are valid for days, many for one. */
-#define CRL_WARN_HOURS 48
+/* --- what is told ---------------------------------------------------------*/
 
-/* One line of the log for each complaint; level is that of the errors. */
-static void log_complaints(const struct buf *errors, enum log_level level)
+static void tell_complaints(const struct buf *errors, enum log_level level,
+	const struct reload_told *told)
 {
 	struct str left = buf_str(errors);
 
@@ -38,125 +39,176 @@ static void log_complaints(const struct buf *errors, enum log_level level)
 
 		LOG(conf_complaint_is_warning(line) ? LOG_WARN : level,
 			"reload-complaint", F_VIEW("detail", line));
+		if (told)
+			told->complaint(told->arg, line);
 		left.p += used;
 		left.n -= used;
 	}
 }
 
-/* Other changes in the files are for the next start. */
-static void note_other_changes(const struct daemon *d)
-{
-	struct buf errors = { 0 };
-	struct conf *now = d->source->load(d->source->data, &errors);
+struct changes {
+	const struct conf *before;
+	const struct reload_told *told; /* may be NULL */
+	bool dry_run;
+	int64_t n;
+};
 
-	if (!now)
-		log_complaints(&errors, LOG_WARN);
-	else if (conf_same_settings(now, d->conf) != 1)
-		LOG(LOG_WARN, "reload-settings",
-			F_STR("detail",
-				"other settings have changed, too: they are "
-				"used from the next start on"));
-	buf_free(&errors);
-	conf_unref(now);
+/* That the change touches: those of its route. -1: of no route. */
+static int64_t connections_of(
+	const struct changes *x, const struct diff_change *c)
+{
+	if (c->section != SECTION_ROUTE || c->before == SIZE_MAX)
+		return -1;
+	return atomic_load_explicit(
+		&x->before->routes[c->before].state->connections,
+		memory_order_relaxed);
 }
 
+static void tell_change(void *arg, const struct diff_change *c)
+{
+	static const char *const kinds[] = {
+		[DIFF_ADDED] = "added",
+		[DIFF_REMOVED] = "removed",
+		[DIFF_CHANGED] = "changed",
+		[DIFF_ORDER] = "order",
+	};
+	struct changes *x = arg;
+	int64_t connections = connections_of(x, c);
+
+	x->n++;
+	if (x->told)
+		x->told->change(x->told->arg, c, connections);
+	LOG(c->at_start ? LOG_WARN : LOG_INFO,
+		x->dry_run ? "reload-would-change" : "reload-change",
+		F_STR("section", keys_section_get(c->section)->name),
+		F_STR("name", c->name[0] ? c->name : NULL),
+		F_STR("change", kinds[c->kind]), F_STR("keys", c->keys),
+		connections >= 0 ? F_INT("connections", connections) : F_NONE,
+		F_STR("detail",
+			c->at_start ? "of these keys one or more are used from "
+				      "the next start on"
+				    : NULL));
+}
+
+/* --- what is done ---------------------------------------------------------*/
+
+/* What the process has one of. */
+static void use_server(struct daemon *d, const struct conf_server *s)
+{
+	log_set_level((enum log_level)s->log_level);
+	log_set_json(s->log_format == CONF_LOG_JSON);
+	log_set_hidden(s->log_hidden);
+	budget_set_limit(&d->shared.budget, (size_t)s->max_memory);
+}
+
+/* It is bound and adopted, and the daemon's from now on. */
 static void use(struct daemon *d, struct conf *conf)
 {
 	struct conf *before = d->conf;
 
-	d->conf = conf;
+	daemon_assign_listens(d, conf);
 	for (size_t i = 0; i < d->workers_n; i++)
 		daemon_worker_set_conf(d->workers[i], conf);
-	/* What is accepted from now on is posted behind that. */
-	if (daemon_assign_listens(d, conf) < 0)
-		abort(); /* the same settings have the same sections */
+	use_server(d, &conf->server);
+	daemon_limit_connections(d);
 	conf_unref(before);
+	/* What these accept is posted behind the configuration. */
+	if (daemon_listen(d) < 0)
+		LOG(LOG_ERROR, "listen-failed", F_STR("detail", "no memory"));
+	daemon_check_certificates(d);
 }
 
-void daemon_reload(struct daemon *d)
+/* The settings in force, and what the files that they name hold now. */
+static void reread_files(struct daemon *d)
 {
 	struct buf errors = { 0 };
-	struct conf *conf;
 	bool kept;
+	struct conf *conf = conf_reread(d->conf, &errors, &kept);
 
-	if (d->stopping)
-		return;
-	service_notify_reloading();
-	conf = conf_reread(d->conf, &errors, &kept);
-	if (conf && sections_adopt(d->sections, conf) < 0) {
+	/* It has the same addresses: nothing new is bound. */
+	if (conf && (daemon_bind(d, conf, &errors) < 0 ||
+			    sections_adopt(d->sections, conf) < 0)) {
 		conf_unref(conf);
-		conf = NULL; /* no memory */
+		conf = NULL;
 	}
 	if (conf)
 		use(d, conf);
-	metrics_note_reload(&d->shared, conf && !kept);
-	if (conf && !kept) {
-		LOG(LOG_INFO, "reload",
-			F_STR("detail",
-				"keys and certificates have been read again"));
-		note_other_changes(d);
-	} else {
+	LOG(conf && !kept ? LOG_INFO : LOG_ERROR, "reload-files",
+		F_STR("detail",
+			!conf  ? "keys and certificates stay as they were"
+			: kept ? "keys and certificates have been read again, "
+				 "but for those of sections with a fault"
+			       : "keys and certificates have been read again"));
+	buf_free(&errors); /* the configuration's complaints have them, too */
+}
+
+/* NULL: it cannot be used; errors says why, or a line of its own. */
+static struct conf *load(struct daemon *d, bool dry_run, struct buf *errors)
+{
+	struct conf *conf = d->source->load(d->source->data, errors);
+
+	if (!conf)
+		return NULL;
+	if (daemon_bind(d, conf, errors) < 0) {
+		conf_unref(conf);
+		return NULL;
+	}
+	if (!dry_run && programs_prepare(&d->shared, conf) != 0) {
+		daemon_unbind(d);
+		conf_unref(conf);
+		return NULL;
+	}
+	if (sections_adopt(d->sections, conf) < 0) {
+		LOG(LOG_ERROR, "reload-complaint",
+			F_STR("detail", "no memory"));
+		daemon_unbind(d);
+		conf_unref(conf);
+		return NULL;
+	}
+	return conf;
+}
+
+static int reload(
+	struct daemon *d, bool dry_run, const struct reload_told *told)
+{
+	struct buf errors = { 0 };
+	struct conf *conf = load(d, dry_run, &errors);
+	struct changes x = {
+		.before = d->conf, .told = told, .dry_run = dry_run
+	};
+
+	if (conf && diff_each(d->conf, conf, tell_change, &x) < 0)
+		LOG(LOG_WARN, "reload-change", F_STR("detail", "no memory"));
+	if (!conf)
 		LOG(LOG_ERROR, "reload-failed",
-			F_STR("detail",
-				conf ? "what is complained about stays as it "
-				       "was, the rest has been read again"
-				     : "keys and certificates stay as they "
-				       "were"));
-		log_complaints(&errors, LOG_ERROR);
-	}
-	if (conf)
-		daemon_check_certificates(d);
+			F_STR("detail", "the settings stay as they were"));
+	tell_complaints(&errors, LOG_ERROR, told);
 	buf_free(&errors);
-	service_notify("READY=1");
+	if (conf && dry_run) {
+		daemon_unbind(d);
+		conf_unref(conf);
+	} else if (conf) {
+		use(d, conf);
+		LOG(LOG_INFO, "reload", F_INT("changes", x.n));
+	} else if (!dry_run) {
+		reread_files(d);
+	}
+	return conf ? 0 : -1;
 }
 
-/* With a list that is out of its time every client is refused. */
-static void check_crls(const struct daemon *d, int64_t now)
+int daemon_reload(
+	struct daemon *d, bool dry_run, const struct reload_told *told)
 {
-	for (size_t i = 0; i < d->conf->listens_n; i++) {
-		const struct conf_listen *l = &d->conf->listens[i];
-		int64_t hours = (l->client_crl_until - now) / HOUR_MS;
-		bool late = l->client_crl_until <= now;
+	int result;
 
-		if (!l->client_crl)
-			continue;
-		if (late || l->client_crl_since > now)
-			LOG(LOG_ERROR,
-				late ? "crl-expired" : "crl-not-yet-valid",
-				F_STR("listen", l->section.name),
-				F_STR("file", l->tls_client_crl),
-				F_STR("detail",
-					"no certificate of its authority is "
-					"accepted"));
-		else if (hours < CRL_WARN_HOURS)
-			LOG(LOG_WARN, "crl-expires",
-				F_STR("listen", l->section.name),
-				F_STR("file", l->tls_client_crl),
-				F_INT("hours", hours));
+	if (d->stopping)
+		return -1;
+	if (!dry_run)
+		service_notify_reloading();
+	result = reload(d, dry_run, told);
+	if (!dry_run) {
+		metrics_note_reload(&d->shared, result == 0);
+		service_notify("READY=1");
 	}
-}
-
-void daemon_check_certificates(struct daemon *d)
-{
-	int64_t now = clock_unix_ms();
-
-	check_crls(d, now);
-	for (size_t i = 0; i < d->conf->certificates_n; i++) {
-		const struct conf_certificate *c = &d->conf->certificates[i];
-		int64_t days = (c->not_after - now) / DAY_MS;
-
-		if (c->not_after <= now)
-			LOG(LOG_ERROR, "certificate-expired",
-				F_STR("certificate", c->section.name),
-				F_STR("file", c->chain_file));
-		else if (c->not_before > now)
-			LOG(LOG_ERROR, "certificate-not-yet-valid",
-				F_STR("certificate", c->section.name),
-				F_STR("file", c->chain_file));
-		else if (days < WARN_DAYS)
-			LOG(LOG_WARN, "certificate-expires",
-				F_STR("certificate", c->section.name),
-				F_STR("file", c->chain_file),
-				F_INT("days", days));
-	}
+	return result;
 }

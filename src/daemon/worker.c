@@ -145,8 +145,13 @@ static void renew_tickets(struct worker *w)
 
 static void set_conf(struct worker *w, struct conf *conf)
 {
-	if (worker_set_conf(w, conf) == 0)
-		renew_tickets(w);
+	if (worker_set_conf(w, conf) < 0)
+		return;
+	renew_tickets(w);
+	fronts_renew(w);
+	pairs_renew(w);
+	shards_renew(w);
+	hubs_renew(w);
 }
 
 struct conf_letter {

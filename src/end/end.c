@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/waiting.h"
 #include "codec/ws.h"
+#include "conf/conf.h"
 #include "net/conn.h"
 
 static void ignore_input(struct end *e, const struct piece *p)
@@ -103,4 +104,14 @@ void end_forget(struct buf *kept, struct budget *budget)
 {
 	budget_sub(budget, kept->n);
 	buf_free(kept);
+}
+
+void end_renew(struct end *e, const struct conf_route *route)
+{
+	if (!e || !e->ops->renew)
+		return;
+	e->ops->renew(e, route);
+	/* 0: its owner gives it one message after the other. */
+	if (e->conn && e->conn->resume_at > 0)
+		e->conn->resume_at = (uint32_t)(route->queue_limit / 2);
 }

@@ -19,6 +19,7 @@
 #include "base/reason.h"
 #include "base/str.h"
 
+struct conf_route;
 struct conn;
 struct end;
 struct ending;
@@ -52,6 +53,12 @@ struct end_ops {
 	 * follows, never from within. Called once.
 	 */
 	void (*close)(struct end *e, uint16_t code, struct str text);
+	/*
+	 * A reload: it goes on under the route of a newer snapshot, which its
+	 * owner keeps alive, and which has the same backend, framing, mode and
+	 * addressing. NULL: it knows no route.
+	 */
+	void (*renew)(struct end *e, const struct conf_route *route);
 };
 
 /* What an end tells its owner. The owner may close the end in each of them. */
@@ -135,6 +142,8 @@ struct end {
 	bool whole;                    /* takes whole messages only */
 };
 
+/* end_ops.renew; e may be NULL. */
+void end_renew(struct end *e, const struct conf_route *route);
 /* Closes an end that was opened, and gets no owner. */
 void end_discard(struct end *e);
 

@@ -356,10 +356,16 @@ bool stream_end_spoken_to(const struct end *end)
 	return CONTAINER_OF(end, const struct stream_end, end)->spoken_to;
 }
 
+static void stream_end_renew(struct end *end, const struct conf_route *route)
+{
+	CONTAINER_OF(end, struct stream_end, end)->route = route;
+}
+
 static const struct end_ops stream_end_ops = {
 	.send = stream_end_send,
 	.flow = stream_end_flow,
 	.close = stream_end_close,
+	.renew = stream_end_renew,
 };
 
 static const struct conn_cb stream_end_cb = {

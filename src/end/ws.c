@@ -565,19 +565,6 @@ static void ws_end_timer(struct timer *t)
 		timer_set(e->worker->loop, &e->timer, due);
 }
 
-static const struct end_ops ws_end_ops = {
-	.send = ws_end_send,
-	.flow = ws_end_flow,
-	.close = ws_end_close,
-};
-
-static const struct conn_cb ws_end_cb = {
-	.input = ws_end_input,
-	.drained = ws_end_drained,
-	.ended = ws_end_ended,
-	.closed = ws_end_closed,
-};
-
 /* The hub of such a backend judges what it sends, and goes on. */
 static bool judged_later(enum end_side side, const struct conf_route *route)
 {
@@ -594,6 +581,29 @@ static int64_t longest(enum end_side side, const struct conf_route *route)
 	return judged_later(side, route) ? INT64_MAX
 					 : route->max_backend_message;
 }
+
+static void ws_end_renew(struct end *end, const struct conf_route *route)
+{
+	struct ws_end *e = CONTAINER_OF(end, struct ws_end, end);
+
+	e->route = route;
+	e->decoder.max_message = (uint64_t)longest(
+		(enum end_side)end->side, route);
+}
+
+static const struct end_ops ws_end_ops = {
+	.send = ws_end_send,
+	.flow = ws_end_flow,
+	.close = ws_end_close,
+	.renew = ws_end_renew,
+};
+
+static const struct conn_cb ws_end_cb = {
+	.input = ws_end_input,
+	.drained = ws_end_drained,
+	.ended = ws_end_ended,
+	.closed = ws_end_closed,
+};
 
 int64_t ws_end_round_trip(const struct end *e)
 {

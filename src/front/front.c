@@ -527,13 +527,47 @@ void front_set_answering(struct front *f)
 	front_set_state(f, FRONT_ANSWER);
 }
 
+/* The address of the listener that is this one; NULL: there is none. */
+static const struct conf_address *same_address(
+	const struct conf_listen *l, const struct conf_address *a)
+{
+	for (size_t i = 0; a->text && i < l->address.n; i++)
+		if (strcmp(l->address.v[i].text, a->text) == 0)
+			return &l->address.v[i];
+	return a->text ? NULL : a; /* the daemon's, of one handed over */
+}
+
+/*
+ * A reload: what is asked from now on is judged by the newer snapshot. False:
+ * its listener is gone.
+ */
+static bool renew(struct front *f)
+{
+	struct conf *conf = f->worker->conf, *before = f->client.conf;
+	const struct conf_listen *l;
+	const struct conf_address *a;
+
+	if (before == conf)
+		return true;
+	l = conf_same_listen(conf, f->client.listen);
+	a = l ? same_address(l, f->address) : NULL;
+	if (!a)
+		return false;
+	f->address = a;
+	f->client.listen = l;
+	f->client.route = NULL;
+	f->client.conf = conf_ref(conf);
+	conf_unref(before);
+	return true;
+}
+
 static void front_again(struct deferred *d)
 {
 	struct front *f = CONTAINER_OF(d, struct front, again);
 
 	if (f->conn->state != CONN_OPEN)
 		return;
-	if (f->worker->draining) {
+	if (f->worker->draining || !renew(f)) {
 		front_leave(f);
 		return;
 	}
@@ -719,6 +753,22 @@ void fronts_tick(struct worker *w)
 {
 	log_quota_next(&w->fronts->refusals, "refuse-suppressed");
 	log_quota_next(&w->fronts->backend_errors, "backend-error-suppressed");
+}
+
+void fronts_renew(struct worker *w)
+{
+	struct front *f, *next;
+
+	/* Others are renewed when their answer has left, or with their end. */
+	for (f = TAILQ_FIRST(&w->fronts->list); f; f = next) {
+		next = TAILQ_NEXT(f, next);
+		if (f->state == FRONT_HEAD && !renew(f)) {
+			if (f->served && f->head.n == 0)
+				front_leave(f);
+			else
+				f->close_after = true;
+		}
+	}
 }
 
 void fronts_drain(struct worker *w)

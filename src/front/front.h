@@ -35,6 +35,8 @@ MUST_CHECK int fronts_init(struct worker *w);
 void fronts_fini(struct worker *w);
 /* Once a second: tells of the lines that were kept out of the log. */
 void fronts_tick(struct worker *w);
+/* A reload: the worker has a newer snapshot. */
+void fronts_renew(struct worker *w);
 /* The relay stops: no further request, what is being opened is refused. */
 void fronts_drain(struct worker *w);
 /* What is left is cut off. */

@@ -203,6 +203,8 @@ static void front_upgrade(
 	struct conn *c = f->conn;
 	struct buf out = { 0 };
 	struct end *client_end;
+	/* Who takes the client may renew it; the line is still of this one. */
+	struct conf *kept = conf_ref(f->client.conf);
 	char id[CLIENT_ID_TEXT];
 
 	if (!protocol.p)
@@ -238,12 +240,11 @@ static void front_upgrade(
 	front_free(f);
 	goto out;
 no_memory:
-	buf_free(&out);
 	discard(o);
 	front_refuse(f, NULL, REASON_INTERNAL, "no memory");
-	return;
 out:
 	buf_free(&out);
+	conf_unref(kept);
 }
 
 /* A ws backend's own refusal goes on as it came, where a status is shown. */

@@ -52,10 +52,10 @@ struct client_verdict {
 struct client {
 	uint64_t id;       /* unique over restarts, see daemon.c */
 	struct conf *conf; /* a reference: keeps listen and route alive */
-	const struct conf_listen *listen;
-	const struct conf_route *route; /* NULL before one is chosen */
-	char *certificate;              /* its subject, verified; NULL = none */
-	struct addr peer;               /* the client; differs behind a proxy */
+	const struct conf_listen *listen; /* NULL: a reload took it away */
+	const struct conf_route *route;   /* NULL before one is chosen */
+	char *certificate; /* its subject, verified; NULL = none */
+	struct addr peer;  /* the client; differs behind a proxy */
 	struct client_tickets tickets;
 	struct client_verdict verdict;
 };

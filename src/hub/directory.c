@@ -173,6 +173,19 @@ static bool make_room(struct hub_route *r)
 
 /* --- any thread -----------------------------------------------------------*/
 
+/* A client may have come under an older snapshot than its worker has now. */
+static struct hub *make_for(struct hub_route *r, struct worker *home,
+	const struct worker *w, const struct client *c, struct str path)
+{
+	const struct conf_route *newest = conf_same_route(w->conf, c->route);
+	struct hub *h = list_new(r, home, newest ? w->conf : c->conf,
+		newest ? newest : c->route, path);
+
+	if (h)
+		h->maker = c->peer;
+	return h;
+}
+
 struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 	enum reason *reason)
 {
@@ -189,9 +202,7 @@ struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 		*reason = REASON_LIMIT_HUBS;
 	} else if (!h) {
 		*reason = REASON_INTERNAL;
-		h = list_new(r, home, c->conf, route, path);
-		if (h)
-			h->maker = c->peer;
+		h = make_for(r, home, w, c, path);
 	}
 	if (h) {
 		h->joins++;

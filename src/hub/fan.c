@@ -206,10 +206,9 @@ void hub_fan_out(struct deferred *d)
 
 static void replay_drop(struct hub *h)
 {
-	size_t ring = (size_t)h->route->replay + 1;
 	struct message *m = h->replay[h->replay_at];
 
-	h->replay_at = (h->replay_at + 1) % ring;
+	h->replay_at = (h->replay_at + 1) % h->ring;
 	h->replay_n--;
 	h->replay_bytes -= m->n;
 	message_unref(m);
@@ -221,20 +220,41 @@ void hub_drop_replay(struct hub *h)
 		replay_drop(h);
 }
 
-static void replay_add(struct hub *h, struct message *m)
+void hub_resize_replay(struct hub *h)
 {
 	size_t ring = (size_t)h->route->replay + 1;
 	size_t max = (size_t)h->route->replay_bytes;
+	struct message **v;
 
-	if (h->route->replay == 0 || m->n > max)
+	while (h->replay_n > 0 &&
+		(h->replay_n > ring - 1 || h->replay_bytes > max))
+		replay_drop(h);
+	if (ring == h->ring)
+		return;
+	v = calloc(ring, sizeof(struct message *));
+	if (!v)
+		return; /* it keeps the room that it has */
+	for (size_t i = 0; i < h->replay_n; i++)
+		v[i] = h->replay[(h->replay_at + i) % h->ring];
+	free(h->replay);
+	h->replay = v;
+	h->replay_at = 0;
+	h->ring = ring;
+}
+
+static void replay_add(struct hub *h, struct message *m)
+{
+	size_t max = (size_t)h->route->replay_bytes;
+
+	if (h->ring == 1 || m->n > max)
 		return;
 	/* Replay is the first to give way. */
 	while (h->replay_n > 0 && budget_is_full(&h->shared->budget))
 		replay_drop(h);
 	while (h->replay_n > 0 &&
-		(h->replay_n == ring - 1 || h->replay_bytes + m->n > max))
+		(h->replay_n == h->ring - 1 || h->replay_bytes + m->n > max))
 		replay_drop(h);
-	h->replay[(h->replay_at + h->replay_n) % ring] = message_ref(m);
+	h->replay[(h->replay_at + h->replay_n) % h->ring] = message_ref(m);
 	h->replay_n++;
 	h->replay_bytes += m->n;
 }

@@ -37,7 +37,7 @@ struct held_input { /* a whole message of a member */
 
 bool hub_holds(const struct hub *h)
 {
-	return h->route->on_backend_loss == CONF_LOSS_HOLD;
+	return h->holds;
 }
 
 /* --- what waits for a trunk -------------------------------------------------------*/
@@ -214,7 +214,7 @@ static bool is_loss(const struct hub *h, const struct ending *why)
 {
 	static const enum reason losses[] = { REASON_BACKEND_RESET,
 		REASON_BACKEND_EXIT, REASON_BACKEND_PROTOCOL,
-		REASON_PING_TIMEOUT };
+		REASON_PING_TIMEOUT, REASON_ROUTE_CHANGED };
 	int kind = (int)h->route->to.kind;
 
 	for (size_t i = 0; i < ARRAY_SIZE(losses); i++)
@@ -359,6 +359,7 @@ void hub_hold_trunk_gone(struct hub *h)
 {
 	assert(h->state == HUB_HELD);
 	h->trunk = NULL;
+	hub_forget_former(h);
 	if (!h->hold.retry.at && !h->attempt && !h->home->draining)
 		hub_open_trunk(h);
 }

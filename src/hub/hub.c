@@ -76,7 +76,8 @@ struct hub *hub_new(struct worker *home, struct conf *conf,
 		return NULL;
 	h->path = str_dup(path);
 	h->remotes = calloc(workers, sizeof(*h->remotes));
-	h->replay = calloc((size_t)route->replay + 1, sizeof(*h->replay));
+	h->ring = (size_t)route->replay + 1;
+	h->replay = calloc(h->ring, sizeof(*h->replay));
 	h->batch_max = route->addressing == CONF_ADDRESSING_TAGGED
 			       ? HUB_BATCH_MAX
 			       : HUB_BATCH;
@@ -97,6 +98,8 @@ struct hub *hub_new(struct worker *home, struct conf *conf,
 	h->shared = home->shared;
 	h->conf = conf_ref(conf);
 	h->route = route;
+	h->holds = route->on_backend_loss == CONF_LOSS_HOLD;
+	atomic_init(&h->queue_limit, (size_t)route->queue_limit);
 	h->home = home;
 	TAILQ_INIT(&h->seats);
 	TAILQ_INIT(&h->tagged.waiting);
@@ -134,8 +137,7 @@ void hub_unref(struct hub *h)
 	for (size_t i = 0; i < h->batch_n; i++)
 		message_unref(h->batch[i]);
 	for (size_t i = 0; i < h->replay_n; i++)
-		message_unref(h->replay[(h->replay_at + i) %
-					(size_t)(h->route->replay + 1)]);
+		message_unref(h->replay[(h->replay_at + i) % h->ring]);
 	free(h->replay);
 	free(h->batch);
 	free(h->remotes);
@@ -311,6 +313,7 @@ static void trunk_done(void *owner, const struct backend_result *r)
 	if (h->state != HUB_OPEN)
 		return;
 	r->end->ops->flow(r->end, true);
+	hub_renew(h); /* a reload may have come meanwhile */
 }
 
 /* What the trunk offers: all that the route may select. */
@@ -381,6 +384,7 @@ static void hub_over(struct hub *h)
 	struct worker *w = h->home;
 
 	h->trunk = NULL;
+	hub_forget_former(h);
 	loop_undefer(w->loop, &h->fan);
 	loop_undefer(w->loop, &h->tagged.tell);
 	if (h->at_home) {

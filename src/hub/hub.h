@@ -100,6 +100,8 @@ MUST_CHECK int hubs_keep(struct worker *w);
 /* All of a worker's. -1 without memory; after that fini is of use, too. */
 MUST_CHECK int hubs_init(struct worker *w);
 void hubs_fini(struct worker *w);
+/* A reload: the worker has a newer snapshot. */
+void hubs_renew(struct worker *w);
 /* home: the relay stops. */
 void hubs_drain(struct worker *w);
 /*

@@ -19,7 +19,7 @@
 static bool is_full(struct hub *h)
 {
 	return atomic_load(&h->trunk_full) ||
-	       waiting_is_over(&h->inflight, (size_t)h->route->queue_limit);
+	       waiting_is_over(&h->inflight, atomic_load(&h->queue_limit));
 }
 
 void hub_resume_when_empty(struct hub *h)

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "conf/conf.h"
 #include "worker/section.h"
 #include "worker/worker.h"
@@ -81,39 +82,78 @@ static int keeper_new(struct worker *w, const struct conf_route *route)
 	return 0;
 }
 
+static bool is_kept_here(const struct worker *w, const struct conf_route *r)
+{
+	return r->mode == CONF_MODE_HUB && r->trunk == CONF_TRUNK_ALWAYS &&
+	       hub_keeper_home(w->shared, r) == w;
+}
+
+static struct keeper *find_keeper(
+	const struct worker *w, const struct route_state *route)
+{
+	struct keeper *k;
+
+	TAILQ_FOREACH (k, &w->hubs->keepers, next)
+		if (k->route == route)
+			break;
+	return k;
+}
+
 int hubs_keep(struct worker *w)
 {
 	for (size_t i = 0; i < w->conf->routes_n; i++) {
 		const struct conf_route *r = &w->conf->routes[i];
 
-		if (r->mode == CONF_MODE_HUB && r->trunk == CONF_TRUNK_ALWAYS &&
-			hub_keeper_home(w->shared, r) == w &&
+		if (is_kept_here(w, r) && !find_keeper(w, r->state) &&
 			keeper_new(w, r) < 0)
 			return -1;
 	}
 	return 0;
 }
 
+static void keeper_free(struct keeper *k)
+{
+	TAILQ_REMOVE(&k->worker->hubs->keepers, k, next);
+	timer_fini(k->worker->loop, &k->timer);
+	free(k);
+}
+
+/* Whether the route that it is for is still one of those. */
+static bool is_wanted(const struct keeper *k)
+{
+	const struct conf *c = k->worker->conf;
+
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (c->routes[i].state == k->route)
+			return is_kept_here(k->worker, &c->routes[i]);
+	return false;
+}
+
+void hubs_renew_kept(struct worker *w)
+{
+	struct keeper *k, *next;
+
+	for (k = TAILQ_FIRST(&w->hubs->keepers); k; k = next) {
+		next = TAILQ_NEXT(k, next);
+		if (!is_wanted(k))
+			keeper_free(k);
+	}
+	if (!w->draining && hubs_keep(w) < 0)
+		LOG(LOG_ERROR, "hub-keep",
+			F_STR("detail", "no memory for trunk = always"));
+}
+
 void hubs_keep_no_more(struct worker *w)
 {
 	struct keeper *k;
 
-	while ((k = TAILQ_FIRST(&w->hubs->keepers))) {
-		TAILQ_REMOVE(&w->hubs->keepers, k, next);
-		timer_fini(w->loop, &k->timer);
-		free(k);
-	}
+	while ((k = TAILQ_FIRST(&w->hubs->keepers)))
+		keeper_free(k);
 }
 
 static struct keeper *keeper_of(const struct hub *h)
 {
-	struct keeper *k = NULL;
-
-	if (hub_is_kept(h))
-		TAILQ_FOREACH (k, &h->home->hubs->keepers, next)
-			if (k->route == h->route->state)
-				break;
-	return k;
+	return hub_is_kept(h) ? find_keeper(h->home, h->route->state) : NULL;
 }
 
 void hub_keeper_settled(struct hub *h)

@@ -650,6 +650,48 @@ static int add_replay(struct member *m, const struct hub_joined *joined)
 	return 0;
 }
 
+/* max_rate is another: what waits is looked at anew. */
+static void renew_pace(struct member *m)
+{
+	int64_t rate = route_of(m)->max_rate;
+
+	if (rate == 0) {
+		pace_free(m);
+		m->pace = NULL;
+	} else if (m->pace) {
+		rate_init_paced(&m->pace->rate, rate);
+	} else {
+		(void)pace_new(m); /* without memory there is none */
+	}
+	send_backlog(m);
+}
+
+static void member_renew(struct member *m)
+{
+	const struct conf_route *before = route_of(m);
+	int64_t rate = before->max_rate;
+
+	session_renew(&m->session, worker_of(m)->conf);
+	if (!is_open(m) || route_of(m) == before)
+		return;
+	conn_set_unsent_limit(m->session.sides[END_CLIENT].end->conn,
+		unsent_limit(route_of(m)));
+	if (route_of(m)->max_rate != rate)
+		renew_pace(m);
+}
+
+void shards_renew(struct worker *w)
+{
+	struct shard *s;
+	struct member *m, *next;
+
+	TAILQ_FOREACH (s, &w->hubs->shards, next)
+		for (m = TAILQ_FIRST(&s->members); m; m = next) {
+			next = TAILQ_NEXT(m, next);
+			member_renew(m);
+		}
+}
+
 struct member *member_new(struct worker *w, const struct client *client,
 	struct end *client_end, const struct hub_joined *joined)
 {
@@ -685,6 +727,7 @@ struct member *member_new(struct worker *w, const struct client *client,
 			&(struct ending){ .reason = REASON_MEMORY });
 	send_backlog(m);
 	session_check(&m->session);
+	member_renew(m); /* it may have come under an older snapshot */
 	return m;
 fail:
 	pace_free(m);

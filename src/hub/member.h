@@ -36,6 +36,8 @@ MUST_CHECK struct member *member_new(struct worker *w,
 /* From the home, on the members' worker; see also letters.h. */
 void shard_deliver(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n);
+/* A reload: the worker has a newer snapshot. */
+void shards_renew(struct worker *w);
 /* The relay stops; or, now, what is left is cut off. */
 void shards_drain(struct worker *w);
 void shards_stop(struct worker *w);

@@ -113,7 +113,8 @@ struct hub {
 	const struct conf_route *route;
 	char *path;
 	struct worker *home;
-	struct waiting inflight; /* input that is posted to the home */
+	struct waiting inflight;   /* input that is posted to the home */
+	atomic_size_t queue_limit; /* route's, for any thread */
 	atomic_bool trunk_full;
 	atomic_bool resume_wanted; /* a member is not read */
 
@@ -134,7 +135,8 @@ struct hub {
 	struct deferred fan;
 	size_t batch_n, batch_max;
 	struct message **batch;  /* of batch_max */
-	struct message **replay; /* a ring of route->replay */
+	struct message **replay; /* a ring, with one place more than it holds */
+	size_t ring;             /* its places */
 	size_t replay_at, replay_n, replay_bytes;
 	char *protocol;
 	struct buf whole; /* a trunk message in the making */
@@ -148,6 +150,10 @@ struct hub {
 	uint64_t messages_in, messages_out;
 	unsigned samples; /* messages, for message.sampled_ns */
 	struct hub_notice give_way;
+	/* What the trunk was opened under, if not conf: until it is gone. */
+	struct conf *former;
+	bool holds;             /* on_backend_loss = hold, since it was made */
+	bool removed;           /* a reload took the route away */
 	bool at_home;           /* in that list */
 	bool trunk_paused;      /* until the batch is delivered */
 	struct remote *remotes; /* by worker index */
@@ -191,6 +197,8 @@ MUST_CHECK int hubs_open_kept(
 	struct worker *w, const struct route_state *route);
 
 /* keep.c */
+/* A reload: which hubs are kept may have changed. */
+void hubs_renew_kept(struct worker *w);
 void hubs_keep_no_more(struct worker *w);
 /* Whether it is there from the start, with members or without. */
 bool hub_is_kept(const struct hub *h);
@@ -251,6 +259,7 @@ void hub_hold_free(struct hub *h);
 /* The home's own part is made. -1 without memory. */
 MUST_CHECK int hub_settle(struct hub *h);
 void hub_tell_joined(struct hub *h, struct seat *s);
+void hub_linger_when_empty(struct hub *h);
 /* The same for one that has a seat, and is not told of it: it leaves it. */
 void hub_refuse_seat(struct hub *h, struct seat *s, const struct ending *why);
 void hub_tell_refused(struct hub *h, struct hub_join *answer,
@@ -287,6 +296,8 @@ void hub_flush_held(struct hub *h, struct worker *w);
 void hub_letters_opened(struct hub *h, struct worker *w);
 /* All of its replay gives way. */
 void hub_drop_replay(struct hub *h);
+/* Its route is another: what is kept is what that allows. */
+void hub_resize_replay(struct hub *h);
 /* The hub ends: what was held for busy workers goes to them now. */
 void hub_flush_all_held(struct hub *h);
 
@@ -317,5 +328,11 @@ void hub_tagged_tell_all(struct hub *h);
 /* There is room for what has waited. */
 void hub_tagged_drained(struct hub *h);
 void hub_tagged_free(struct hub *h);
+
+/* renew.c */
+/* Its home has a newer snapshot: it goes on under that, if it can. */
+void hub_renew(struct hub *h);
+/* The trunk that was opened under an older one is gone. */
+void hub_forget_former(struct hub *h);
 
 #endif

@@ -26,8 +26,6 @@ void hub_seat_free(struct seat *s)
 /* The newest messages, by reference. -1 without memory. */
 static int add_replay(const struct hub *h, struct hub_join *j)
 {
-	size_t ring = (size_t)h->route->replay + 1;
-
 	if (h->replay_n == 0)
 		return 0;
 	j->replay = calloc(h->replay_n, sizeof(struct message *));
@@ -35,7 +33,7 @@ static int add_replay(const struct hub *h, struct hub_join *j)
 		return -1;
 	for (; j->replay_n < h->replay_n; j->replay_n++)
 		j->replay[j->replay_n] = message_ref(
-			h->replay[(h->replay_at + j->replay_n) % ring]);
+			h->replay[(h->replay_at + j->replay_n) % h->ring]);
 	return 0;
 }
 
@@ -167,14 +165,16 @@ int hub_settle(struct hub *h)
 	return 0;
 }
 
-static void linger_when_empty(struct hub *h)
+void hub_linger_when_empty(struct hub *h)
 {
 	if (h->seats_n > 0 || h->state == HUB_ENDING)
 		return;
 	hub_hold_empty(h);
-	if (h->home->draining)
+	if (h->home->draining) {
 		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
-	else if (!hub_is_kept(h)) {
+	} else if (h->removed) {
+		hub_end(h, &(struct ending){ .reason = REASON_ROUTE_REMOVED });
+	} else if (!hub_is_kept(h)) {
 		timer_set(h->home->loop, &h->linger,
 			loop_now(h->home->loop) + h->route->linger);
 		hub_lingers(h);
@@ -185,6 +185,7 @@ static void read_join(struct hub *h, struct hub_join *j)
 {
 	static const struct ending over = { .reason = REASON_BACKEND_CLOSE };
 	static const struct ending memory = { .reason = REASON_INTERNAL };
+	static const struct ending removed = { .reason = REASON_ROUTE_REMOVED };
 	struct seat *s;
 
 	hub_join_seen(h);
@@ -198,10 +199,16 @@ static void read_join(struct hub *h, struct hub_join *j)
 			hub_unref(h); /* the directory's */
 		return;
 	}
+	hub_renew(h); /* it may have been made before a reload */
+	if (h->removed || h->state == HUB_ENDING) {
+		hub_tell_refused(
+			h, j, h->removed ? &removed : &over, !h->removed);
+		return;
+	}
 	s = add_seat(h, j);
 	if (!s) {
 		hub_tell_refused(h, j, &memory, false);
-		linger_when_empty(h); /* it may be for this client alone */
+		hub_linger_when_empty(h); /* it may be for this client alone */
 		return;
 	}
 	if (h->state == HUB_NEW) {
@@ -268,7 +275,7 @@ static void open_leave(struct worker *w, struct letter *letter)
 	(void)w;
 	if (s) {
 		remove_seat(l->hub, s, l->reason);
-		linger_when_empty(l->hub);
+		hub_linger_when_empty(l->hub);
 	}
 	hub_letter_free_leave(letter);
 }
@@ -291,6 +298,6 @@ static void linger_over(struct timer *t)
 {
 	struct hub *h = CONTAINER_OF(t, struct hub, linger);
 
-	if (h->seats_n == 0 && hub_unlist(h, false))
+	if (h->seats_n == 0 && !hub_is_kept(h) && hub_unlist(h, false))
 		hub_end(h, &(struct ending){ .reason = REASON_LINGER });
 }

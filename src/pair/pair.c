@@ -209,6 +209,7 @@ struct pair *pair_new(struct worker *w, const struct client *client,
 	TAILQ_INSERT_TAIL(&w->pairs->list, p, next);
 	session_open(&p->session);
 	session_check(&p->session);
+	session_renew(&p->session, w->conf); /* it may have come before */
 	return p;
 }
 
@@ -227,6 +228,16 @@ void pairs_fini(struct worker *w)
 {
 	free(w->pairs);
 	w->pairs = NULL;
+}
+
+void pairs_renew(struct worker *w)
+{
+	struct pair *p, *next;
+
+	for (p = TAILQ_FIRST(&w->pairs->list); p; p = next) {
+		next = TAILQ_NEXT(p, next);
+		session_renew(&p->session, w->conf);
+	}
 }
 
 void pairs_drain(struct worker *w)

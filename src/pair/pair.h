@@ -47,6 +47,8 @@ void pair_abort(struct pair *p, enum reason reason);
 /* All of a worker's. -1 without memory; after that fini is of use, too. */
 MUST_CHECK int pairs_init(struct worker *w);
 void pairs_fini(struct worker *w);
+/* A reload: the worker has a newer snapshot. */
+void pairs_renew(struct worker *w);
 /* The relay stops; or, now, what is left is cut off. */
 void pairs_drain(struct worker *w);
 void pairs_stop(struct worker *w);

@@ -139,22 +139,25 @@ static void rates_timer(struct timer *t)
 		END_CLIENT, SESSION_PAUSED_RATE);
 }
 
-static int rates_new(struct session *s)
+/* Those of its route. -1 without memory. */
+static int set_rates(struct session *s)
 {
 	const struct conf_route *r = s->client.route;
-	struct session_rates *x;
+	struct session_rates *x = s->rates;
 
-	if (r->message_rate == 0 && r->byte_rate == 0)
+	if (!x && r->message_rate == 0 && r->byte_rate == 0)
 		return 0;
-	x = calloc(1, sizeof(*x));
-	if (!x || timer_init(loop_of(s), &x->timer, rates_timer) < 0) {
-		free(x);
-		return -1;
+	if (!x) {
+		x = calloc(1, sizeof(*x));
+		if (!x || timer_init(loop_of(s), &x->timer, rates_timer) < 0) {
+			free(x);
+			return -1;
+		}
+		x->session = s;
+		s->rates = x;
 	}
 	rate_init(&x->messages, r->message_rate);
 	rate_init(&x->bytes, r->byte_rate);
-	x->session = s;
-	s->rates = x;
 	return 0;
 }
 
@@ -253,6 +256,56 @@ static void limits_timer(struct timer *t)
 	session_check(CONTAINER_OF(t, struct session, timer));
 }
 
+/* --- a reload --------------------------------------------------------------*/
+
+/* Each at another time, so that they do not all come back at once. */
+static void end_within(struct session *s, int64_t ms)
+{
+	int64_t now = loop_now(loop_of(s)), due;
+	uint32_t random;
+
+	worker_random(s->worker, (uint8_t *)&random, sizeof(random));
+	due = now + (int64_t)(random % (uint64_t)(ms + 1));
+	if (due >= s->expires_ms)
+		return;
+	s->expires_ms = due;
+	s->expires_as = REASON_ROUTE_REMOVED;
+	session_check(s);
+}
+
+static void use_conf(
+	struct session *s, struct conf *conf, const struct conf_route *route)
+{
+	const struct conf_route *old = s->client.route;
+	struct conf *before = s->client.conf;
+
+	s->client.listen = conf_same_listen(conf, s->client.listen);
+	s->client.conf = conf_ref(conf);
+	s->client.route = route;
+	for (int side = 0; side < 2; side++)
+		end_renew(s->sides[side].end, route);
+	/* Without memory those that it has, or none, are kept. */
+	if (old->message_rate != route->message_rate ||
+		old->byte_rate != route->byte_rate)
+		(void)set_rates(s);
+	conf_unref(before);
+	set_expiry(s);
+	session_check(s);
+}
+
+void session_renew(struct session *s, struct conf *conf)
+{
+	const struct conf_route *old = s->client.route;
+	const struct conf_route *route = conf_same_route(conf, old);
+
+	if (!session_is_open(s) || s->client.conf == conf)
+		return;
+	if (!route)
+		end_within(s, conf->server.drain_timeout);
+	else if (conf_same_way(old, route))
+		use_conf(s, conf, route);
+}
+
 /* --- the beginning ---------------------------------------------------------*/
 
 int session_init(
@@ -263,7 +316,7 @@ int session_init(
 		.counters = worker_route(w, client->route) };
 	if (timer_init(w->loop, &s->timer, limits_timer) < 0)
 		return -1;
-	if (rates_new(s) == 0)
+	if (set_rates(s) == 0)
 		return 0;
 	timer_fini(w->loop, &s->timer);
 	return -1;

@@ -28,6 +28,7 @@
 #include "gate/client.h"
 #include "end/end.h"
 
+struct conf;
 struct ending;
 struct route_counters;
 struct session_rates;
@@ -94,6 +95,12 @@ void session_check(struct session *s);
 bool session_is_open(const struct session *s);
 /* Bytes that wait for a side, here and in its connection. */
 size_t session_queued(const struct session *s, enum end_side side);
+/*
+ * A reload: it goes on under a newer snapshot, whose limits hold at once. When
+ * its route is gone it ends within the drain_timeout of that snapshot; where
+ * the route's backend is another now it stays under the one it has.
+ */
+void session_renew(struct session *s, struct conf *conf);
 
 /*
  * So many bytes of a message came from a side, which is not idle then; complete:

@@ -61,7 +61,7 @@ struct shared {
 	struct budget budget;      /* of all that waits: max_memory */
 	atomic_size_t connections; /* client connections */
 	/* The configuration's, or what descriptors allow if that is less. */
-	size_t max_connections;
+	atomic_size_t max_connections;
 	atomic_uint_least64_t next_id;
 	int64_t started_ms;        /* Unix time */
 	struct proc_limits limits; /* as they were before we changed them */

@@ -1,0 +1,270 @@
+"""A reload changes routes, limits and listeners while connections live.
+(Keys: test_reload.py; certificates: test_tls.py.)"""
+import json
+import os
+import signal
+import struct
+import subprocess
+
+import pytest
+
+from peers import BINARY, TEXT, Client, Server
+from relay import BUILD, wait_for
+
+WSRELAYCTL = BUILD / "wsrelayctl"
+
+pytestmark = pytest.mark.parametrize("workers", [1, 2])
+
+
+def echo(name, more=""):
+    return (f"[route {name}]\npath = /{name}\nbackend = echo:\n"
+            f"auth = none\n{more}")
+
+
+def room(name, more=""):
+    return (f"[route {name}]\npath = /{name}\nbackend = room:\nmode = hub\n"
+            f"auth = none\nqueue_limit = 16M\n{more}")
+
+
+def start(relay, workers, routes, server=""):
+    """The daemon with a control socket, and its file without the routes."""
+    r = relay(routes, server=f"workers = {workers}\ncontrol = control.sock\n"
+              + server)
+    text = r.ini.read_text()
+    assert routes.strip() in text
+    r.without = text.replace(routes.strip(), "@ROUTES@")
+    return r
+
+
+def ctl(r, *words):
+    return subprocess.run(
+        [WSRELAYCTL, *words, "--socket", r.dir / "control.sock", "--json"],
+        capture_output=True, text=True)
+
+
+def rows(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def write(r, routes):
+    new = r.dir / "new.ini"
+    new.write_text(r.without.replace("@ROUTES@", routes.strip()))
+    os.replace(new, r.ini)  # never half a file
+
+
+def reload(r, routes):
+    write(r, routes)
+    done = ctl(r, "reload")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return rows(done)
+
+
+def says(c, text):
+    c.send(TEXT, text)
+    return c.recv().text
+
+
+def closed(c):
+    """Code and word of the close frame that comes next."""
+    m = c.recv()
+    assert m.opcode == 8, m
+    code = struct.unpack(">H", m.payload[:2])[0]
+    return code, m.payload[2:].decode().partition(":")[0]
+
+
+def test_a_route_above_another_leaves_its_hub_alone(relay, workers):
+    r = start(relay, workers, room("b"))
+    old = [Client(r, "/b") for _ in range(4)]
+    told = reload(r, room("a") + room("b"))
+    assert [(x["name"], x["change"]) for x in told if "change" in x] == [
+        ("a", "added")]
+    new = [Client(r, "/b") for _ in range(4)]
+    other = Client(r, "/a")
+    new[0].send(TEXT, "one hub")
+    for c in old + new[1:]:
+        assert c.recv().text == "one hub"
+    other.send(TEXT, "alone")
+    new[1].send(TEXT, "and still one")
+    assert old[0].recv().text == "and still one"
+    assert len(r.log("hub-open")) == 2
+
+
+def test_a_dry_run_changes_nothing(relay, workers):
+    r = start(relay, workers, echo("a"))
+    c = Client(r, "/a")
+    write(r, echo("b"))
+    done = ctl(r, "reload", "--dry-run")
+    assert done.returncode == 0
+    assert [(x["name"], x["change"], x.get("connections"))
+            for x in rows(done) if "change" in x] == [
+        ("a", "removed", 1), ("b", "added", None)]
+    assert says(c, "x") == "x"
+    assert says(Client(r, "/a"), "y") == "y"
+    assert not r.log("reload") and r.log("reload-would-change")
+
+
+def test_a_bad_file_is_told_and_changes_nothing(relay, workers):
+    r = start(relay, workers, echo("a"))
+    write(r, echo("b", "max_message = much\n"))
+    done = ctl(r, "reload")
+    assert done.returncode == 1
+    assert "max_message" in done.stdout + done.stderr
+    assert says(Client(r, "/a"), "x") == "x"
+
+
+def test_limits_hold_at_once(relay, workers):
+    r = start(relay, workers, echo("a"))
+    c, quiet = Client(r, "/a"), Client(r, "/a")
+    told = reload(r, echo("a", "max_message = 125\nidle_timeout = 300ms\n"))
+    change = [x for x in told if "change" in x]
+    assert [x["keys"] for x in change] == ["max_message idle_timeout"]
+    assert [x["connections"] for x in change] == [2]
+    c.send(BINARY, b"x" * 126)
+    assert closed(c) == (1009, "too-big")
+    assert closed(quiet) == (1001, "idle")
+
+
+def test_a_hub_keeps_what_its_new_replay_allows(relay, workers):
+    r = start(relay, workers, room("a", "replay = 5\n"))
+    first, second = Client(r, "/a"), Client(r, "/a")
+    for i in range(5):
+        first.send(TEXT, f"{i}")
+        assert second.recv().text == f"{i}"
+    reload(r, room("a", "replay = 2\n"))
+    late = Client(r, "/a")
+    assert [late.recv().text for _ in range(2)] == ["3", "4"]
+    reload(r, room("a", "replay = 4\n"))
+    for i in range(5, 7):
+        first.send(TEXT, f"{i}")
+        assert second.recv().text == f"{i}"
+    later = Client(r, "/a")
+    assert [later.recv().text for _ in range(4)] == ["3", "4", "5", "6"]
+
+
+def test_a_route_that_is_gone_ends_its_connections(relay, workers):
+    r = start(relay, workers, echo("a") + room("b") + echo("c"),
+              "drain_timeout = 500ms\n")
+    gone = [Client(r, "/a"), Client(r, "/b"), Client(r, "/b")]
+    stays = Client(r, "/c")
+    reload(r, echo("c"))
+    for c in gone:
+        assert closed(c) == (1001, "route-removed")
+    assert says(stays, "x") == "x"
+    with pytest.raises(AssertionError, match="404"):
+        Client(r, "/a")
+    r.wait_log("hub-close", reason="route-removed")
+
+
+def test_another_backend_is_for_new_pairs(relay, workers):
+    one, two = Server(), Server()
+    route = "[route a]\npath = /a\nauth = none\nframing = len32\nbackend = {}\n"
+    r = start(relay, workers, route.format(one.uri))
+    old = Client(r, "/a", wait=False)
+    old_backend = one.accept()
+    old.upgraded()
+    reload(r, route.format(two.uri))
+    new = Client(r, "/a", wait=False)
+    new_backend = two.accept()
+    new.upgraded()
+    for c, b in ((old, old_backend), (new, new_backend)):
+        b.write(struct.pack(">IB", 3, 1) + b"hi")
+        assert c.recv().text == "hi"
+
+
+@pytest.mark.parametrize("loss", ["close", "hold"])
+def test_a_living_hub_gets_another_backend(relay, workers, loss):
+    one, two = Server(), Server()
+    route = ("[route a]\npath = /a\nauth = none\nmode = hub\n"
+             "framing = len32\nbackend = {}\n"
+             f"on_backend_loss = {loss}\n")
+    r = start(relay, workers, route.format(one.uri))
+    first = Client(r, "/a", wait=False)
+    trunk = one.accept()
+    first.upgraded()
+    clients = [first] + [Client(r, "/a") for _ in range(3)]
+    reload(r, route.format(two.uri))
+    if loss == "close":
+        for c in clients:
+            assert closed(c) == (1012, "route-changed")
+        return
+    r.wait_log("hub-lost", reason="route-changed")
+    trunk.close()
+    trunk = two.accept()
+    trunk.write(struct.pack(">IB", 3, 1) + b"hi")
+    for c in clients:
+        assert c.recv().text == "hi"
+
+
+def test_another_mode_ends_a_hub(relay, workers):
+    r = start(relay, workers, room("a"))
+    c = Client(r, "/a")
+    reload(r, echo("a"))
+    assert closed(c) == (1012, "route-changed")
+    assert says(Client(r, "/a"), "x") == "x"
+
+
+def test_listeners_come_and_go(relay, workers):
+    r = start(relay, workers, echo("a"))
+    c = Client(r, "/a")
+    path = r.dir / "more.sock"
+    more = f"[listen more]\naddress = unix:{path}\nhosts = *\n"
+    reload(r, more + echo("a"))
+    assert path.exists()
+    assert says(c, "x") == "x"
+    with Client(r, "/a", address=str(path)) as over:
+        assert says(over, "y") == "y"
+        reload(r, echo("a"))
+        assert not path.exists()
+        assert says(over, "z") == "z"
+    assert says(Client(r, "/a"), "x") == "x"
+
+
+def test_a_listener_that_cannot_be_refuses_the_reload(relay, workers):
+    r = start(relay, workers, echo("a"))
+    write(r, "[listen more]\naddress = unix:/nowhere/x.sock\nhosts = *\n"
+          + echo("b"))
+    done = ctl(r, "reload")
+    assert done.returncode == 1
+    assert "cannot listen on unix:/nowhere/x.sock" in done.stdout
+    assert says(Client(r, "/a"), "x") == "x"
+
+
+def test_what_needs_a_start_is_named(relay, workers):
+    r = start(relay, workers, echo("a"))
+    r.without = r.without.replace(f"workers = {workers}", "workers = 7")
+    told = reload(r, echo("a"))
+    assert [(x["keys"], x["applies"]) for x in told if "change" in x] == [
+        ("workers", "at the next start")]
+
+
+def test_nothing_is_lost_in_a_hundred_reloads(relay, workers):
+    """Messages are in flight over pairs, hubs and a program all the time."""
+    program = "[route p]\npath = /p\nauth = none\nbackend = exec:/bin/cat\n"
+
+    def ini(i):
+        return (echo("a", f"idle_timeout = {60 + i}s\n") + program
+                + (echo("x") if i % 2 else "")
+                + "".join(room(f"h{n}", f"replay = {i % 3}\n")
+                          for n in range(10)))
+
+    r = start(relay, workers, ini(0))
+    pairs = [Client(r, "/a") for _ in range(40)]
+    cat = Client(r, "/p")
+    rooms = [[Client(r, f"/h{n}") for _ in range(3)] for n in range(10)]
+    for i in range(1, 101):
+        write(r, ini(i))
+        r.kill(signal.SIGHUP)
+        for c in pairs + [cat]:
+            c.send(TEXT, f"message {i}")
+        for members in rooms:
+            members[0].send(TEXT, f"message {i}")
+    for c in pairs + [cat]:
+        assert [c.recv().text.rstrip("\n") for _ in range(100)] == [
+            f"message {i}" for i in range(1, 101)]
+    for members in rooms:
+        for c in members[1:]:
+            assert [c.recv().text for _ in range(100)] == [
+                f"message {i}" for i in range(1, 101)]
+    wait_for(lambda: r.log("reload"), "a reload")
+    assert not r.log("reload-failed") and not r.log("close")
+    assert not r.log("program-exit") and len(r.log("hub-open")) == 10
