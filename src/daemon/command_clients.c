@@ -152,8 +152,7 @@ static void add_sheet(struct visit *v, struct worker *w, struct session *s)
 	int64_t now = loop_now(w->loop);
 
 	VISIT_ROW(v, F_STR("id", client_id(c, id)),
-		F_STR("listen",
-			c->listen ? c->listen->section.name : NULL),
+		F_STR("listen", c->listen ? c->listen->section.name : NULL),
 		F_STR("route", c->route->section.name),
 		F_STR("mode", s->hub ? "hub" : "pair"), F_STR("hub", s->hub),
 		F_STR("backend", c->route->backend),

@@ -86,6 +86,7 @@ def test_a_route_above_another_leaves_its_hub_alone(relay, workers):
     other.send(TEXT, "alone")
     new[1].send(TEXT, "and still one")
     assert old[0].recv().text == "and still one"
+    r.wait_log("hub-open", 2)
     assert len(r.log("hub-open")) == 2
 
 
