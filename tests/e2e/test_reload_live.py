@@ -246,12 +246,12 @@ def test_nothing_is_lost_in_a_hundred_reloads(relay, workers):
         return (echo("a", f"idle_timeout = {60 + i}s\n") + program
                 + (echo("x") if i % 2 else "")
                 + "".join(room(f"h{n}", f"replay = {i % 3}\n")
-                          for n in range(10)))
+                          for n in range(20)))
 
     r = start(relay, workers, ini(0))
-    pairs = [Client(r, "/a") for _ in range(40)]
+    pairs = [Client(r, "/a") for _ in range(139)]
     cat = Client(r, "/p")
-    rooms = [[Client(r, f"/h{n}") for _ in range(3)] for n in range(10)]
+    rooms = [[Client(r, f"/h{n}") for _ in range(3)] for n in range(20)]
     for i in range(1, 101):
         write(r, ini(i))
         r.kill(signal.SIGHUP)
@@ -268,4 +268,4 @@ def test_nothing_is_lost_in_a_hundred_reloads(relay, workers):
                 f"message {i}" for i in range(1, 101)]
     wait_for(lambda: r.log("reload"), "a reload")
     assert not r.log("reload-failed") and not r.log("close")
-    assert not r.log("program-exit") and len(r.log("hub-open")) == 10
+    assert not r.log("program-exit") and len(r.log("hub-open")) == 20
