@@ -24,6 +24,11 @@ static const struct control_argument clients[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument level[] = {
+	{ "level", CONTROL_TEXT, CONTROL_PLAIN, "LEVEL" },
+	{ .name = NULL },
+};
+
 static const struct control_argument hubs[] = {
 	{ "route", CONTROL_TEXT, 0, "NAME" },
 	{ .name = NULL },

@@ -397,6 +397,12 @@ void conf_unref(struct conf *c);
 /* Appends the effective configuration with every default, as an INI file. */
 MUST_CHECK int conf_dump(struct buf *out, const struct conf *c);
 /*
+ * The same of its n-th section alone, of all kinds, from 0. 1: it was appended,
+ * 0: there are no so many, -1: no memory.
+ */
+MUST_CHECK int conf_dump_section(
+	struct buf *out, const struct conf *c, size_t n);
+/*
  * Appends the reference file (conf/wsrelayd.ini): every key commented out
  * with its default, its range and what it means.
  */

@@ -101,6 +101,19 @@ static int dump_section(struct buf *out, const struct conf *c,
 	return 0;
 }
 
+int conf_dump_section(struct buf *out, const struct conf *c, size_t n)
+{
+	for (int s = 0; s < SECTION_COUNT; s++) {
+		enum keys_section section = (enum keys_section)s;
+		size_t count = build_count(c, section);
+
+		if (n < count)
+			return dump_section(out, c, section, n) < 0 ? -1 : 1;
+		n -= count;
+	}
+	return 0;
+}
+
 int conf_dump(struct buf *out, const struct conf *c)
 {
 	for (int s = 0; s < SECTION_COUNT; s++) {

@@ -246,7 +246,8 @@ static void run(struct caller *c)
 	log_request(c);
 	c->answering = true;
 	c->answer = (struct answer){ .daemon = c->all->daemon,
-		.request = &c->request };
+		.request = &c->request,
+		.readonly = c->readonly };
 	if (c->readonly && (command->flags & CONTROL_CHANGES))
 		answer_refuse(&c->answer,
 			"%s: this socket takes no command that changes "

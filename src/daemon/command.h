@@ -38,6 +38,7 @@ struct answer { /* to one request */
 	void (*more)(struct answer *a);
 	void (*left)(struct answer *a); /* may be NULL */
 	void *state;
+	bool readonly; /* it comes by control_readonly */
 	/*
 	 * It goes on until the caller leaves, which it does by closing, and has
 	 * nothing to say in between: the end of its stream is then the end.

@@ -6,6 +6,7 @@
 #include "conf/conf.h"
 #include "daemon/private.h"
 #include "hub/hub.h"
+#include "worker/route_counters.h"
 #include "worker/section.h"
 
 struct place {             /* in the list of an answer under way */
@@ -13,9 +14,26 @@ struct place {             /* in the list of an answer under way */
 	size_t next;
 };
 
+/* Of all workers. */
+static struct route_traffic traffic_of(
+	const struct route_state *s, size_t workers)
+{
+	struct route_traffic t = { 0 };
+
+	for (size_t i = 0; i < workers; i++)
+		for (int side = 0; side < 2; side++) {
+			const struct route_counters *c = &s->counters[i];
+
+			t.messages[side] += histogram_count(&c->messages[side]);
+			t.bytes[side] += counter_read(&c->bytes[side]);
+		}
+	return t;
+}
+
 static void add_route(struct answer *a, const struct conf_route *r)
 {
 	const struct route_state *s = r->state;
+	struct route_traffic t = traffic_of(s, a->daemon->workers_n);
 	bool hub = r->mode == CONF_MODE_HUB;
 
 	ANSWER_ROW(a, F_STR("route", r->section.name), F_STR("path", r->path),
@@ -25,7 +43,11 @@ static void add_route(struct answer *a, const struct conf_route *r)
 		F_INT("clients", s->connections),
 		F_INT("max_clients", r->max_connections),
 		hub ? F_INT("hubs", hub_route_count(s->hubs)) : F_NONE,
-		F_INT("programs", s->processes));
+		F_INT("programs", s->processes),
+		F_INT("client_messages", t.messages[COUNT_CLIENT]),
+		F_INT("client_bytes", t.bytes[COUNT_CLIENT]),
+		F_INT("backend_messages", t.messages[COUNT_BACKEND]),
+		F_INT("backend_bytes", t.bytes[COUNT_BACKEND]));
 }
 
 static void more(struct answer *a)

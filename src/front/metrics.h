@@ -22,14 +22,14 @@ struct worker;
 
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/* On the worker's thread, as all but the last. NULL: no memory. */
+/* On the worker's thread, as metrics_write. NULL: no memory. */
 MUST_CHECK struct metrics *metrics_begin(struct worker *w);
 /*
  * Appends some more: as much as the share of the turn under way allows, and not
  * much more than 16 KiB. 1: there is more, 0: that was all, -1: no memory.
  */
 MUST_CHECK int metrics_write(struct metrics *m, struct buf *out);
-/* NULL is fine. */
+/* Any thread, when no other writes it. NULL is fine. */
 void metrics_free(struct metrics *m);
 
 /* The main thread: a reload has ended; good: all that was read was. */

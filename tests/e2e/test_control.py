@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from peers import BINARY, PING, PONG, TEXT, Background, Client, Server
-from relay import BUILD, KEY, PATIENCE, RUNNER, free_port, mint, wait_for
+from relay import (BUILD, KEY, PATIENCE, RUNNER, SECRET, free_port, mint,
+                   wait_for)
 
 pytestmark = pytest.mark.plain("about a socket of its own")
 
@@ -294,12 +295,15 @@ def test_routes(relay, workers):
     echo, room = ask(r, "routes")
     assert echo == {"route": "echo", "path": "/echo", "mode": "pair",
                     "backend": "echo:", "auth": "none", "clients": 1,
-                    "max_clients": 0, "programs": 0}
+                    "max_clients": 0, "programs": 0, "client_messages": 0,
+                    "client_bytes": 0, "backend_messages": 0,
+                    "backend_bytes": 0}
     assert room["clients"] == 3 and room["hubs"] == 2
     table = ctl("--socket", r.dir / "control.sock", "routes").stdout
     assert table.splitlines()[0].split() == [
         "ROUTE", "PATH", "MODE", "BACKEND", "AUTH", "CLIENTS", "MAX",
-        "CLIENTS", "PROGRAMS", "HUBS"]
+        "CLIENTS", "PROGRAMS", "CLIENT", "MESSAGES", "CLIENT", "BYTES",
+        "BACKEND", "MESSAGES", "BACKEND", "BYTES", "HUBS"]
     for c in clients:
         c.close()
 
@@ -586,4 +590,59 @@ def test_backends_of_hubs(relay, workers):
     row, = ask(r, "backends")
     assert row["state"] == "held" and row["trouble"] == "backend-refused"
     assert ask(r, "hubs")[0]["state"] == "held"
+    c.close()
+
+
+# --- config, counters, loglevel ----------------------------------------------
+
+
+def test_config(relay):
+    r = relay("[route exec]\npath = /exec\nbackend = exec:/bin/cat\n"
+              "exec_env = PASSWORD=hunter2\nkeys = lab\n" + KEY,
+              server=CONTROL)
+    rows = ask(r, "config")
+    said = {(x["section"], x["key"]): x["value"] for x in rows}
+    assert said["route exec", "path"] == "/exec"
+    assert said["route exec", "exec_env"] == "PASSWORD=(hidden)"
+    assert said["server", "control"] == str(r.dir / "control.sock")
+    assert said["key lab", "secret_file"] == str(r.dir / "secret")
+    assert "hunter2" not in json.dumps(rows)
+    assert SECRET.decode() not in json.dumps(rows)
+    dump = subprocess.run([*RUNNER, str(BUILD / "wsrelayd"), "-T", "-c", r.ini],
+                          capture_output=True, text=True, check=True).stdout
+    keys = [line.split("=")[0].strip() for line in dump.splitlines()
+            if line and line[0] != "["]
+    assert [x["key"] for x in rows] == keys
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_counters(relay, workers):
+    r = relay(ECHO + ROOM, server=CONTROL + f"workers = {workers}\n")
+    c = Client(r, "/echo")
+    for _ in range(3):
+        c.send(TEXT, b"hello")
+        c.message()
+    said = {(x["counter"], x.get("labels")): x["value"]
+            for x in ask(r, "counters")}
+    assert said["wsrelayd_clients", 'route="echo"'] == "1"
+    assert said["wsrelayd_bytes_total",
+                'route="echo",direction="from_client"'] == "15"
+    assert ("wsrelayd_clients", 'route="room"') not in said
+    assert not [name for name, _ in said if name.endswith("_bucket")]
+    c.close()
+
+
+def test_loglevel(relay):
+    r = relay(ECHO, server=READONLY)
+    assert ask(r, "loglevel") == [{"level": "debug"}]
+    assert ask(r, "loglevel", "error") == [{"level": "error"}]
+    Client(r, "/echo").close()
+    assert ask(r, "loglevel", "debug", sock="read.sock", status=1)
+    assert ask(r, "loglevel", sock="read.sock") == [{"level": "error"}]
+    assert ask(r, "loglevel", "x", status=2)["error"] == \
+        "level: expected error, warn, info or debug"
+    assert ask(r, "loglevel", "info") == [{"level": "info"}]
+    c = Client(r, "/echo")
+    assert r.wait_log("open")["id"] == c.id
+    assert r.log("control", arguments="level=error")
     c.close()
