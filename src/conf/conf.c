@@ -309,7 +309,7 @@ const struct conf_route *conf_same_route(
 const struct conf_listen *conf_same_listen(
 	const struct conf *c, const struct conf_listen *l)
 {
-	for (size_t i = 0; i < c->listens_n; i++)
+	for (size_t i = 0; l && i < c->listens_n; i++)
 		if (c->listens[i].state == l->state)
 			return &c->listens[i];
 	return NULL;

@@ -238,6 +238,7 @@ enum conf_backend_host {
 enum conf_mode { CONF_MODE_PAIR, CONF_MODE_HUB };
 enum conf_trunk { CONF_TRUNK_ON_DEMAND, CONF_TRUNK_ALWAYS };
 enum conf_loss { CONF_LOSS_CLOSE, CONF_LOSS_HOLD };
+enum conf_key_loss { CONF_KEY_LOSS_KEEP, CONF_KEY_LOSS_CLOSE };
 enum conf_input { CONF_INPUT_ALL, CONF_INPUT_DRIVER };
 enum conf_denied { CONF_DENIED_DROP, CONF_DENIED_CLOSE };
 enum conf_addressing { CONF_ADDRESSING_NONE, CONF_ADDRESSING_TAGGED };
@@ -295,6 +296,7 @@ struct conf_route {
 	int denied_input;    /* enum conf_denied */
 	int addressing;      /* enum conf_addressing; tagged: a hub, no room */
 	int on_backend_loss; /* enum conf_loss */
+	int on_key_loss;     /* enum conf_key_loss */
 	int64_t hold_timeout;
 	int64_t replay;
 	int64_t replay_bytes;
@@ -414,7 +416,7 @@ const struct conf_certificate *conf_find_certificate(
 
 /*
  * The section of this snapshot that has the state of that one, of the same or
- * another; NULL: it has none.
+ * another; NULL: it has none. l may be NULL.
  */
 const struct conf_route *conf_same_route(
 	const struct conf *c, const struct conf_route *r);

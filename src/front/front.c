@@ -556,6 +556,7 @@ static bool renew(struct front *f)
 	f->address = a;
 	f->client.listen = l;
 	f->client.route = NULL;
+	f->client.verdict.key = NULL; /* of an earlier request */
 	f->client.conf = conf_ref(conf);
 	conf_unref(before);
 	return true;

@@ -246,6 +246,7 @@ static enum reason check_parsed(const struct auth_params *a,
 		if (reason != REASON_NONE)
 			return reason;
 	}
+	v->key = key->section.name;
 	v->perm = (uint8_t)t->perm;
 	v->token_exp = t->exp;
 	v->expire_at = t->expire_at == 0 ? JWT_NEVER : t->expire_at;

@@ -39,6 +39,7 @@ struct client_tickets {
  */
 struct client_verdict {
 	char *identity;    /* see identity.h; NULL = no sub */
+	const char *key;   /* that signed its token, in conf; NULL = none */
 	int64_t token_exp; /* Unix ms; JWT_NEVER */
 	int64_t expire_at; /* Unix ms, JWT_NEVER = does not */
 	uint8_t perm;      /* enum jwt_perm */

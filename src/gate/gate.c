@@ -89,6 +89,7 @@ static void forget_visitor(struct client *c)
 	assert(!c->tickets.subject); /* that comes last */
 	free(v->identity);
 	v->identity = NULL;
+	v->key = NULL;
 	v->perm = JWT_READ_WRITE;
 	v->token_exp = v->expire_at = JWT_NEVER;
 }

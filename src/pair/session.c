@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -273,12 +274,26 @@ static void end_within(struct session *s, int64_t ms)
 	session_check(s);
 }
 
+/* Its token's key, if that still counts on the route; else NULL. */
+static const char *key_of(
+	const struct session *s, const struct conf_route *route)
+{
+	const char *key = s->client.verdict.key;
+	const struct conf_keys *keys = &route->use_keys;
+
+	for (size_t i = 0; key && i < keys->n; i++)
+		if (strcmp(keys->v[i]->section.name, key) == 0)
+			return keys->v[i]->section.name;
+	return NULL;
+}
+
 static void use_conf(
 	struct session *s, struct conf *conf, const struct conf_route *route)
 {
 	const struct conf_route *old = s->client.route;
 	struct conf *before = s->client.conf;
 
+	s->client.verdict.key = key_of(s, route);
 	s->client.listen = conf_same_listen(conf, s->client.listen);
 	s->client.conf = conf_ref(conf);
 	s->client.route = route;
@@ -298,10 +313,16 @@ void session_renew(struct session *s, struct conf *conf)
 	const struct conf_route *old = s->client.route;
 	const struct conf_route *route = conf_same_route(conf, old);
 
+	struct end *e = s->sides[END_CLIENT].end;
+
 	if (!session_is_open(s) || s->client.conf == conf)
 		return;
 	if (!route)
 		end_within(s, conf->server.drain_timeout);
+	else if (route->on_key_loss == CONF_KEY_LOSS_CLOSE &&
+		 s->client.verdict.key && !key_of(s, route))
+		e->owner->cb->ended(
+			e, &(struct ending){ .reason = REASON_KEY_REMOVED });
 	else if (conf_same_way(old, route))
 		use_conf(s, conf, route);
 }

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from peers import BINARY, TEXT, Client, Server
-from relay import BUILD, wait_for
+from relay import BUILD, mint, wait_for
 
 WSRELAYCTL = BUILD / "wsrelayctl"
 
@@ -217,7 +217,36 @@ def test_listeners_come_and_go(relay, workers):
         reload(r, echo("a"))
         assert not path.exists()
         assert says(over, "z") == "z"
+        reload(r, echo("a", "idle_timeout = 1h\n"))
+        assert says(over, "it has no listener any more") == (
+            "it has no listener any more")
     assert says(Client(r, "/a"), "x") == "x"
+
+
+@pytest.mark.parametrize("loss", ["keep", "close"])
+def test_a_key_that_is_gone(relay, workers, loss):
+    def key(name):
+        (r.dir / name).write_text(f"the secret of {name} is long enough\n")
+        return (f"[key {name}]\nalgorithm = HS256\n"
+                f"secret_file = {r.dir}/{name}\n")
+
+    def token(name):
+        return mint("/t", header={"kid": name},
+                    secret=f"the secret of {name} is long enough".encode())
+
+    route = ("[route t]\npath = /t\nbackend = echo:\n"
+             f"on_key_loss = {loss}\n")
+    r = start(relay, workers, echo("a"))
+    reload(r, key("good") + key("leaked") + route)
+    stays = [Client(r, "/t", token=token("good")) for _ in range(2)]
+    leaked = [Client(r, "/t", token=token("leaked")) for _ in range(2)]
+    reload(r, key("good") + route)
+    for c in stays if loss == "close" else stays + leaked:
+        assert says(c, "x") == "x"
+    for c in leaked if loss == "close" else []:
+        assert closed(c) == (3000, "key-removed")
+    with pytest.raises(AssertionError, match="401"):
+        Client(r, "/t", token=token("leaked"))
 
 
 def test_a_listener_that_cannot_be_refuses_the_reload(relay, workers):

@@ -15,7 +15,9 @@
 /* --- every key ------------------------------------------------------------- */
 
 /* The least that each section needs; a case's own lines take their place. */
-#define LONG_PATH "/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
+#define LONG_PATH                                                              \
+	"/0123456789012345678901234567890123456789012345678901234567890123456" \
+	"789012345678901234567890123456789012345678"
 
 static const struct {
 	enum keys_section section;
@@ -329,6 +331,8 @@ static const struct key_case {
 	{ SECTION_ROUTE, "max_rate", "60", "1000001",
 		NO_RANGE("1000001", "0 to 1000000"),
 		"mode = hub\nframing = line\nqueue_limit = 16M\n" },
+	{ SECTION_ROUTE, "on_key_loss", "close", "x", NO_WORDS "keep or close",
+		NULL },
 	{ SECTION_ROUTE, "on_backend_loss", "hold", "x",
 		NO_WORDS "close or hold",
 		"backend = exec:/bin/cat\nmode = hub\nframing = line\n"
