@@ -46,6 +46,14 @@ static const struct control_argument one_id[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument killed[] = {
+	{ "id", CONTROL_TEXTS, CONTROL_PLAIN, "ID" },
+	FILTER,
+	{ "code", CONTROL_NUMBER, 0, "CODE" },
+	{ "reason", CONTROL_TEXT, 0, "TEXT" },
+	{ .name = NULL },
+};
+
 static const struct control_argument reload[] = {
 	{ "dry-run", CONTROL_FLAG, 0, NULL },
 	{ .name = NULL },

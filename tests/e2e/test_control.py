@@ -646,3 +646,30 @@ def test_loglevel(relay):
     assert r.wait_log("open")["id"] == c.id
     assert r.log("control", arguments="level=error")
     c.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_kill(relay, workers):
+    r = relay(ECHO + ROOM, server=CONTROL + f"workers = {workers}\n")
+    one, two, three = (Client(r, "/echo") for _ in range(3))
+    members = [Client(r, "/room/7") for _ in range(2)]
+    ids = [x["id"] for x in ask(r, "clients", "--route", "echo")]
+    assert "nothing else says" in ask(r, "kill", status=2)["error"]
+    assert "expected one that may" in ask(
+        r, "kill", ids[0], "--code", "1005", status=2)["error"]
+    assert [x["id"] for x in ask(r, "kill", ids[0])] == ids[:1]
+    assert ask(r, "kill", ids[0], status=1)["error"] == "no client is that"
+    killed = ask(r, "kill", "--route", "room", "--code", "4001",
+                 "--reason", "the lesson is over")
+    assert len(killed) == 2
+    for c in members:
+        m = c.recv()
+        assert m.opcode == 8
+        assert m.payload == b"\x0f\xa1the lesson is over"
+    line = r.wait_log("close", id=ids[0])
+    assert line["reason"] == "killed" and line["code"] == "1012"
+    left = [x for x in ask(r, "clients") if x["state"] == "open"]
+    assert len(left) == 2
+    assert len(ask(r, "kill", "--ip", "127.0.0.1")) == 2
+    for c in one, two, three:
+        assert c.recv().opcode == 8

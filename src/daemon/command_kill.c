@@ -1,0 +1,172 @@
+/*
+ * kill: closes clients, by their ids or by what they have in common. They may
+ * come back; revoking a token is another thing.
+ */
+#include "daemon/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "codec/utf8.h"
+#include "codec/ws.h"
+#include "conf/conf.h"
+#include "daemon/filter.h"
+#include "daemon/visit.h"
+#include "end/ending.h"
+#include "pair/session.h"
+#include "worker/worker.h"
+
+#define IDS_MAX 1000
+
+struct kill {
+	struct visit visit;
+	struct filter filter;
+	uint64_t *ids; /* none: those that fit the filter */
+	size_t ids_n;
+	int64_t killed;
+	uint16_t code; /* 0: the reason's own */
+	char text[WS_CLOSE_REASON_MAX + 1];
+};
+
+static bool is_meant(const struct kill *x, const struct session *s)
+{
+	if (!session_is_open(s) || !filter_fits_session(&x->filter, s))
+		return false;
+	if (x->ids_n == 0)
+		return true;
+	for (size_t i = 0; i < x->ids_n; i++)
+		if (x->ids[i] == s->client.id)
+			return true;
+	return false;
+}
+
+static void kill_one(struct kill *x, struct session *s)
+{
+	struct end *e = s->sides[END_CLIENT].end;
+	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
+
+	VISIT_ROW(&x->visit, F_STR("id", client_id(&s->client, id)),
+		F_STR("route", s->client.route->section.name),
+		F_STR("subject", client_subject(&s->client)),
+		F_STR("peer", addr_format(&s->client.peer, peer)));
+	x->killed++;
+	e->owner->cb->ended(
+		e, &(struct ending){ .reason = REASON_KILLED,
+			   .code = x->code,
+			   .text = x->text[0] ? str_of(x->text) : STR_NONE,
+			   .detail = "by wsrelayctl" });
+}
+
+static bool run(struct visit *v, struct worker *w)
+{
+	struct kill *x = CONTAINER_OF(v, struct kill, visit);
+	struct session *s;
+
+	if (!v->walk.active)
+		walk_begin(&w->sessions->walks, &v->walk,
+			TAILQ_FIRST(&w->sessions->list));
+	do {
+		s = v->walk.at;
+		if (!s)
+			return false;
+		v->walk.at = TAILQ_NEXT(s, next);
+		if (is_meant(x, s))
+			kill_one(x, s);
+	} while (visit_goes_on(v, w));
+	return true;
+}
+
+static void done(struct visit *v, struct answer *a)
+{
+	if (CONTAINER_OF(v, struct kill, visit)->killed > 0)
+		answer_end(a);
+	else
+		answer_refuse(a, "no client is that");
+}
+
+static void free_kill(struct visit *v)
+{
+	struct kill *x = CONTAINER_OF(v, struct kill, visit);
+
+	filter_free(&x->filter);
+	free(x->ids);
+}
+
+static const struct visit_kind kill_kind = {
+	.size = sizeof(struct kill),
+	.run = run,
+	.done = done,
+	.free = free_kill,
+};
+
+/* NULL, or what is wrong with them. */
+static const char *read_ids(struct kill *x, const struct control_request *r)
+{
+	const char *text;
+
+	x->ids = calloc(IDS_MAX, sizeof(*x->ids));
+	if (!x->ids)
+		return "no memory";
+	while ((text = control_text_at(r, "id", x->ids_n))) {
+		char *end;
+
+		if (x->ids_n == IDS_MAX)
+			return "id: there are more than 1000";
+		errno = 0;
+		x->ids[x->ids_n++] = strtoull(text, &end, 16);
+		if (errno || end == text || *end)
+			return "id: expected those of the log, such as "
+			       "6d2f0a1c";
+	}
+	return NULL;
+}
+
+static const char *read_closing(struct kill *x, const struct control_request *r)
+{
+	const char *text = control_text(r, "reason");
+	int64_t code = control_number(r, "code");
+
+	if (code > UINT16_MAX || (code >= 0 && !ws_code_valid((uint16_t)code)))
+		return "code: expected one that may be sent, such as 1000, "
+		       "1012 or 3000 to 4999";
+	if (text && (strlen(text) > WS_CLOSE_REASON_MAX ||
+			    !utf8_valid(text, strlen(text))))
+		return "reason: expected UTF-8 of at most 123 bytes";
+	x->code = code > 0 ? (uint16_t)code : 0;
+	if (text)
+		strcpy(x->text, text);
+	return NULL;
+}
+
+static const char *read_request(struct kill *x, const struct control_request *r)
+{
+	const char *why = read_ids(x, r);
+
+	if (!why)
+		why = read_closing(x, r);
+	if (why || filter_read(&x->filter, r, &why) < 0)
+		return why;
+	if (x->ids_n == 0 && !x->filter.route && !x->filter.sub &&
+		!x->filter.key && !x->filter.has_net)
+		return "expected ids, route, sub, key or ip: nothing else says "
+		       "which clients";
+	return NULL;
+}
+
+void command_kill(struct answer *a)
+{
+	struct visit *v = visit_new(a, &kill_kind);
+	const char *why;
+
+	if (!v)
+		return;
+	why = read_request(CONTAINER_OF(v, struct kill, visit), a->request);
+	if (!why) {
+		visit_begin(v);
+		return;
+	}
+	visit_drop(v);
+	answer_usage(a, "%s", why);
+}
