@@ -59,7 +59,7 @@ static void kill_one(struct kill *x, struct session *s)
 			   .detail = "by wsrelayctl" });
 }
 
-static bool run(struct visit *v, struct worker *w)
+static bool run_kill(struct visit *v, struct worker *w)
 {
 	struct kill *x = CONTAINER_OF(v, struct kill, visit);
 	struct session *s;
@@ -78,7 +78,7 @@ static bool run(struct visit *v, struct worker *w)
 	return true;
 }
 
-static void done(struct visit *v, struct answer *a)
+static void kill_done(struct visit *v, struct answer *a)
 {
 	if (CONTAINER_OF(v, struct kill, visit)->killed > 0)
 		answer_end(a);
@@ -96,8 +96,8 @@ static void free_kill(struct visit *v)
 
 static const struct visit_kind kill_kind = {
 	.size = sizeof(struct kill),
-	.run = run,
-	.done = done,
+	.run = run_kill,
+	.done = kill_done,
 	.free = free_kill,
 };
 
@@ -140,7 +140,7 @@ static const char *read_closing(struct kill *x, const struct control_request *r)
 	return NULL;
 }
 
-static const char *read_request(struct kill *x, const struct control_request *r)
+static const char *read_kill(struct kill *x, const struct control_request *r)
 {
 	const char *why = read_ids(x, r);
 
@@ -162,7 +162,7 @@ void command_kill(struct answer *a)
 
 	if (!v)
 		return;
-	why = read_request(CONTAINER_OF(v, struct kill, visit), a->request);
+	why = read_kill(CONTAINER_OF(v, struct kill, visit), a->request);
 	if (!why) {
 		visit_begin(v);
 		return;

@@ -121,8 +121,8 @@ static int bind_address(const struct conf *conf, const struct conf_listen *l,
  * What is bound to this address and free for it: that of the same section
  * first, for port 0 may be in several. NULL: nothing is.
  */
-static struct bound *find(const struct daemon *d, const struct conf_listen *l,
-	const struct conf_address *a)
+static struct bound *find_bound(const struct daemon *d,
+	const struct conf_listen *l, const struct conf_address *a)
 {
 	struct bound *b, *other = NULL;
 
@@ -191,7 +191,7 @@ static struct bound *bound_new(struct daemon *d, const struct conf *conf,
 	return b;
 }
 
-static void complain(struct buf *errors, const struct conf_listen *l,
+static void complain_of_address(struct buf *errors, const struct conf_listen *l,
 	const struct conf_address *a)
 {
 	const char *why = a->kind == LISTEN_FD
@@ -220,7 +220,7 @@ static int bind_one(struct daemon *d, const struct conf *conf,
 	const struct conf_listen *l, const struct conf_address *a,
 	struct service_fds *fds)
 {
-	struct bound *b = find(d, l, a);
+	struct bound *b = find_bound(d, l, a);
 
 	if (!b)
 		b = bound_new(d, conf, l, a, fds);
@@ -249,7 +249,7 @@ int daemon_bind(struct daemon *d, const struct conf *conf, struct buf *errors)
 
 			if (bind_one(d, conf, l, a, &fds) == 0)
 				continue;
-			complain(errors, l, a);
+			complain_of_address(errors, l, a);
 			result = -1;
 		}
 	}
@@ -259,7 +259,7 @@ int daemon_bind(struct daemon *d, const struct conf *conf, struct buf *errors)
 	return result;
 }
 
-static void assign(struct bound *b)
+static void assign_next(struct bound *b)
 {
 	const struct conf_listen *l = b->next_listen;
 
@@ -284,7 +284,7 @@ void daemon_assign_listens(struct daemon *d, struct conf *conf)
 	}
 	d->conf = conf;
 	TAILQ_FOREACH (b, &d->bound, next)
-		assign(b);
+		assign_next(b);
 }
 
 /*
@@ -303,7 +303,7 @@ static void know_passed(struct bound *b, const struct addr *local)
 	b->address = &b->passed;
 }
 
-static int begin(struct bound *b)
+static int begin_accepting(struct bound *b)
 {
 	struct addr local;
 	char text[ADDR_TEXT];
@@ -327,7 +327,7 @@ int daemon_listen(struct daemon *d)
 	struct bound *b;
 
 	TAILQ_FOREACH (b, &d->bound, next)
-		if (!b->listener && begin(b) < 0)
+		if (!b->listener && begin_accepting(b) < 0)
 			return -1;
 	return 0;
 }

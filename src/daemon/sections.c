@@ -62,7 +62,7 @@ void sections_free(struct sections *s)
 
 /* --- one of them ----------------------------------------------------------*/
 
-static struct section_state *find(struct table *t, const char *name)
+static struct section_state *find_section(struct table *t, const char *name)
 {
 	struct table_entry *e = table_find(t, name, strlen(name));
 
@@ -70,8 +70,8 @@ static struct section_state *find(struct table *t, const char *name)
 }
 
 /* -1 without memory. */
-static int begin(struct sections *s, struct table *t, struct section_state *x,
-	const char *name)
+static int name_section(struct sections *s, struct table *t,
+	struct section_state *x, const char *name)
 {
 	x->name = str_dup(str_of(name));
 	if (!x->name)
@@ -133,7 +133,7 @@ static void put_listen(struct listen_state *l)
 static struct route_state *get_route(
 	struct sections *s, const char *name, size_t most_records)
 {
-	struct section_state *x = find(&s->routes, name);
+	struct section_state *x = find_section(&s->routes, name);
 	struct route_record *record;
 	struct route_state *r;
 
@@ -149,7 +149,7 @@ static struct route_state *get_route(
 	r->trouble = trouble_new();
 	r->hubs = hub_route_new();
 	if (!record || !r->subjects || !r->hubs || !r->trouble ||
-		begin(s, &s->routes, &r->section, name) < 0) {
+		name_section(s, &s->routes, &r->section, name) < 0) {
 		route_free(r);
 		return NULL;
 	}
@@ -160,7 +160,7 @@ static struct route_state *get_route(
 
 static struct listen_state *get_listen(struct sections *s, const char *name)
 {
-	struct section_state *x = find(&s->listens, name);
+	struct section_state *x = find_section(&s->listens, name);
 	struct listen_state *l;
 
 	if (x) {
@@ -168,7 +168,7 @@ static struct listen_state *get_listen(struct sections *s, const char *name)
 		return CONTAINER_OF(x, struct listen_state, section);
 	}
 	l = calloc(1, sizeof(*l));
-	if (!l || begin(s, &s->listens, &l->section, name) < 0) {
+	if (!l || name_section(s, &s->listens, &l->section, name) < 0) {
 		free(l);
 		return NULL;
 	}

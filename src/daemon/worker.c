@@ -237,7 +237,7 @@ int daemon_worker_start(struct worker *w)
 
 /* --- its end --------------------------------------------------------------*/
 
-static void drain(struct worker *w)
+static void drain_rooms(struct worker *w)
 {
 	w->draining = true;
 	fronts_drain(w);
@@ -249,7 +249,7 @@ static void drain(struct worker *w)
 static void open_drain(struct worker *w, struct letter *l)
 {
 	free(l);
-	drain(w);
+	drain_rooms(w);
 }
 
 static const struct letter_kind drain_kind = {

@@ -541,7 +541,7 @@ static const struct conf_address *same_address(
  * A reload: what is asked from now on is judged by the newer snapshot. False:
  * its listener is gone.
  */
-static bool renew(struct front *f)
+static bool renew_front(struct front *f)
 {
 	struct conf *conf = f->worker->conf, *before = f->client.conf;
 	const struct conf_listen *l;
@@ -568,7 +568,7 @@ static void front_again(struct deferred *d)
 
 	if (f->conn->state != CONN_OPEN)
 		return;
-	if (f->worker->draining || !renew(f)) {
+	if (f->worker->draining || !renew_front(f)) {
 		front_leave(f);
 		return;
 	}
@@ -646,7 +646,7 @@ static const struct conn_cb front_cb = {
 	.ready = front_ready,
 };
 
-static void drain(struct front *f)
+static void drain_front(struct front *f)
 {
 	if (f->state == FRONT_OPENING) {
 		front_cancel_opening(f);
@@ -763,7 +763,7 @@ void fronts_renew(struct worker *w)
 	/* Others are renewed when their answer has left, or with their end. */
 	for (f = TAILQ_FIRST(&w->fronts->list); f; f = next) {
 		next = TAILQ_NEXT(f, next);
-		if (f->state == FRONT_HEAD && !renew(f)) {
+		if (f->state == FRONT_HEAD && !renew_front(f)) {
 			if (f->served && f->head.n == 0)
 				front_leave(f);
 			else
@@ -778,7 +778,7 @@ void fronts_drain(struct worker *w)
 
 	for (f = TAILQ_FIRST(&w->fronts->list); f; f = next) {
 		next = TAILQ_NEXT(f, next);
-		drain(f);
+		drain_front(f);
 	}
 }
 

@@ -71,7 +71,7 @@ static bool is_carried_over(const struct hub *h, const struct conf_route *route)
 	       route->to.kind != BACKEND_ROOM;
 }
 
-static void take_over(struct hub *h, const struct conf_route *route)
+static void take_newer_route(struct hub *h, const struct conf_route *route)
 {
 	bool same = conf_same_way(h->route, route);
 
@@ -105,7 +105,7 @@ void hub_renew(struct hub *h)
 	} else if (route->mode != CONF_MODE_HUB) {
 		hub_end(h, &(struct ending){ .reason = REASON_ROUTE_CHANGED });
 	} else {
-		take_over(h, route);
+		take_newer_route(h, route);
 	}
 }
 

@@ -108,7 +108,7 @@ static void choose_driver(struct hub *h)
  * A client with the driver's subject becomes the driver at once, before its old
  * seat times out.
  */
-static void take_over(struct hub *h, struct seat *s)
+static void take_drivers_seat(struct hub *h, struct seat *s)
 {
 	const struct seat *d = h->driver;
 
@@ -141,7 +141,7 @@ static struct seat *add_seat(struct hub *h, struct hub_join *j)
 		h->seats_most = h->seats_n;
 	hub_remote(h, s->worker)->seats++;
 	timer_clear(h->home->loop, &h->linger);
-	take_over(h, s);
+	take_drivers_seat(h, s);
 	choose_driver(h);
 	return s;
 }
