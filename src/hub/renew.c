@@ -30,7 +30,8 @@ static void use_conf(struct hub *h, const struct conf_route *route)
 	atomic_store(&h->queue_limit, (size_t)route->queue_limit);
 	hub_resize_replay(h);
 	if (same) {
-		end_renew(h->trunk, route);
+		if (!h->former) /* else it is of another route, and closing */
+			end_renew(h->trunk, route);
 		conf_unref(before);
 	} else if (h->trunk && !h->former) {
 		h->former = before; /* the trunk knows its route */

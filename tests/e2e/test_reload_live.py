@@ -196,6 +196,25 @@ def test_a_living_hub_gets_another_backend(relay, workers, loss):
         assert c.recv().text == "hi"
 
 
+def test_backends_that_close_slowly(relay, workers):
+    """A trunk still closes while its hub's backend changes again."""
+    servers = [Server() for _ in range(3)]
+    route = ("[route a]\npath = /a\nauth = none\nmode = hub\n"
+             "close_timeout = 500ms\n"
+             "on_backend_loss = hold\nbackend = ws://127.0.0.1:{}/\n")
+    r = start(relay, workers, route.format(servers[0].port))
+    c = Client(r, "/a", wait=False)
+    trunk = servers[0].accept_ws().accept()
+    c.upgraded()
+    reload(r, route.format(servers[1].port))
+    reload(r, route.format(servers[1].port) + "linger = 1s\n")
+    reload(r, route.format(servers[2].port))
+    last = servers[2].accept_ws().accept()
+    last.send(TEXT, "hi")
+    assert c.recv().text == "hi"
+    trunk.close()
+
+
 def test_another_mode_ends_a_hub(relay, workers):
     r = start(relay, workers, room("a"))
     c = Client(r, "/a")
