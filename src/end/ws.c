@@ -589,6 +589,10 @@ static void ws_end_renew(struct end *end, const struct conf_route *route)
 	e->route = route;
 	e->decoder.max_message = (uint64_t)longest(
 		(enum end_side)end->side, route);
+	/* The next ping may be due sooner; one under way is judged first. */
+	if (e->state == WS_OPEN && e->ping == PING_NONE)
+		timer_set(e->worker->loop, &e->timer,
+			end->conn->read_ms + route->ping_interval);
 }
 
 static const struct end_ops ws_end_ops = {

@@ -159,6 +159,8 @@ static int set_rates(struct session *s)
 	}
 	rate_init(&x->messages, r->message_rate);
 	rate_init(&x->bytes, r->byte_rate);
+	if (x->timer.at) /* it waits for what earlier ones say */
+		timer_set(loop_of(s), &x->timer, loop_now(loop_of(s)));
 	return 0;
 }
 
@@ -323,7 +325,8 @@ void session_renew(struct session *s, struct conf *conf)
 		 s->client.verdict.key && !key_of(s, route))
 		e->owner->cb->ended(
 			e, &(struct ending){ .reason = REASON_KEY_REMOVED });
-	else if (conf_same_way(old, route))
+	else if (conf_same_way(old, route) ||
+		 (s->hub && route->mode == CONF_MODE_HUB))
 		use_conf(s, conf, route);
 }
 

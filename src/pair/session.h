@@ -98,7 +98,7 @@ size_t session_queued(const struct session *s, enum end_side side);
 /*
  * A reload: it goes on under a newer snapshot, whose limits hold at once. When
  * its route is gone it ends within the drain_timeout of that snapshot; where
- * the route's backend is another now it stays under the one it has.
+ * the route's backend is another now a pair stays under the one it has.
  */
 void session_renew(struct session *s, struct conf *conf);
 

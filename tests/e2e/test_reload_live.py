@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from peers import BINARY, TEXT, Client, Server
+from peers import BINARY, PING, PONG, TEXT, Client, Server
 from relay import BUILD, mint, wait_for
 
 WSRELAYCTL = BUILD / "wsrelayctl"
@@ -125,6 +125,25 @@ def test_limits_hold_at_once(relay, workers):
     assert closed(quiet) == (1001, "idle")
 
 
+def test_a_rate_that_is_raised_is_not_waited_for(relay, workers):
+    r = start(relay, workers, echo("a", "byte_rate = 1\n"))
+    c = Client(r, "/a")
+    assert says(c, "x" * 1000) == "x" * 1000    # a thousand seconds
+    c.send(TEXT, "next")
+    reload(r, echo("a"))
+    assert c.recv().text == "next"
+
+
+def test_pings_come_sooner(relay, workers):
+    r = start(relay, workers, echo("a", "ping_interval = 24h\n"))
+    c = Client(r, "/a")
+    reload(r, echo("a", "ping_interval = 100ms\n"))
+    for _ in range(3):
+        f = c.frame()
+        assert f.opcode == PING
+        c.send(PONG, f.payload)
+
+
 def test_a_hub_keeps_what_its_new_replay_allows(relay, workers):
     r = start(relay, workers, room("a", "replay = 5\n"))
     first, second = Client(r, "/a"), Client(r, "/a")
@@ -213,6 +232,22 @@ def test_backends_that_close_slowly(relay, workers):
     last.send(TEXT, "hi")
     assert c.recv().text == "hi"
     trunk.close()
+
+
+def test_members_that_are_held_get_new_limits(relay, workers):
+    one, two = Server(), Server()
+    route = ("[route a]\npath = /a\nauth = none\nmode = hub\n"
+             "framing = len32\non_backend_loss = hold\nbackend = {}\n")
+    r = start(relay, workers, route.format(one.uri))
+    c = Client(r, "/a", wait=False)
+    trunk = one.accept()
+    c.upgraded()
+    reload(r, route.format(two.uri))
+    trunk.close()
+    trunk = two.accept()
+    reload(r, route.format(two.uri) + "max_message = 125\n")
+    c.send(BINARY, b"x" * 126)
+    assert closed(c) == (1009, "too-big")
 
 
 def test_another_mode_ends_a_hub(relay, workers):
