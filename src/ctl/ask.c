@@ -24,8 +24,8 @@ enum { OPT_SOCKET = 1, OPT_JSON, OPT_HELP, OPT_ARGUMENT };
 
 struct ask {
 	const struct control_command *command;
-	const char *socket, *file;
-	bool json, help;
+	struct ctl_global global;
+	bool help;
 	json_t *request;
 };
 
@@ -179,13 +179,13 @@ static int take_option(
 {
 	switch (c) {
 	case 'c':
-		k->file = optarg;
+		k->global.file = optarg;
 		return 0;
 	case OPT_SOCKET:
-		k->socket = optarg;
+		k->global.socket = optarg;
 		return 0;
 	case OPT_JSON:
-		k->json = true;
+		k->global.json = true;
 		return 0;
 	case 'h':
 	case OPT_HELP:
@@ -278,25 +278,31 @@ static enum rows_kind kind_of(const struct control_command *c)
 	return c->flags & CONTROL_BY_TIME ? ROWS_BY_TIME : ROWS_TABLE;
 }
 
+char *ctl_ask_socket(const struct ctl_global *g)
+{
+	char *path = g->file && !g->socket ? conf_read_control(g->file) : NULL;
+
+	if (path)
+		return path;
+	return str_dup(str_of(g->socket ? g->socket : CALL_DEFAULT_SOCKET));
+}
+
 static enum ctl_status ask(struct ask *k)
 {
-	char *from_file = k->file && !k->socket ? conf_read_control(k->file)
-						: NULL;
-	const char *path = k->socket   ? k->socket
-			   : from_file ? from_file
-				       : CALL_DEFAULT_SOCKET;
-	struct rows *rows = k->json ? NULL : rows_new(kind_of(k->command));
+	char *path = ctl_ask_socket(&k->global);
+	struct rows *rows = k->global.json ? NULL
+					   : rows_new(kind_of(k->command));
 	struct call call = { .fd = -1 };
 	enum ctl_status status = CTL_UNREACHABLE;
 
-	if (!k->json && !rows)
+	if (!path || (!k->global.json && !rows))
 		ctl_complain("no memory");
 	else if (call_open(&call, path) == 0 &&
 		 call_ask(&call, k->request) == 0)
 		status = show(&call, rows);
 	rows_free(rows);
 	call_close(&call);
-	free(from_file);
+	free(path);
 	return status;
 }
 
@@ -304,9 +310,7 @@ enum ctl_status ctl_ask_run(
 	const struct ctl_global *global, int argc, char **argv)
 {
 	struct ask k = { .command = control_find(str_of(argv[0])),
-		.file = global->file,
-		.socket = global->socket,
-		.json = global->json,
+		.global = *global,
 		.request = json_object() };
 	enum ctl_status status = CTL_USAGE;
 

@@ -102,7 +102,9 @@ int call_ask(struct call *c, json_t *request)
 		send_all(c->fd, "\n", 1) == 0)
 		result = 0;
 	else
-		ctl_complain("cannot ask the daemon: %s", strerror(errno));
+		ctl_complain("cannot ask the daemon: %s",
+			errno == EPIPE ? "it has closed the connection"
+				       : strerror(errno));
 	free(text);
 	return result;
 }

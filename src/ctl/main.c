@@ -4,6 +4,7 @@
  *
  *   main -> a row of commands[] -> key:   key.c
  *                               -> token: token.c -> mint.c, show.c
+ *                               -> top:   top.c -> sample.c
  *        else the table of what daemons are asked: ask.c
  */
 #include "ctl/ctl.h"
@@ -31,6 +32,7 @@ static const char help[] =
 	"       wsrelayctl key [FILE | -]\n"
 	"       wsrelayctl [--socket PATH | -c FILE] COMMAND [--json] "
 	"[OPTION...]\n"
+	"       wsrelayctl [--socket PATH | -c FILE] top [--interval SECONDS]\n"
 	"       wsrelayctl -h | -V\n"
 	"\n"
 	"  -c FILE   where the keys are (" CTL_DEFAULT_FILE ")\n"
@@ -47,6 +49,9 @@ static void print_help(FILE *out)
 {
 	fputs(help, out);
 	ctl_ask_help(out);
+	fputs("  top       routes, hubs and busiest clients, live in the "
+	      "terminal\n",
+		out);
 }
 
 static const struct option longs[] = {
@@ -90,6 +95,8 @@ static enum ctl_status run_one(
 		print_help(stdout);
 		return CTL_OK;
 	}
+	if (strcmp(argv[0], "top") == 0)
+		return ctl_top_run(global, argc, argv);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (strcmp(argv[0], commands[i].name) == 0)
 			return commands[i].run(global->file, argc, argv);

@@ -1,22 +1,20 @@
 #include "ctl/rows.h"
 
-#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
 #include "base/str.h"
+#include "ctl/cell.h"
 
 /* So many rows decide how wide columns are; later ones may be wider. */
 #define ROWS_AT_ONCE 500
 /* Of ROWS_BY_TIME, which wait for the last. */
 #define ROWS_MAX    100000
 #define COLUMNS_MAX 40
-#define CELL_MAX    512
 
 struct column {
 	char *name; /* of the member */
@@ -33,140 +31,6 @@ struct rows {
 	size_t rows_n, capacity;
 };
 
-/* --- cells ----------------------------------------------------------------*/
-
-static bool ends_in(const char *name, const char *end)
-{
-	size_t n = strlen(name), k = strlen(end);
-
-	return n > k && strcmp(name + n - k, end) == 0;
-}
-
-static void format_at(char *out, size_t size, int64_t ms)
-{
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm tm;
-
-	if (!localtime_r(&seconds, &tm) ||
-		strftime(out, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-		snprintf(out, size, "%" PRId64, ms);
-}
-
-/* Two units at the most: "3d 4h", "12m 5s", "480ms". */
-static void format_ms(char *out, size_t size, int64_t ms)
-{
-	int64_t s = ms / 1000;
-
-	if (s >= 86400)
-		snprintf(out, size, "%" PRId64 "d%" PRId64 "h", s / 86400,
-			s / 3600 % 24);
-	else if (s >= 3600)
-		snprintf(out, size, "%" PRId64 "h%02" PRId64 "m", s / 3600,
-			s / 60 % 60);
-	else if (s >= 60)
-		snprintf(out, size, "%" PRId64 "m%02" PRId64 "s", s / 60,
-			s % 60);
-	else if (s >= 10)
-		snprintf(out, size, "%" PRId64 "s", s);
-	else if (s >= 1)
-		snprintf(out, size, "%" PRId64 ".%" PRId64 "s", s,
-			ms % 1000 / 100);
-	else
-		snprintf(out, size, "%" PRId64 "ms", ms);
-}
-
-static void format_bytes(char *out, size_t size, int64_t n)
-{
-	static const char units[] = "KMGTP";
-	double value = (double)n / 1024;
-	size_t i = 0;
-
-	if (n < 10000) {
-		snprintf(out, size, "%" PRId64, n);
-		return;
-	}
-	while (value >= 1000 && units[i + 1]) {
-		value /= 1024;
-		i++;
-	}
-	snprintf(out, size, value < 10 ? "%.1f%c" : "%.0f%c", value, units[i]);
-}
-
-/* What a terminal might act on is shown, not done. */
-static void format_text(char *out, size_t size, const char *text)
-{
-	struct str s = str_of(text);
-	size_t n = 0;
-
-	while (s.n > 0 && n + 8 < size) {
-		size_t length = str_character(s);
-		unsigned char c = (unsigned char)s.p[0];
-
-		if (length == 0 || c < 0x20 || c == 0x7f ||
-			(c == 0xc2 && (unsigned char)s.p[1] < 0xa0)) {
-			length = length == 0 ? 1 : length;
-			n += (size_t)snprintf(out + n, size - n, "\\x%02x",
-				length == 2 ? (unsigned char)s.p[1] : c);
-		} else {
-			memcpy(out + n, s.p, length);
-			n += length;
-		}
-		s.p += length;
-		s.n -= length;
-	}
-	out[n] = '\0';
-}
-
-static const char *format_cell(
-	char out[CELL_MAX], const char *name, const json_t *value)
-{
-	int64_t n = json_integer_value(value);
-
-	if (json_is_string(value))
-		format_text(out, CELL_MAX, json_string_value(value));
-	else if (!json_is_integer(value))
-		snprintf(out, CELL_MAX, "-");
-	else if (ends_in(name, "_at"))
-		format_at(out, CELL_MAX, n);
-	else if (ends_in(name, "_ms"))
-		format_ms(out, CELL_MAX, n);
-	else if (ends_in(name, "_bytes"))
-		format_bytes(out, CELL_MAX, n);
-	else
-		snprintf(out, CELL_MAX, "%" PRId64, n);
-	return out;
-}
-
-/* Of its name: "queued_bytes" is "queued". */
-static const char *format_heading(char out[CELL_MAX], const char *name)
-{
-	size_t n = strlen(name);
-
-	if (ends_in(name, "_at") || ends_in(name, "_ms"))
-		n -= 3;
-	snprintf(out, CELL_MAX, "%.*s", (int)n, name);
-	for (char *p = out; *p; p++)
-		if (*p == '_')
-			*p = ' ';
-	return out;
-}
-
-/* In characters; those of two columns are rare here. */
-static size_t width_of(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += ((unsigned char)*text & 0xc0) != 0x80;
-	return n;
-}
-
-static void pad(size_t n)
-{
-	while (n-- > 0)
-		putchar(' ');
-}
-
 /* --- a sheet --------------------------------------------------------------*/
 
 static void write_sheet(const json_t *row)
@@ -178,17 +42,17 @@ static void write_sheet(const json_t *row)
 
 	json_object_foreach((json_t *)(uintptr_t)row, name, value)
 	{
-		size_t n = width_of(format_heading(cell, name));
+		size_t n = cell_width(cell_heading(cell, name));
 
 		widest = n > widest ? n : widest;
 	}
 	json_object_foreach((json_t *)(uintptr_t)row, name, value)
 	{
-		size_t n = width_of(format_heading(cell, name));
+		size_t n = cell_width(cell_heading(cell, name));
 
 		fputs(cell, stdout);
-		pad(widest - n + 2);
-		puts(format_cell(cell, name, value));
+		cell_pad(widest - n + 2);
+		puts(cell_format(cell, name, value));
 	}
 }
 
@@ -225,9 +89,9 @@ static void measure(struct rows *r, json_t *row)
 
 		if (!c)
 			continue;
-		n = width_of(format_cell(cell, name, value));
+		n = cell_width(cell_format(cell, name, value));
 		c->width = n > c->width ? n : c->width;
-		n = width_of(format_heading(cell, name));
+		n = cell_width(cell_heading(cell, name));
 		c->width = n > c->width ? n : c->width;
 		c->right = c->right && json_is_integer(value);
 	}
@@ -236,15 +100,15 @@ static void measure(struct rows *r, json_t *row)
 static void write_cell(const struct rows *r, size_t i, const char *cell)
 {
 	const struct column *c = &r->columns[i];
-	size_t n = width_of(cell);
+	size_t n = cell_width(cell);
 	size_t gap = n < c->width ? c->width - n : 0;
 	bool last = i + 1 == r->columns_n;
 
 	if (c->right)
-		pad(gap);
+		cell_pad(gap);
 	fputs(cell, stdout);
 	if (!c->right && !last)
-		pad(gap);
+		cell_pad(gap);
 	fputs(last ? "\n" : "  ", stdout);
 }
 
@@ -253,7 +117,7 @@ static void write_heading(struct rows *r)
 	char cell[CELL_MAX];
 
 	for (size_t i = 0; i < r->columns_n; i++) {
-		format_heading(cell, r->columns[i].name);
+		cell_heading(cell, r->columns[i].name);
 		for (char *p = cell; *p; p++)
 			if (*p >= 'a' && *p <= 'z')
 				*p = (char)(*p - 'a' + 'A');
@@ -270,7 +134,7 @@ static void write_row(const struct rows *r, const json_t *row)
 		const char *name = r->columns[i].name;
 
 		write_cell(r, i,
-			format_cell(cell, name, json_object_get(row, name)));
+			cell_format(cell, name, json_object_get(row, name)));
 	}
 }
 

@@ -9,68 +9,16 @@ import subprocess
 
 import pytest
 
+from controls import CONTROL, READONLY, Caller, ask, ctl
 from peers import BINARY, PING, PONG, TEXT, Background, Client, Server
 from relay import (BUILD, KEY, PATIENCE, RUNNER, SECRET, free_port, mint,
                    wait_for)
 
 pytestmark = pytest.mark.plain("about a socket of its own")
 
-CONTROL = "control = {dir}/control.sock\n"
-READONLY = CONTROL + "control_readonly = {dir}/read.sock\n"
 ECHO = "[route echo]\npath = /echo\nbackend = echo:\nauth = none\n"
 ROOM = ("[route room]\npath = /room/{id}\nbackend = room:\nmode = hub\n"
         "auth = none\nmax_backend_message = 64K\n")
-
-
-def ctl(*args, status=0, **options):
-    """Runs wsrelayctl; what it wrote, after its exit status was checked."""
-    done = subprocess.run(
-        [*RUNNER, str(BUILD / "wsrelayctl"), *map(str, args)],
-        capture_output=True, text=True, timeout=4 * PATIENCE, **options)
-    assert done.returncode == status, (done.stdout, done.stderr)
-    return done
-
-
-def ask(r, *args, status=0, sock="control.sock"):
-    """The rows of an answer, and its last line if status is not 0."""
-    done = ctl("--socket", r.dir / sock, *args, "--json", status=status)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    last = rows.pop()
-    assert last["status"] == {0: "ok", 1: "refused", 2: "usage"}[status]
-    return last if status else rows
-
-
-class Caller:
-    """A connection of its own, to say what wsrelayctl never would."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(str(path))
-        self.lines = self.socket.makefile("rb")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.lines.close()
-        self.socket.close()
-
-    def line(self):
-        line = self.lines.readline()
-        return json.loads(line) if line else None
-
-    def say(self, data):
-        self.socket.sendall(data)
-
-    def answer(self):
-        """Rows and the last line."""
-        rows = []
-        while True:
-            row = self.line()
-            if row is None or "status" in row:
-                return rows, row
-            rows.append(row)
 
 
 # --- the socket --------------------------------------------------------------
