@@ -6,6 +6,18 @@
 #include "conf/build.h"
 #include "conf/dump.h"
 
+const char *diff_kind_word(enum diff_kind k)
+{
+	static const char *const words[] = {
+		[DIFF_ADDED] = "added",
+		[DIFF_REMOVED] = "removed",
+		[DIFF_CHANGED] = "changed",
+		[DIFF_ORDER] = "order",
+	};
+
+	return words[k];
+}
+
 /* build_object serves the builder, too, which writes. */
 static struct conf *unconst(const struct conf *c)
 {

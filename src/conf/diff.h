@@ -34,6 +34,9 @@ struct diff_change {
 	bool at_start;
 };
 
+/* "added", "removed", "changed" or "order". */
+const char *diff_kind_word(enum diff_kind k);
+
 typedef void diff_fn(void *arg, const struct diff_change *c);
 
 /*

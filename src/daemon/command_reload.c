@@ -7,15 +7,9 @@
 static void tell_change(
 	void *arg, const struct diff_change *c, int64_t connections)
 {
-	static const char *const kinds[] = {
-		[DIFF_ADDED] = "added",
-		[DIFF_REMOVED] = "removed",
-		[DIFF_CHANGED] = "changed",
-		[DIFF_ORDER] = "order",
-	};
-
 	ANSWER_ROW(arg, F_STR("section", keys_section_get(c->section)->name),
-		F_STR("name", c->name), F_STR("change", kinds[c->kind]),
+		F_STR("name", c->name),
+		F_STR("change", diff_kind_word(c->kind)),
 		F_STR("keys", c->keys),
 		connections >= 0 ? F_INT("connections", connections) : F_NONE,
 		c->at_start ? F_STR("applies", "at the next start") : F_NONE);

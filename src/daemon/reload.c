@@ -66,12 +66,6 @@ static int64_t connections_of(
 
 static void tell_change(void *arg, const struct diff_change *c)
 {
-	static const char *const kinds[] = {
-		[DIFF_ADDED] = "added",
-		[DIFF_REMOVED] = "removed",
-		[DIFF_CHANGED] = "changed",
-		[DIFF_ORDER] = "order",
-	};
 	struct changes *x = arg;
 	int64_t connections = connections_of(x, c);
 
@@ -82,7 +76,8 @@ static void tell_change(void *arg, const struct diff_change *c)
 		x->dry_run ? "reload-would-change" : "reload-change",
 		F_STR("section", keys_section_get(c->section)->name),
 		F_STR("name", c->name[0] ? c->name : NULL),
-		F_STR("change", kinds[c->kind]), F_STR("keys", c->keys),
+		F_STR("change", diff_kind_word(c->kind)),
+		F_STR("keys", c->keys),
 		connections >= 0 ? F_INT("connections", connections) : F_NONE,
 		F_STR("detail",
 			c->at_start ? "of these keys one or more are used from "

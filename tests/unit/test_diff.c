@@ -7,15 +7,12 @@ static struct buf told;
 
 static void tell(void *arg, const struct diff_change *c)
 {
-	static const char *const kinds[] = { "added", "removed", "changed",
-		"order" };
-
 	(void)arg;
-	assert_int_equal(
-		buf_add_printf(&told, "%s %s %s%s%s%s\n", kinds[c->kind],
-			keys_section_get(c->section)->name, c->name,
-			c->keys ? ": " : "", c->keys ? c->keys : "",
-			c->at_start ? " (at the next start)" : ""),
+	assert_int_equal(buf_add_printf(&told, "%s %s %s%s%s%s\n",
+				 diff_kind_word(c->kind),
+				 keys_section_get(c->section)->name, c->name,
+				 c->keys ? ": " : "", c->keys ? c->keys : "",
+				 c->at_start ? " (at the next start)" : ""),
 		0);
 }
 
