@@ -471,6 +471,7 @@ static void daemon_free(struct daemon *d)
 		sections_close(d->sections);
 	for (size_t i = 0; i < d->workers_n; i++)
 		daemon_worker_free(d->workers[i]);
+	daemon_forget_listeners(d);
 	free(d->workers);
 	if (d->loop)
 		mailbox_fini(&d->mailbox);
@@ -535,6 +536,7 @@ int daemon_run(const struct daemon_source *source)
 	int status;
 
 	TAILQ_INIT(&d.bound);
+	TAILQ_INIT(&d.gone);
 	signal(SIGPIPE, SIG_IGN);
 	/* Unused; by default it would end the daemon. */
 	signal(SIGUSR1, SIG_IGN);

@@ -150,13 +150,29 @@ static void bound_free(struct bound *b)
  */
 static void bound_close(struct bound *b)
 {
-	TAILQ_REMOVE(&b->daemon->bound, b, next);
+	struct daemon *d = b->daemon;
+
+	TAILQ_REMOVE(&d->bound, b, next);
 	listener_free(b->listener);
+	b->listener = NULL;
 	if (b->fd >= 0)
 		close(b->fd);
 	if (b->path)
 		(void)unlink(b->path);
-	bound_free(b);
+	if (b->address == &b->passed) /* connections know it */
+		TAILQ_INSERT_TAIL(&d->gone, b, next);
+	else
+		bound_free(b);
+}
+
+void daemon_forget_listeners(struct daemon *d)
+{
+	struct bound *b;
+
+	while ((b = TAILQ_FIRST(&d->gone))) {
+		TAILQ_REMOVE(&d->gone, b, next);
+		bound_free(b);
+	}
 }
 
 /* NULL with errno. */

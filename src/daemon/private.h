@@ -50,7 +50,8 @@ struct daemon {
 	struct control *control; /* NULL: there is none (yet) */
 	struct worker **workers;
 	size_t workers_n;
-	TAILQ_HEAD(, bound) bound;
+	/* gone: sockets that were handed over, and are closed. */
+	TAILQ_HEAD(, bound) bound, gone;
 	const struct daemon_source *source;
 	struct event *signals[3];
 	struct timer certificates; /* once a day */
@@ -124,6 +125,8 @@ MUST_CHECK int daemon_bind_unix(
 /* All that do not yet accept do so from now on. */
 MUST_CHECK int daemon_listen(struct daemon *d);
 void daemon_close_listeners(struct daemon *d);
+/* What they have accepted is gone, too. */
+void daemon_forget_listeners(struct daemon *d);
 
 /* reload.c */
 struct diff_change;

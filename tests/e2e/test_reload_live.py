@@ -2,14 +2,18 @@
 (Keys: test_reload.py; certificates: test_tls.py.)"""
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
+import sys
 
 import pytest
 
 from peers import BINARY, PING, PONG, TEXT, Client, Server
+from rawhttp import Peer, upgrade
 from relay import BUILD, mint, wait_for
+from test_addresses import PASS, At
 
 WSRELAYCTL = BUILD / "wsrelayctl"
 
@@ -301,6 +305,27 @@ def test_a_key_that_is_gone(relay, workers, loss):
         assert closed(c) == (3000, "key-removed")
     with pytest.raises(AssertionError, match="401"):
         Client(r, "/t", token=token("leaked"))
+
+
+def test_a_socket_that_was_handed_over_goes(relay, workers):
+    """What it has accepted is answered under the file of before."""
+    r = relay(echo("a"), server=f"workers = {workers}",
+              wrap=[sys.executable, "-c", PASS],
+              listen="[listen dual]\naddress = fd:dual\n")
+    port = r.wait_log("listen", listen="dual")["address"].rsplit(":", 1)[1]
+    request = upgrade("/a")
+    with Peer(At(port)) as p:
+        p.send(request[:20])
+        with Peer(At(port)) as q:   # it was accepted later, and is served
+            q.send(request)
+            assert q.answer().status == 101
+        r.ini.write_text(re.sub(r"\[listen dual\]\n(certificates.*\n)?"
+                                r"address = fd:dual\n", "",
+                                r.ini.read_text()))
+        r.kill(signal.SIGHUP)
+        r.wait_log("reload")
+        p.send(request[20:])
+        assert p.answer().status == 101
 
 
 def test_a_listener_that_cannot_be_refuses_the_reload(relay, workers):
