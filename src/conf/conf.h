@@ -70,6 +70,7 @@ struct conf_server {
 	int64_t workers; /* 0 = auto */
 	int64_t max_connections;
 	int64_t max_memory;
+	int64_t drain_delay;
 	int64_t drain_timeout;
 	int log_target; /* enum conf_log_target */
 	int log_level;  /* enum log_level */

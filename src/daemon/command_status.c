@@ -36,7 +36,7 @@ void command_status(struct answer *a)
 	ANSWER_ROW(a, F_STR("version", VERSION), F_INT("pid", getpid()),
 		F_INT("started_at", s->started_ms),
 		F_INT("age_ms", now - s->started_ms),
-		F_STR("state", d->stopping ? "stopping" : "running"),
+		F_STR("state", d->stop != STOP_NOT ? "stopping" : "running"),
 		F_INT("workers", d->workers_n),
 		F_INT("routes", d->conf->routes_n),
 		F_INT("connections", s->connections),

@@ -35,9 +35,8 @@
 #include "daemon/sections.h"
 #include "daemon/service.h"
 
-#define IDLE_POLL_MS 10
-#define STATUS_MS    5000
-#define DAY_MS       (24 * 3600 * 1000)
+#define STATUS_MS 5000
+#define DAY_MS    (24 * 3600 * 1000)
 /* --- configuration ----------------------------------------------------------------*/
 
 /*
@@ -162,56 +161,7 @@ out:
 	return status;
 }
 
-/* --- the end --------------------------------------------------------------------------*/
-
-static size_t connections(const struct daemon *d)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < d->workers_n; i++)
-		n += atomic_load_explicit(
-			&d->workers[i]->connections, memory_order_relaxed);
-	return n;
-}
-
-/* Nothing is left to wait for: no connection, no program. */
-static bool is_idle(const struct daemon *d)
-{
-	return connections(d) == 0 && atomic_load_explicit(&d->shared.programs,
-					      memory_order_relaxed) == 0;
-}
-
-static void drain_timer(struct timer *t)
-{
-	struct daemon *d = CONTAINER_OF(t, struct daemon, drain);
-	int64_t now = loop_now(d->loop);
-
-	if (is_idle(d) || now >= d->drain_until)
-		loop_stop(d->loop);
-	else
-		timer_set(d->loop, &d->drain, now + IDLE_POLL_MS);
-}
-
-static void stop(struct daemon *d, int sig)
-{
-	struct loop *l = d->loop;
-
-	if (d->stopping) {
-		LOG(LOG_WARN, "stop-now", F_INT("signal", sig));
-		loop_stop(l);
-		return;
-	}
-	d->stopping = true;
-	atomic_store(&d->shared.leaving, true);
-	LOG(LOG_INFO, "stopping", F_INT("signal", sig),
-		F_INT("connections", connections(d)));
-	service_notify("STOPPING=1");
-	daemon_close_listeners(d);
-	for (size_t i = 0; i < d->workers_n; i++)
-		daemon_worker_drain(d->workers[i]);
-	d->drain_until = loop_now(l) + d->conf->server.drain_timeout;
-	timer_set(l, &d->drain, loop_now(l));
-}
+/* --- signals --------------------------------------------------------------*/
 
 /* Whether there is a terminal that could be closed. */
 static bool has_terminal(void)
@@ -235,7 +185,7 @@ static void caught(evutil_socket_t sig, short what, void *arg)
 	if (sig == SIGHUP && !(d->had_terminal && !has_terminal()))
 		(void)daemon_reload(d, false, NULL);
 	else
-		stop(d, (int)sig);
+		daemon_stop(d, (int)sig);
 }
 
 /* After the workers' end: their counters are quiet. */
@@ -293,7 +243,7 @@ static void status_timer(struct timer *t)
 		&d->shared.connections, memory_order_relaxed);
 	char text[64];
 
-	if (n != d->status_n && !d->stopping) {
+	if (n != d->status_n && d->stop == STOP_NOT) {
 		snprintf(text, sizeof(text), "STATUS=%zu connections", n);
 		service_notify(text);
 		d->status_n = n;
@@ -332,7 +282,7 @@ static int start_timers(struct daemon *d)
 {
 	struct loop *l = d->loop;
 
-	if (timer_init(l, &d->drain, drain_timer) < 0 ||
+	if (daemon_stop_init(d) < 0 ||
 		timer_init(l, &d->watchdog, watchdog_timer) < 0 ||
 		timer_init(l, &d->status, status_timer) < 0 ||
 		timer_init(l, &d->certificates, certificates_timer) < 0)

@@ -56,13 +56,14 @@ struct daemon {
 	struct event *signals[3];
 	struct timer certificates; /* once a day */
 	bool had_terminal;
-	struct timer drain, watchdog, status;
-	int64_t drain_until;
+	struct timer stopper, watchdog, status;
+	enum { STOP_NOT, STOP_DELAYED, STOP_DRAINS } stop;
+	int64_t drain_at, drain_until; /* of the stop */
+	int64_t extend_at; /* when the service manager is asked for time again */
 	int64_t watchdog_ms;
 	size_t status_n; /* connections, as last told */
 	/* For daemon_limit_connections: open at the start; wanted, as last told. */
 	int64_t own_fds, needed_fds;
-	bool stopping;
 };
 
 /* daemon.c */
@@ -87,10 +88,18 @@ void daemon_worker_accepted(struct worker *w, const struct accepted *a);
  * settings as the one before: only what was read from files may be new.
  */
 void daemon_worker_set_conf(struct worker *w, struct conf *conf);
-/* Ends every connection; those that wait for their request at once. */
-void daemon_worker_drain(struct worker *w);
+/*
+ * Ends every connection: those that wait for their request at once, those of
+ * WebSockets step by step (farewell.h).
+ */
+void daemon_worker_drain(struct worker *w, size_t step);
 /* Cuts off whatever still lives. The loop must not be running. */
 void daemon_worker_stop(struct worker *w);
+
+/* stop.c */
+MUST_CHECK int daemon_stop_init(struct daemon *d);
+/* For the second time: at once. */
+void daemon_stop(struct daemon *d, int sig);
 
 /* limits.c */
 /* Again after each change of user, which undoes it. */

@@ -196,7 +196,7 @@ int daemon_reload(
 {
 	int result;
 
-	if (d->stopping)
+	if (d->stop != STOP_NOT)
 		return -1;
 	if (!dry_run)
 		service_notify_reloading();

@@ -14,6 +14,7 @@
 #include "net/tls.h"
 #include "worker/letter.h"
 #include "worker/section.h"
+#include "pair/farewell.h"
 #include "pair/pair.h"
 #include "pair/session.h"
 #include "backend/backend.h"
@@ -237,30 +238,41 @@ int daemon_worker_start(struct worker *w)
 
 /* --- its end --------------------------------------------------------------*/
 
-static void drain_rooms(struct worker *w)
+struct drain_letter {
+	struct letter letter;
+	size_t step;
+};
+
+static void free_drain(struct letter *l)
 {
-	w->draining = true;
-	fronts_drain(w);
-	pairs_drain(w);
-	shards_drain(w);
-	hubs_drain(w);
+	free(CONTAINER_OF(l, struct drain_letter, letter));
 }
 
 static void open_drain(struct worker *w, struct letter *l)
 {
-	free(l);
-	drain_rooms(w);
+	size_t step = CONTAINER_OF(l, struct drain_letter, letter)->step;
+
+	free_drain(l);
+	w->draining = true;
+	fronts_drain(w);
+	farewell_begin(w, step);
+	hubs_drain(w);
 }
 
 static const struct letter_kind drain_kind = {
 	.open = open_drain,
-	.free = free_plain,
+	.free = free_drain,
 };
 
-void daemon_worker_drain(struct worker *w)
+void daemon_worker_drain(struct worker *w, size_t step)
 {
-	/* Without memory drain_timeout ends it. */
-	(void)post_plain(w, &drain_kind);
+	struct drain_letter *l = malloc(sizeof(*l));
+
+	if (!l)
+		return; /* drain_timeout ends it */
+	l->letter.kind = &drain_kind;
+	l->step = step;
+	worker_post(w, &l->letter);
 }
 
 void daemon_worker_stop(struct worker *w)
@@ -280,6 +292,7 @@ static void rooms_fini(struct worker *w)
 {
 	hubs_fini(w);
 	pairs_fini(w);
+	farewell_fini(w);
 	sessions_fini(w);
 	closed_fini(w);
 	backend_programs_fini(w);
@@ -295,7 +308,7 @@ struct worker *daemon_worker_new(
 		return NULL;
 	if (fronts_init(w) < 0 || backend_programs_init(w) < 0 ||
 		closed_init(w, s->workers_n) < 0 || sessions_init(w) < 0 ||
-		pairs_init(w) < 0 || hubs_init(w) < 0 ||
+		farewell_init(w) < 0 || pairs_init(w) < 0 || hubs_init(w) < 0 ||
 		timer_init(w->loop, &w->tick, tick) < 0) {
 		rooms_fini(w);
 		worker_free(w);

@@ -258,7 +258,9 @@ static void member_end(
 
 static void member_ended(struct end *e, const struct ending *why)
 {
-	member_end(member_of(e), END_CLIENT, why);
+	/* When the relay stops, what waits for a client leaves first. */
+	member_end(member_of(e),
+		why->reason == REASON_SHUTDOWN ? END_BACKEND : END_CLIENT, why);
 }
 
 void member_abort(struct member *m, enum reason reason)
@@ -789,15 +791,6 @@ const struct letter_kind hub_letter_kick = {
 	.open = open_kick,
 	.free = hub_letter_free_notice,
 };
-
-void shards_drain(struct worker *w)
-{
-	struct shard *s;
-
-	TAILQ_FOREACH (s, &w->hubs->shards, next)
-		shard_end_all(s, END_BACKEND,
-			&(struct ending){ .reason = REASON_SHUTDOWN });
-}
 
 void shards_stop(struct worker *w)
 {

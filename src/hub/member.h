@@ -38,8 +38,7 @@ void shard_deliver(
 	struct hub *h, struct worker *w, struct message *const *v, size_t n);
 /* A reload: the worker has a newer snapshot. */
 void shards_renew(struct worker *w);
-/* The relay stops; or, now, what is left is cut off. */
-void shards_drain(struct worker *w);
+/* What is left is cut off. */
 void shards_stop(struct worker *w);
 /* Bytes that wait for the member that has most, and that member. */
 size_t shards_largest(struct worker *w, struct member **largest);

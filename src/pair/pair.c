@@ -240,17 +240,6 @@ void pairs_renew(struct worker *w)
 	}
 }
 
-void pairs_drain(struct worker *w)
-{
-	struct pair *p, *next;
-
-	for (p = TAILQ_FIRST(&w->pairs->list); p; p = next) {
-		next = TAILQ_NEXT(p, next);
-		pair_end(p, END_CLIENT,
-			&(struct ending){ .reason = REASON_SHUTDOWN });
-	}
-}
-
 void pairs_stop(struct worker *w)
 {
 	struct pair *p, *next;

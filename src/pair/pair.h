@@ -49,8 +49,7 @@ MUST_CHECK int pairs_init(struct worker *w);
 void pairs_fini(struct worker *w);
 /* A reload: the worker has a newer snapshot. */
 void pairs_renew(struct worker *w);
-/* The relay stops; or, now, what is left is cut off. */
-void pairs_drain(struct worker *w);
+/* What is left is cut off. */
 void pairs_stop(struct worker *w);
 /* Bytes that wait for the pair that has most, and that pair. */
 size_t pairs_largest(struct worker *w, struct pair **largest);

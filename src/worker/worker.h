@@ -26,6 +26,7 @@ struct closed_here;
 struct conf;
 struct conf_route;
 struct credentials;
+struct farewell;
 struct fronts_here;
 struct hubs_here;
 struct letter;
@@ -97,6 +98,7 @@ struct worker {
 	struct programs_here *programs;
 	struct closed_here *closed; /* NULL: none are kept */
 	struct sessions_here *sessions;
+	struct farewell *farewell;
 	struct pairs_here *pairs;
 	struct hubs_here *hubs;
 	/* Memory is short: see worker_make_room. NULL: nothing gives way. */

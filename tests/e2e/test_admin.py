@@ -1,8 +1,12 @@
 """Listeners with role = admin, /healthz and /readyz."""
+import contextlib
+import signal
+
 import pytest
 
+from peers import TEXT, Client
 from rawhttp import Peer, ask, head, upgrade
-from relay import KEY
+from relay import KEY, PATIENCE
 
 ADMIN = """
 [listen admin]
@@ -100,3 +104,62 @@ def test_health_on_every_listener(relay, path, body):
     answer = ask(r, head(path, "HEAD"), method="HEAD")
     assert (answer.status, answer["Content-Length"]) == (200, str(len(body)))
     assert ask(r, head(path, "POST")).status == 405
+
+
+# --- the stop ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_drain_delay(relay, workers):
+    """All goes on, but /readyz says that no further client should come."""
+    r = relay(ROUTES, listen=ADMIN,
+              server=f"drain_delay = 60s\nworkers = {workers}")
+    with Client(r, "/echo") as before:
+        r.kill(signal.SIGTERM)
+        r.wait_log("stopping")
+        for listen in "main", "admin":
+            answer = get(r, "/readyz", listen)
+            assert (answer.status, answer.body) == (503, b"leaving\n")
+            assert get(r, "/healthz", listen).status == 200
+        assert b"\nwsrelayd_ready 0\n" in get(r, "/metrics").body
+        with Client(r, "/echo") as later:
+            for c in before, later:
+                c.send(TEXT, "on")
+                assert c.recv().text == "on"
+    r.kill(signal.SIGTERM)
+    r.process.wait(PATIENCE)
+    assert r.log("stop-now")
+    r.stop()
+
+
+def test_the_end_of_drain_delay(relay):
+    r = relay(ROUTES, server="drain_delay = 200ms")
+    with Client(r, "/echo") as c:
+        r.kill(signal.SIGTERM)
+        assert c.recv().code == 1001
+        c.send_close(1001)
+    r.stop()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_are_told(relay, workers):
+    """In steps, when they are more than a few."""
+    r = relay(ROUTES + """
+[route room]
+path = /room
+backend = room:
+mode = hub
+auth = none
+queue_limit = 16M
+""", server=f"workers = {workers}\ndrain_timeout = 60s")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(r, path))
+                   for path in ["/echo", "/room"] * 75]
+        r.kill(signal.SIGTERM)
+        r.wait_log("stopping")
+        # Those whose turn is last are served until then.
+        for c in clients:
+            assert c.recv().code == 1001
+            c.send_close(1001)
+    r.stop()
+    assert len(r.log("close", reason="shutdown", side="relay")) == 150

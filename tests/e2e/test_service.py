@@ -68,6 +68,18 @@ def test_ready_and_stopping(relay, manager):
     assert len(manager.all("READY=1")) == len(manager.all("STOPPING=1")) == 1
 
 
+def test_a_stop_asks_for_more_time(relay, manager):
+    """As long as it lasts, and no longer: for some seconds at a time."""
+    r = relay(ECHO, server="drain_delay = 1h",
+              env={"NOTIFY_SOCKET": str(manager.path)})
+    assert not manager.all("EXTEND_TIMEOUT_USEC=")
+    r.kill(signal.SIGTERM)
+    wait_for(lambda: len(manager.all("EXTEND_TIMEOUT_USEC=10000000")) >= 2)
+    assert len(manager.all("STOPPING=1")) == 1
+    r.kill(signal.SIGTERM)
+    r.stop()
+
+
 def test_status_counts_connections(relay, manager):
     r = relay(ECHO, env={"NOTIFY_SOCKET": str(manager.path)})
     with contextlib.ExitStack() as stack:

@@ -70,6 +70,7 @@ static const struct key_case {
 		"\"1KB\" is not understood, expected a size such as 4096, "
 		"16K, 1M, 1G",
 		NULL },
+	{ SECTION_SERVER, "drain_delay", "5s", "10", NO_UNIT("10"), NULL },
 	{ SECTION_SERVER, "drain_timeout", "90s", "10", NO_UNIT("10"), NULL },
 	{ SECTION_SERVER, "log_target", "journal", "x",
 		NO_WORDS "stderr or journal", NULL },

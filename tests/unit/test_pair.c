@@ -3,6 +3,8 @@
 
 #include "relay_support.h"
 
+#include "pair/farewell.h"
+
 static struct player *client, *backend;
 static struct pair *pair;
 
@@ -346,7 +348,7 @@ static void test_at_the_stop_all_goes(void **state)
 {
 	(void)state;
 	begin_with_conns(ECHO);
-	pairs_drain(worker);
+	farewell_begin(worker, SIZE_MAX);
 	assert_int_equal(two.c->state, CONN_OPEN);
 	assert_did(client, "close(1001 shutdown)");
 	pairs_stop(worker);
