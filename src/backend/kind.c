@@ -7,8 +7,23 @@
 #include "codec/http/uri.h"
 #include "codec/pattern.h"
 #include "conf/conf.h"
+#include "worker/route_counters.h"
+#include "worker/worker.h"
 #include "gate/client.h"
 #include "gate/request.h"
+
+void backend_tell(
+	const struct backend_params *p, const struct backend_result *r)
+{
+	struct route_counters *c = worker_route(p->worker, p->client->route);
+	bool ok = r->outcome.reason == REASON_NONE;
+
+	counter_add(&c->connects[ok ? COUNT_OK : COUNT_FAILED], 1);
+	if (ok)
+		histogram_add_ms(&c->connect_times, &histogram_waits,
+			loop_now(p->worker->loop) - p->begun_ms);
+	p->done(p->owner, r);
+}
 
 char *backend_expand(const char *template, const struct captures *c)
 {
