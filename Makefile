@@ -191,8 +191,9 @@ $(LLHTTP_OBJECTS): $(OUT)/llhttp/%.o: $(LLHTTP)/%.c
 	$(CC) -I$(LLHTTP_INCLUDE) -DLLHTTP_STRICT_MODE=1 -O1 -g -w -c -o $@ $<
 
 # Of wsrelayctl, which is in no library.
+$(OUT)/unit/test_since $(OUT)/unit/test_cell: $(OUT)/unit/test_%: $(OUT)/ctl/%.o
 $(OUT)/unit/test_since: UNIT_EXTRA = $(OUT)/ctl/since.o
-$(OUT)/unit/test_since: $(OUT)/ctl/since.o
+$(OUT)/unit/test_cell: UNIT_EXTRA = $(OUT)/ctl/cell.o
 
 # An allocation of theirs fails when they say so: tests/unit/no_memory.h.
 NO_MEMORY = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc $(OUT)/no_memory.o

@@ -24,16 +24,17 @@
 #define DEPTH_MAX 64
 
 struct place { /* one socket, bound */
-	struct control *control;
 	char *path;
 	int fd; /* until the listener takes it */
 	struct listener *listener;
 	bool readonly;
+	struct callers callers;
+	int64_t told_ms;   /* when the last line about refused callers was */
+	uint64_t not_told; /* such lines that were left out since */
 };
 
 struct control {
 	struct place places[2]; /* path NULL: it is not there */
-	struct callers callers;
 };
 
 static void (*const runs[])(struct answer *a) = {
@@ -81,13 +82,30 @@ static bool descends_from_us(pid_t pid)
 	return false;
 }
 
+/* One line a second: a program of a route may try again and again. */
+static void log_refusal(
+	struct place *p, const struct ucred *who, const char *why)
+{
+	int64_t now = loop_now(p->callers.loop);
+
+	if (p->told_ms > 0 && now - p->told_ms < 1000) {
+		p->not_told++;
+		return;
+	}
+	LOG(LOG_WARN, "control-refuse", F_INT("uid", who->uid),
+		F_INT("pid", who->pid), F_STR("detail", why),
+		p->not_told ? F_INT("suppressed", p->not_told) : F_NONE);
+	p->told_ms = now;
+	p->not_told = 0;
+}
+
 /* In place of a greeting; a new socket has room for it. */
-static void turn_away(int fd, const struct ucred *who, const char *why)
+static void turn_away(
+	struct place *p, int fd, const struct ucred *who, const char *why)
 {
 	struct buf line = { 0 };
 
-	LOG(LOG_WARN, "control-refuse", F_INT("uid", who->uid),
-		F_INT("pid", who->pid), F_STR("detail", why));
+	log_refusal(p, who, why);
 	if (JSON_LINE(&line, F_STR("wsrelayd", VERSION),
 		    F_STR("status", CONTROL_REFUSED), F_STR("error", why)) == 0)
 		(void)!write(fd, line.p, line.n);
@@ -107,16 +125,15 @@ static void accepted(void *owner, int fd, const struct addr *peer)
 		return;
 	}
 	if (descends_from_us(who.pid)) {
-		turn_away(fd, &who,
+		turn_away(p, fd, &who,
 			"programs that the relay has started may not command "
 			"it");
 		return;
 	}
-	if (p->control->callers.n >= CONTROL_CALLERS)
-		turn_away(fd, &who, "16 callers are connected already");
-	else if (caller_new(&p->control->callers, fd, &who, p->readonly) < 0)
-		LOG(LOG_WARN, "control-refuse", F_INT("uid", who.uid),
-			F_STR("detail", "no memory"));
+	if (p->callers.n >= CONTROL_CALLERS)
+		turn_away(p, fd, &who, "16 callers are connected already");
+	else if (caller_new(&p->callers, fd, &who, p->readonly) < 0)
+		log_refusal(p, &who, "no memory");
 }
 
 static void accept_paused(void *owner, int error)
@@ -167,6 +184,16 @@ static int place_bind(struct place *p, const char *user, const char *key)
 	return key ? -1 : 0;
 }
 
+/* path: of the configuration, or NULL. -1: no memory. */
+static int place_init(struct place *p, struct daemon *d, const char *path)
+{
+	p->callers.daemon = d;
+	p->callers.run = runs;
+	LIST_INIT(&p->callers.list);
+	p->path = path ? str_dup(str_of(path)) : NULL;
+	return path && !p->path ? -1 : 0;
+}
+
 int control_bind(struct daemon *d, const struct conf *conf)
 {
 	const struct conf_server *s = &conf->server;
@@ -174,24 +201,16 @@ int control_bind(struct daemon *d, const struct conf *conf)
 	struct place *all = control ? &control->places[0] : NULL;
 	struct place *readonly = control ? &control->places[1] : NULL;
 
-	if (!control)
-		return -1;
 	d->control = control;
-	control->callers.daemon = d;
-	control->callers.run = runs;
-	LIST_INIT(&control->callers.list);
-	all->control = readonly->control = control;
-	all->fd = readonly->fd = -1;
+	if (control)
+		all->fd = readonly->fd = -1;
+	if (!control || place_init(all, d, s->control) < 0 ||
+		place_init(readonly, d, s->control_readonly) < 0 ||
+		(!s->control && default_path(&all->path) < 0)) {
+		daemon_complain("wsrelayd: no memory\n");
+		return -1;
+	}
 	readonly->readonly = true;
-	if (s->control)
-		all->path = str_dup(str_of(s->control));
-	else if (default_path(&all->path) < 0)
-		return -1;
-	if (s->control_readonly)
-		readonly->path = str_dup(str_of(s->control_readonly));
-	if ((s->control && !all->path) ||
-		(s->control_readonly && !readonly->path))
-		return -1;
 	if (place_bind(all, s->user, s->control ? "control" : NULL) < 0)
 		return -1;
 	return place_bind(readonly, s->user, "control_readonly");
@@ -199,10 +218,10 @@ int control_bind(struct daemon *d, const struct conf *conf)
 
 int control_start(struct daemon *d)
 {
-	d->control->callers.loop = d->loop;
 	for (size_t i = 0; i < ARRAY_SIZE(d->control->places); i++) {
 		struct place *p = &d->control->places[i];
 
+		p->callers.loop = d->loop;
 		if (p->fd < 0)
 			continue;
 		p->listener = listener_new(d->loop, p->fd, &place_cb, p);
@@ -231,8 +250,8 @@ void control_stop(struct daemon *d)
 		if (p->fd >= 0)
 			close(p->fd);
 		p->fd = -1;
+		caller_leave_all(&p->callers);
 	}
-	caller_leave_all(&control->callers);
 }
 
 void control_free(struct daemon *d)

@@ -19,7 +19,7 @@ struct conf;
 struct control;
 struct daemon;
 
-#define CONTROL_CALLERS 16 /* at one time, of both */
+#define CONTROL_CALLERS 16 /* of each socket, at one time */
 
 /*
  * Binds what the configuration names, as the user who may: before privileges are
