@@ -159,7 +159,8 @@ int hubs_open_kept(struct worker *w, const struct route_state *state)
 	h = hubs_get_kept(w, route);
 	if (!h)
 		return -1;
-	if (h->at_home || hub_settle(h) == 0) {
+	/* Made before the route had trunk = always it lives somewhere else. */
+	if (h->home == w && (h->at_home || hub_settle(h) == 0)) {
 		if (h->state == HUB_NEW)
 			hub_open_trunk(h);
 		result = 0;

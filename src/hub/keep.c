@@ -153,7 +153,7 @@ void hubs_keep_no_more(struct worker *w)
 
 static struct keeper *keeper_of(const struct hub *h)
 {
-	return hub_is_kept(h) ? find_keeper(h->home, h->route->state) : NULL;
+	return find_keeper(h->home, h->route->state);
 }
 
 void hub_keeper_settled(struct hub *h)

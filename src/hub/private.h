@@ -191,7 +191,7 @@ bool hub_lets_in(const struct hub *h);
 bool hub_is_steady(const struct hub *h);
 /*
  * The hub of a route with trunk = always, on its home: made when there is none.
- * -1 without memory.
+ * -1 without memory, or while one that is older than the key lives elsewhere.
  */
 MUST_CHECK int hubs_open_kept(
 	struct worker *w, const struct route_state *route);

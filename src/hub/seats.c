@@ -203,6 +203,7 @@ static void read_join(struct hub *h, struct hub_join *j)
 	if (h->removed || h->state == HUB_ENDING) {
 		hub_tell_refused(
 			h, j, h->removed ? &removed : &over, !h->removed);
+		hub_linger_when_empty(h); /* made for this client: it ends */
 		return;
 	}
 	s = add_seat(h, j);

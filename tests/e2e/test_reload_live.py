@@ -254,6 +254,23 @@ def test_members_that_are_held_get_new_limits(relay, workers):
     assert closed(c) == (1009, "too-big")
 
 
+def test_a_hub_that_is_kept_from_now_on_comes_back(relay, workers):
+    server = Server()
+    route = ("[route a]\npath = /a\nauth = none\nmode = hub\nlinger = 1h\n"
+             f"framing = len32\nbackend = {server.uri}\n")
+    others = [echo(f"x{i}") for i in range(2)]
+    for before in range(2):
+        r = start(relay, workers, "".join(others[:before]) + route)
+        c = Client(r, "/a", wait=False)
+        trunk = server.accept()
+        c.upgraded()
+        reload(r, "".join(others[:before]) + route + "trunk = always\n")
+        trunk.close()
+        assert closed(c)[0] == 1000
+        server.accept()
+        r.stop()
+
+
 def test_another_mode_ends_a_hub(relay, workers):
     r = start(relay, workers, room("a"))
     c = Client(r, "/a")

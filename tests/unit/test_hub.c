@@ -381,6 +381,61 @@ static void test_it_gives_way_without_memory(void **state)
 	hub_unref(x);
 }
 
+/* --- a reload -----------------------------------------------------------*/
+
+/* Both workers have read of it. */
+static void reload(const char *ini)
+{
+	struct conf *conf = load_warned(ini);
+
+	assert_int_equal(sections_adopt(world.gate.sections, conf), 0);
+	for (size_t i = 0; i < 2; i++) {
+		struct worker *w = world.workers[i];
+
+		assert_int_equal(worker_set_conf(w, conf), 0);
+		shards_renew(w);
+		hubs_renew(w);
+	}
+	conf_unref(conf);
+}
+
+static void test_a_route_goes_under_a_client_on_its_way(void **state)
+{
+	(void)state;
+	world_open(ROOM);
+	browser_asks(&a, 0, "/x");
+	reload("[listen main]\n");
+	settle();
+	expect_reason(a.refused, ROUTE_REMOVED);
+	assert_null(hub_at("/x"));
+}
+
+/* Until it ends, for there are never two; then the keeper has its own. */
+static void test_a_hub_is_kept_that_lives_elsewhere(void **state)
+{
+	static const char ini[] = "[listen main]\n[route r]\npath = /x\n"
+				  "backend = room:\nmode = hub\nauth = none\n"
+				  "linger = 1h\n";
+	char always[sizeof(ini) + 20];
+	size_t other;
+	(void)state;
+
+	snprintf(always, sizeof(always), "%strunk = always\n", ini);
+	world_open(ini);
+	other = hub_keeper_home(&world.gate.shared,
+			&world.gate.conf->routes[0]) == world.workers[0];
+	browser_asks(&a, other, "/x");
+	reload(always); /* its home has not seen it yet */
+	settle();
+	assert_non_null(a.hub);
+	assert_ptr_equal(a.hub->home, world.workers[other]);
+	assert_true(TAILQ_EMPTY(&world.workers[!other]->hubs->list));
+	hub_end(a.hub, &(struct ending){ .reason = REASON_BACKEND_CLOSE });
+	while (!hub_at("/x"))
+		settle();
+	assert_ptr_equal(hub_at("/x")->home, world.workers[!other]);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -404,6 +459,8 @@ int main(void)
 		T(test_an_empty_hub_does_not_end_before_a_client_on_its_way),
 		T(test_a_hub_that_is_joined_does_not_give_way),
 		T(test_it_gives_way_without_memory),
+		T(test_a_route_goes_under_a_client_on_its_way),
+		T(test_a_hub_is_kept_that_lives_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
