@@ -305,6 +305,7 @@ bool hub_hold_failed(struct hub *h, const struct ending *why)
 		if (!s->told && hub_lets_in(h))
 			hub_tell_joined(h, s);
 	wait_for_trunk(h);
+	hub_renew(h); /* a reload may have come meanwhile */
 	return true;
 }
 

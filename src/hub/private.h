@@ -227,6 +227,7 @@ void hub_hold_fini(struct hub *h);
  * hub is HELD, and a trunk that is there is still to be closed.
  */
 MUST_CHECK bool hub_hold_lost(struct hub *h, const struct ending *why);
+/* It may have ended of a reload, and be gone, even so. */
 MUST_CHECK bool hub_hold_failed(struct hub *h, const struct ending *why);
 /* HELD: the old trunk is closed. */
 void hub_hold_trunk_gone(struct hub *h);

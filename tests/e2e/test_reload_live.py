@@ -271,6 +271,27 @@ def test_a_hub_that_is_kept_from_now_on_comes_back(relay, workers):
         r.stop()
 
 
+def test_a_reload_while_a_held_hub_tries_again(relay, workers):
+    """What it tries fails; what it tries next is of the newer file."""
+    server = Server(tls=False)
+    route = ("[route a]\npath = /a\nauth = none\nmode = hub\n"
+             "on_backend_loss = hold\n"
+             f"backend = ws://127.0.0.1:{server.port}/\n")
+    r = start(relay, workers, route + "backend_host = old.example\n")
+    c = Client(r, "/a", wait=False)
+    trunk = server.accept_ws().accept()
+    c.upgraded()
+    trunk.reset()
+    trying = server.accept_ws()
+    assert trying.fields["host"] == "old.example"
+    reload(r, route + "backend_host = new.example\n")
+    trying.reset()
+    trunk = server.accept_ws().accept()
+    assert trunk.fields["host"] == "new.example"
+    trunk.send(TEXT, "hi")
+    assert c.recv().text == "hi"
+
+
 def test_another_mode_ends_a_hub(relay, workers):
     r = start(relay, workers, room("a"))
     c = Client(r, "/a")
