@@ -77,7 +77,8 @@ static int add_field(struct buf *out, const struct log_field *f, bool first)
 	return add_text(out, f->str);
 }
 
-int json_add_line(struct buf *out, const struct log_field *fields, size_t n)
+/* -1: *out has a part of it. */
+static int add_object(struct buf *out, const struct log_field *fields, size_t n)
 {
 	bool first = true;
 
@@ -94,4 +95,14 @@ int json_add_line(struct buf *out, const struct log_field *fields, size_t n)
 		first = false;
 	}
 	return buf_add_str(out, STR("}\n"));
+}
+
+int json_add_line(struct buf *out, const struct log_field *fields, size_t n)
+{
+	size_t before = out->n;
+
+	if (add_object(out, fields, n) == 0)
+		return 0;
+	out->n = before;
+	return -1;
 }

@@ -19,7 +19,7 @@ struct buf;
 
 /*
  * Appends an object with these fields, LF behind it. Fields without a value are
- * left out. -1 without memory: *out may hold a part of it.
+ * left out. -1 without memory: *out is as it was.
  */
 MUST_CHECK int json_add_line(
 	struct buf *out, const struct log_field *fields, size_t n);

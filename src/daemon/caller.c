@@ -89,7 +89,6 @@ static void add_line(struct caller *c, const struct log_field *fields, size_t n)
 {
 	if (json_add_line(&c->out, fields, n) == 0)
 		return;
-	c->out.n = 0; /* half a line */
 	conn_close(c->conn);
 }
 

@@ -6,6 +6,7 @@ it waits for comes soon or never: the daemon's own timeouts are a second.
 """
 import contextlib
 import itertools
+import json
 import select
 import signal
 import socket
@@ -322,6 +323,35 @@ def reload(house):
         raise Refused("reload-failed")
 
 
+CONSOLE = ("status", "routes", "hubs", "backends", "clients", "closed",
+           "config", "counters", "loglevel")
+
+
+def console(house):
+    with house.open(house.path("echo")) as c, \
+            house.open(house.path("room")) as d, \
+            socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(PATIENCE)
+        s.connect(str(house.dir / "control.sock"))
+        requests = [{"command": name} for name in CONSOLE]
+        requests.append({"command": "client", "id": c.id})
+        for request in requests:
+            s.sendall(json.dumps(request).encode() + b"\n")
+        with s.makefile("rb") as f:
+            json.loads(f.readline() or b"null")  # the greeting
+            for request in requests:
+                row = {}
+                while "status" not in row:
+                    line = f.readline()
+                    if not line:
+                        raise EOFError
+                    row = json.loads(line)
+                if row["status"] != "ok":
+                    raise Refused(row["error"])
+        house.leave(c)
+        house.leave(d)
+
+
 def _tls(name, resume):
     def scenario(house):
         path = house.path("echo")
@@ -339,4 +369,5 @@ def _tls(name, resume):
 SCENARIOS = {f.__name__: f for f in (
     _pair("echo"), _pair("tcp"), _pair("ws"), _pair("exec"), room, tagged,
     hold, left, keyed, page, reload,
+    console,
     _tls("tls", False), _tls("tls-resumed", True))}

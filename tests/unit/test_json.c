@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "no_memory.h"
 
 /* The line is this. */
 #define expect(text, ...)                                                      \
@@ -64,6 +65,21 @@ static void test_long_values_are_cut_between_characters(void **state)
 	buf_free(&out);
 }
 
+static void test_no_part_of_a_line_without_memory(void **state)
+{
+	static char text[1000];
+	struct buf out = { 0 };
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	assert_int_equal(JSON_LINE(&out, F_STR("a", "b")), 0);
+	no_memory_at(1);
+	assert_int_equal(JSON_LINE(&out, F_STR("a", text)), -1);
+	no_memory_at(0);
+	assert_str(buf_str(&out), "{\"a\":\"b\"}\n");
+	buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -71,6 +87,7 @@ int main(void)
 		cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_tokens_are_hidden),
 		cmocka_unit_test(test_long_values_are_cut_between_characters),
+		cmocka_unit_test(test_no_part_of_a_line_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
