@@ -209,8 +209,9 @@ class Backend:
         if n >= len(self.plan.backends):
             plan = again(plan, n + 1)
         wire, pid = self.wire(sock, plan)
-        self.connections.append(
-            Connection(self.scene, plan, wire, pid).start())
+        with self.scene.beginning:
+            self.connections.append(
+                Connection(self.scene, plan, wire, pid).start())
 
     def wire(self, sock, plan):
         sock.settimeout(PATIENCE)

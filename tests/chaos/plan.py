@@ -81,6 +81,7 @@ class Plan:
     tls: bool
     drain: float        # seconds until SIGTERM; 0: when all is over
     twice: bool         # a second SIGTERM follows, which ends it at once
+    reloads: list       # of (seconds after the one before, whether it changes)
     scenes: list
 
 
@@ -240,6 +241,12 @@ def scene(seed, index, only, drain):
     raise Impossible(key)
 
 
+def draw_reloads(d):
+    r = d.random
+    return [(r.choice([0, 0.01, 0.05, 0.2]), r.random() < 0.5)
+            for _ in range(d("reloads", [0, 1, 3, 20]))]
+
+
 def trial(seed, only):
     for attempt in range(1000):
         d = Draw(f"{seed}/{attempt}", only)
@@ -250,7 +257,8 @@ def trial(seed, only):
             twice = d("twice", ["no"] * 5 + ["yes"] if drain else ["no"])
             scenes = [scene(seed, i, only, drain)
                       for i in range(d("scenes", [1, 2, 3, 4]))]
-            return Plan(seed, workers, tls, drain, twice == "yes", scenes)
+            return Plan(seed, workers, tls, drain, twice == "yes",
+                        draw_reloads(d), scenes)
         except Impossible as e:
             key = e
     raise Impossible(key)

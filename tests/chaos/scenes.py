@@ -71,7 +71,9 @@ class ChaosClient(Peer):
             return
         self.id = wire.id
         wire.sock.settimeout(PATIENCE)
-        self.base = {b.name: len(b.begun) for b in self.scene.connections}
+        with self.scene.beginning:
+            self.base = {b.name: len(b.begun)
+                         for b in self.scene.connections}
         super().__init__(self.scene, self.plan.name, wire,
                          self.plan.writing, self.plan.reading, True)
         self.start()
@@ -141,6 +143,8 @@ class Scene:
         self.route = f"s{plan.index}"
         self.relay = None
         self.clients = []
+        # A connection of the backend begins: it may have said something.
+        self.beginning = threading.Lock()
 
     @property
     def broken(self):
