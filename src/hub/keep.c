@@ -145,10 +145,12 @@ void hubs_renew_kept(struct worker *w)
 
 void hubs_keep_no_more(struct worker *w)
 {
-	struct keeper *k;
+	struct keeper *k, *next;
 
-	while ((k = TAILQ_FIRST(&w->hubs->keepers)))
+	for (k = TAILQ_FIRST(&w->hubs->keepers); k; k = next) {
+		next = TAILQ_NEXT(k, next);
 		keeper_free(k);
+	}
 }
 
 static struct keeper *keeper_of(const struct hub *h)

@@ -19,6 +19,11 @@
 
 #include "base/compiler.h"
 
+/* Where it is installed; make knows. */
+#ifndef LIBEXECDIR
+#define LIBEXECDIR "/usr/local/libexec/wsrelayd"
+#endif
+
 enum step_argument {
 	STEP_NAME,
 	STEP_GROUP,
