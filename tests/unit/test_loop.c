@@ -385,6 +385,36 @@ static void other_free(struct loop_part *p)
 	(void)p;
 }
 
+/* A wait is no part of it. */
+static void test_turns_are_measured(void **state)
+{
+	const struct histogram *turns = &loop->stats.turns;
+	int64_t before = loop_clock_ns(), all;
+
+	(void)state;
+	items[0].letter = '.';
+	set(0, 100);
+	run();
+	all = loop_clock_ns() - before;
+	assert_true(histogram_count(turns) > 0);
+	/* A timer fires within a millisecond of its time, at the earliest. */
+	assert_true((int64_t)counter_read(&turns->sum) <= all - 98000000);
+}
+
+static void test_lateness(void **state)
+{
+	const struct histogram *lags = &loop->stats.lags;
+
+	(void)state;
+	loop_note_lag(loop, loop_now(loop) - 7);
+	assert_int_equal(histogram_count(lags), 1);
+	assert_int_equal(counter_read(&lags->sum), 7000000);
+	/* Times have no fractions of a millisecond. */
+	loop_note_lag(loop, loop_now(loop) + 1);
+	assert_int_equal(counter_read(&lags->sum), 7000000);
+	assert_int_equal(counter_read(&lags->counts[0]), 1);
+}
+
 static void test_a_part_goes_with_its_loop(void **state)
 {
 	struct loop *l = loop_new(&budget);
@@ -439,6 +469,8 @@ int main(void)
 		TEST(test_woken_by_another_thread),
 		TEST(test_woken_before_it_runs),
 		TEST(test_the_running_turn_is_finished),
+		TEST(test_turns_are_measured),
+		TEST(test_lateness),
 		TEST(test_a_part_goes_with_its_loop),
 		TEST(test_no_memory_for_a_loop),
 	};

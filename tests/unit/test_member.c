@@ -9,6 +9,7 @@
 #include "hub/join.h"
 #include "hub/private.h"
 #include "relay_support.h"
+#include "worker/route_counters.h"
 
 struct guest {
 	struct worker *worker;
@@ -291,12 +292,14 @@ static void test_what_is_too_slow_loses(void **state)
 {
 	static const struct {
 		const char *route, *heard, *line;
+		int dropped;
 	} cases[] = {
-		{ "slow = drop-old\n", "1 5 6 7", "messages_dropped=3\n" },
-		{ "slow = latest\n", "1 7", "messages_dropped=5\n" },
+		{ "slow = drop-old\n", "1 5 6 7", "messages_dropped=3\n", 3 },
+		{ "slow = latest\n", "1 7", "messages_dropped=5\n", 5 },
 		{ "slow = close\nslow_text = latest\n", "1 7",
-			"messages_dropped=5\n" },
+			"messages_dropped=5\n", 5 },
 	};
+	const struct route_counters *counted;
 	char route[100];
 
 	(void)state;
@@ -314,6 +317,10 @@ static void test_what_is_too_slow_loses(void **state)
 		run_turns();
 		assert_string_equal(got(&b), cases[i].heard);
 		assert_non_null(strstr(line_of(&b), cases[i].line));
+		counted = worker_route(worker, &gate.conf->routes[0]);
+		assert_int_equal(counted->dropped_messages[COUNT_BACKEND], cases[i].dropped);
+		assert_int_equal(counted->members_in, 2);
+		assert_int_equal(counted->members_out, 1);
 		finish();
 	}
 }

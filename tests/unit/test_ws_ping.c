@@ -196,6 +196,25 @@ static void test_a_peer_that_vanishes_behind_a_queue(void **state)
 	assert_told("ended ping-timeout;gone;");
 }
 
+static void test_round_trips_are_measured(void **state)
+{
+	const struct histogram *pings = &counters.pings[COUNT_CLIENT];
+
+	(void)state;
+	time_passes(20 * MINUTE);
+	assert_pinged();
+	time_passes(3 * MINUTE);
+	peer_says(BYTES("\x8a\x81\0\0\0\0x")); /* not ours */
+	turn();
+	assert_int_equal(histogram_count(pings), 0);
+	/* One, and one that no ping asked for. */
+	peer_says(BYTES("\x8a\x80mask\x8a\x80mask"));
+	turn();
+	assert_int_equal(histogram_count(pings), 1);
+	assert_true(counter_read(&pings->sum) >= 3 * MINUTE * 1000000);
+	assert_int_equal(histogram_count(&counters.pings[COUNT_BACKEND]), 0);
+}
+
 static void test_without_pings(void **state)
 {
 	(void)state;
@@ -222,6 +241,7 @@ int main(void)
 		SERVER(test_a_ping_behind_a_queue),
 		CLIENT(test_a_backend_of_a_hub_that_does_not_answer),
 		SERVER(test_a_peer_that_vanishes_behind_a_queue),
+		SERVER(test_round_trips_are_measured),
 		NOTHING(test_without_pings),
 	};
 
