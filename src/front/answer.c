@@ -1,7 +1,7 @@
 /*
- * A file, or /metrics, goes out in parts: as long as the connection's queue is short, and the
- * share of the turn allows, another part is read; the rest follows when the
- * queue has drained, or in the next turn.
+ * A file, or /metrics, goes out in parts: as long as the connection's queue is
+ * short, and the share of the turn allows, another part is made; the rest
+ * follows when the queue has drained, or in the next turn.
  */
 #include "front/answer.h"
 
@@ -61,7 +61,7 @@ static int send_file_part(struct front *f)
 }
 
 /*
- * As a chunk (RFC 9112 section 7.1), because no one knows the length; before
+ * As a chunk (RFC 9112 section 7.1), because the length is not known; before
  * HTTP/1.1 the end of the connection is that of the answer.
  */
 static int send_chunk(struct front *f, const struct buf *part, bool last)

@@ -74,7 +74,7 @@ struct front {
 	size_t skipped_n;
 	int file; /* of the answer under way, -1 = none */
 	uint64_t file_left;
-	struct metrics *metrics; /* likewise; NULL = none */
+	struct metrics *metrics; /* what is left of them; NULL = nothing */
 	uint8_t state;           /* enum front_state; front.c's set_state */
 	uint8_t over;            /* enum reason: the limit it came over */
 	bool unnamed;            /* by a PROXY header that names no client */
