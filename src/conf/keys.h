@@ -68,6 +68,7 @@ enum keys_flags {
 	KEY_ZERO = 1 << 1,     /* 0 is fine though it is under the minimum */
 	KEY_AUTO = 1 << 2,     /* the word auto is kept as 0 */
 	KEY_UNIX = 1 << 3,     /* CIDRS: the word unix means Unix sockets */
+	KEY_NONE = 1 << 6,     /* PATH: the word none is no file's name */
 	/* When a reload applies it; neither: to what comes after it. */
 	KEY_LIVE = 1 << 4,  /* at once, to what lives, too */
 	KEY_START = 1 << 5, /* not: the next start does */

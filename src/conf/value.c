@@ -160,6 +160,11 @@ static char *absolute_path(struct str s, const char *directory)
 	return path;
 }
 
+static bool is_none(const struct key_row *row, struct str s)
+{
+	return (row->flags & KEY_NONE) && str_eq(s, STR("none"));
+}
+
 static int set_string(const struct key_row *row, char **out, struct str s,
 	const char *directory, char why[VALUE_WHY])
 {
@@ -168,8 +173,9 @@ static int set_string(const struct key_row *row, char **out, struct str s,
 	if (s.n > 0) {
 		if (check_form(row, s, why) < 0)
 			return -1;
-		copy = row->type == TYPE_PATH ? absolute_path(s, directory)
-					      : str_dup(s);
+		copy = row->type == TYPE_PATH && !is_none(row, s)
+			       ? absolute_path(s, directory)
+			       : str_dup(s);
 		if (!copy)
 			return fail_memory(why);
 		if (strlen(row->name) + 1 + strlen(copy) > INI_LINE_MAX) {

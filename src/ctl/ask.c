@@ -282,8 +282,14 @@ char *ctl_ask_socket(const struct ctl_global *g)
 {
 	char *path = g->file && !g->socket ? conf_read_control(g->file) : NULL;
 
-	if (path)
+	if (path && strcmp(path, "none") != 0)
 		return path;
+	if (path) {
+		ctl_complain("%s: control = none: the daemon has no socket",
+			g->file);
+		free(path);
+		return NULL;
+	}
 	return str_dup(str_of(g->socket ? g->socket : CALL_DEFAULT_SOCKET));
 }
 

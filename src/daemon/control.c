@@ -171,7 +171,7 @@ static int default_path(char **path)
 /* -1: it complained. What is only a default may be missing. */
 static int place_bind(struct place *p, const char *user, const char *key)
 {
-	if (!p->path)
+	if (!p->path || strcmp(p->path, "none") == 0)
 		return 0;
 	p->fd = daemon_bind_unix(p->path, CONTROL_MODE, user);
 	if (p->fd >= 0)

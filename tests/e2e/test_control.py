@@ -52,6 +52,13 @@ def test_default_that_cannot_be_is_a_warning_only(relay):
                for line in r.lines)
 
 
+def test_none(relay, tmp_path):
+    r = relay(ECHO, server="control = none",
+              env={"RUNTIME_DIRECTORY": str(tmp_path)})
+    assert not r.log("control-listen") and not list(tmp_path.iterdir())
+    assert "control = none" in ctl("-c", r.ini, "status", status=3).stderr
+
+
 def test_none_without_a_runtime_directory(relay):
     r = relay(ECHO, env={"RUNTIME_DIRECTORY": ""})
     assert not r.log("control-listen")

@@ -87,6 +87,7 @@ static const struct key_case {
 		"is too long for the path of a socket, expected at most 107 "
 		"bytes",
 		NULL },
+	{ SECTION_SERVER, "control", "none", NULL, NULL, NULL },
 	{ SECTION_SERVER, "control_readonly", "/run/x/read.sock", "/run/x",
 		"is the path of control, too, expected another one",
 		"control = /run/x\n" },
