@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import socket
 import stat
@@ -11,8 +12,8 @@ import pytest
 
 from controls import CONTROL, READONLY, Caller, ask, ctl
 from peers import BINARY, PING, PONG, TEXT, Background, Client, Server
-from relay import (BUILD, KEY, PATIENCE, RUNNER, SECRET, free_port, mint,
-                   wait_for)
+from relay import (BUILD, KEY, PATIENCE, ROOT, RUNNER, SECRET, free_port,
+                   mint, wait_for)
 
 pytestmark = pytest.mark.plain("about a socket of its own")
 
@@ -629,3 +630,38 @@ def test_kill(relay, workers):
     assert len(ask(r, "kill", "--ip", "127.0.0.1")) == 2
     for c in one, two, three:
         assert c.recv().opcode == 8
+
+
+# --- what a further command needs --------------------------------------------
+
+
+def complete(*words):
+    script = ("source scripts/wsrelayctl.bash\n"
+              'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _wsrelayctl\n'
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", str(BUILD / "wsrelayctl"), *words],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+        timeout=PATIENCE)
+    return done.stdout.split()
+
+
+def commands():
+    table = (ROOT / "src/codec/control.def").read_text()
+    return re.findall(r"(?m)^COMMAND\(([\w-]+),", table)
+
+
+def test_completion():
+    assert set(complete("")) == {*commands(), "top", "key", "token"}
+    assert complete("clo") == ["closed"]
+    assert complete("-c", "x.ini", "ro") == ["routes"]
+    assert set(complete("clients", "--s")) == {"--socket", "--sub", "--slow"}
+
+
+@pytest.mark.parametrize("command", commands())
+def test_manual_has_each_command_and_its_options(command):
+    page = (ROOT / "man/wsrelayctl.8").read_text()
+    assert re.search(rf"(?m)^\.(It )?Cm {command}\b", page), command
+    usage = ctl(command, "--help").stdout.splitlines()[0]
+    for option in re.findall(r"--([a-z-]+)", usage):
+        assert f"Fl -{option}" in page, option
