@@ -78,7 +78,7 @@ static int64_t quarter(int64_t wanted, int64_t room)
 void daemon_limit_connections(struct daemon *d)
 {
 	const struct conf *c = d->conf;
-	int64_t wanted = c->server.max_connections, allowed = wanted;
+	int64_t wanted = c->server.max_connections, allowed;
 	int64_t pending = 0, programs = 0, room, need;
 	bool first = d->own_fds == 0;
 	struct rlimit limit;

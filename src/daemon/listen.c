@@ -1,6 +1,7 @@
 /* Listening sockets, and which worker gets what they accept. */
 #include "daemon/private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -279,6 +280,7 @@ static void assign_next(struct bound *b)
 {
 	const struct conf_listen *l = b->next_listen;
 
+	assert(l); /* those without are closed */
 	if (b->path && b->listen->socket_mode != l->socket_mode)
 		(void)chmod(b->path, (mode_t)l->socket_mode);
 	b->listen = l;
@@ -299,8 +301,9 @@ void daemon_assign_listens(struct daemon *d, struct conf *conf)
 			bound_close(b);
 	}
 	d->conf = conf;
+	/* Those that were closed are not in the list. */
 	TAILQ_FOREACH (b, &d->bound, next)
-		assign_next(b);
+		assign_next(b); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 /*
@@ -350,6 +353,10 @@ int daemon_listen(struct daemon *d)
 
 void daemon_close_listeners(struct daemon *d)
 {
-	while (!TAILQ_EMPTY(&d->bound))
-		bound_close(TAILQ_FIRST(&d->bound));
+	struct bound *b, *next;
+
+	for (b = TAILQ_FIRST(&d->bound); b; b = next) {
+		next = TAILQ_NEXT(b, next);
+		bound_close(b);
+	}
 }

@@ -62,8 +62,8 @@ enum kind { KIND_COUNTER, KIND_HISTOGRAM, KIND_HISTOGRAM_COUNT };
 
 struct metric {
 	const char *name;
-	uint8_t type; /* enum type */
 	const char *help;
+	uint8_t type; /* enum type */
 	uint8_t base, kind;
 	uint8_t dim, dim2; /* enum dim */
 	size_t at, less;   /* in the base; 0 is no less */
