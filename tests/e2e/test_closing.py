@@ -160,8 +160,9 @@ ENDS = {
     "backend-protocol": (told(1011, "backend-protocol",
                               from_backend=b"\xff\n"), 1011, "backend", ""),
 }
-# Tested elsewhere: test_kill_9, test_pressure.py. And internal: no memory.
-ELSEWHERE = {"backend-exit", "memory", "internal"}
+# Tested elsewhere: test_control.py, test_reload_live.py, test_kill_9,
+# test_pressure.py. And internal: no memory.
+ELSEWHERE = {"killed", "key-removed", "backend-exit", "memory", "internal"}
 
 
 @pytest.mark.parametrize("word", ENDS)
