@@ -100,8 +100,6 @@ static void put_line(const char *text, size_t width, const char *style)
 {
 	size_t columns = 0, n = 0;
 
-	/* Each text is written before, and ends in a NUL.
-	   NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch) */
 	while (text[n]) {
 		size_t length = 1;
 
@@ -187,6 +185,7 @@ static void put_table(struct top *t, size_t rows, size_t width)
 					   s->rows[i], columns[k].member));
 		}
 	}
+	line[0] = '\0';
 	for (size_t k = 0; columns[k].heading && at < 2048; k++) {
 		snprintf(cell, sizeof(cell), "%s%s", columns[k].heading,
 			&columns[k] == *by_of(t) ? "*" : "");
