@@ -52,6 +52,17 @@ struct str str_trim(struct str s)
 	return s;
 }
 
+struct str str_cut(struct str *left, char mark)
+{
+	const char *at = left->n > 0 ? memchr(left->p, mark, left->n) : NULL;
+	struct str part = { left->p, at ? (size_t)(at - left->p) : left->n };
+	size_t used = part.n + (at ? 1 : 0);
+
+	left->p += used;
+	left->n -= used;
+	return part;
+}
+
 bool str_next_element(struct str *list, struct str *element)
 {
 	while (list->n > 0) {

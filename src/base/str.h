@@ -25,6 +25,8 @@ bool str_eq_nocase(struct str a, struct str b);
 bool str_starts(struct str s, struct str prefix);
 /* Without the SP and HTAB at both ends. */
 struct str str_trim(struct str s);
+/* Takes what is before the mark off *left, and the mark; all, without one. */
+struct str str_cut(struct str *left, char mark);
 /*
  * Takes the next element off a comma-separated list (RFC 9110 section 5.6.1):
  * trimmed, empty elements skipped. False at the end.

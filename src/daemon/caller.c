@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "conf/conf.h"
 #include "daemon/command.h"
+#include "daemon/private.h"
 #include "net/conn.h"
 #include "net/loop.h"
 
@@ -156,6 +158,29 @@ static void finish(struct caller *c, const char *status, const char *error)
 	ADD_LINE(c, F_STR("status", status), F_STR("error", error));
 	leave_answer(c);
 	step_soon(c); /* the next request may be there */
+}
+
+static void free_place(struct answer *a)
+{
+	struct answer_place *p = a->state;
+
+	conf_unref(p->conf);
+	free(p);
+}
+
+void answer_of_conf(struct answer *a, void (*more)(struct answer *a))
+{
+	struct answer_place *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		answer_refuse(a, "no memory");
+		return;
+	}
+	p->conf = conf_ref(a->daemon->conf);
+	a->state = p;
+	a->more = more;
+	a->left = free_place;
+	more(a);
 }
 
 void answer_end(struct answer *a)

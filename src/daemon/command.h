@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "codec/control.h"
 
+struct conf;
 struct daemon;
 
 struct answer { /* to one request */
@@ -59,6 +60,16 @@ void answer_add(struct answer *a, const void *rows, size_t n);
 /* Whether the caller has room for another, and the share of the turn is left. */
 MUST_CHECK bool answer_goes_on(struct answer *a);
 void answer_continue(struct answer *a);
+
+/*
+ * An answer about the configuration, step by step: more finds its place in
+ * a->state, and is called at once for the first time.
+ */
+struct answer_place {
+	struct conf *conf; /* a reference: a reload may exchange the daemon's */
+	size_t next;       /* of what more lists; 0 at first */
+};
+void answer_of_conf(struct answer *a, void (*more)(struct answer *a));
 
 /* The last line; a is gone when these return. */
 void answer_end(struct answer *a);

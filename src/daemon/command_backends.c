@@ -83,17 +83,12 @@ static void add_hub(struct visit *v, struct worker *w, const struct hub_info *i)
 
 static bool run_pairs(struct backends *x, struct worker *w)
 {
-	struct walk *walk = &x->visit.walk;
 	struct session *s;
 
-	if (!walk->active)
-		walk_begin(&w->sessions->walks, walk,
-			TAILQ_FIRST(&w->sessions->list));
 	do {
-		s = walk->at;
+		s = sessions_next(w, &x->visit.walk);
 		if (!s)
 			return false;
-		walk->at = TAILQ_NEXT(s, next);
 		count_pair(x, s);
 	} while (visit_goes_on(&x->visit, w));
 	return true;

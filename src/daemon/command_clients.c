@@ -4,9 +4,6 @@
  */
 #include "daemon/command.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "base/reason.h"
 #include "codec/token/jwt.h"
 #include "conf/conf.h"
@@ -17,22 +14,6 @@
 #include "net/conn.h"
 #include "pair/session.h"
 #include "worker/worker.h"
-
-/* --- the walk -------------------------------------------------------------*/
-
-/* NULL: there is no further one here. */
-static struct session *next_session(struct visit *v, struct worker *w)
-{
-	struct session *s;
-
-	if (!v->walk.active)
-		walk_begin(&w->sessions->walks, &v->walk,
-			TAILQ_FIRST(&w->sessions->list));
-	s = v->walk.at;
-	if (s)
-		v->walk.at = TAILQ_NEXT(s, next);
-	return s;
-}
 
 static const char *state_of(const struct session *s)
 {
@@ -79,7 +60,7 @@ static bool run_clients(struct visit *v, struct worker *w)
 	struct session *s;
 
 	do {
-		s = next_session(v, w);
+		s = sessions_next(w, &v->walk);
 		if (s && filter_fits_session(&x->filter, s))
 			add_client(v, w, s);
 	} while (s && visit_goes_on(v, w));
@@ -197,7 +178,7 @@ static bool run_one(struct visit *v, struct worker *w)
 	struct session *s;
 
 	do {
-		s = next_session(v, w);
+		s = sessions_next(w, &v->walk);
 		if (s && s->client.id == x->id) {
 			add_sheet(v, w, s);
 			v->enough = true;
@@ -225,13 +206,10 @@ static const struct visit_kind one_kind = {
 void command_client(struct answer *a)
 {
 	const char *text = control_text(a->request, "id");
-	unsigned long long id;
 	struct visit *v;
-	char *end;
+	uint64_t id;
 
-	errno = 0;
-	id = strtoull(text, &end, 16);
-	if (errno || end == text || *end) {
+	if (client_parse_id(text, &id) < 0) {
 		answer_usage(
 			a, "id: expected one of the log, such as 6d2f0a1c");
 		return;

@@ -6,29 +6,11 @@
 #include "daemon/command.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/str.h"
 #include "conf/conf.h"
-#include "daemon/private.h"
-
-struct place {
-	struct conf *conf; /* a reference: a reload may exchange it */
-	size_t next;       /* of all sections */
-};
-
-static struct str take_line(struct str *left)
-{
-	const char *end = memchr(left->p, '\n', left->n);
-	struct str line = { left->p, end ? (size_t)(end - left->p) : left->n };
-	size_t used = line.n + (end ? 1 : 0);
-
-	left->p += used;
-	left->n -= used;
-	return line;
-}
 
 /* "PASSWORD=..." -> "PASSWORD=(hidden)" */
 static struct str hide(struct str value, char *out, size_t size)
@@ -61,19 +43,19 @@ static void add_key(struct answer *a, struct str section, struct str line)
 /* [section], then lines of key = value. */
 static void add_section(struct answer *a, struct str text)
 {
-	struct str section = take_line(&text);
+	struct str section = str_cut(&text, '\n');
 
 	if (section.n >= 2) {
 		section.p++;
 		section.n -= 2;
 	}
 	while (text.n > 0)
-		add_key(a, section, take_line(&text));
+		add_key(a, section, str_cut(&text, '\n'));
 }
 
 static void more(struct answer *a)
 {
-	struct place *p = a->state;
+	struct answer_place *p = a->state;
 
 	for (;;) {
 		struct buf text = { 0 };
@@ -97,25 +79,7 @@ static void more(struct answer *a)
 	}
 }
 
-static void left(struct answer *a)
-{
-	struct place *p = a->state;
-
-	conf_unref(p->conf);
-	free(p);
-}
-
 void command_config(struct answer *a)
 {
-	struct place *p = calloc(1, sizeof(*p));
-
-	if (!p) {
-		answer_refuse(a, "no memory");
-		return;
-	}
-	p->conf = conf_ref(a->daemon->conf);
-	a->state = p;
-	a->more = more;
-	a->left = left;
-	more(a);
+	answer_of_conf(a, more);
 }

@@ -19,18 +19,6 @@ struct counters {
 	struct buf text; /* lines that are rows yet to be */
 };
 
-/* Takes what is before the mark off *left; all of it when there is none. */
-static struct str take(struct str *left, char mark)
-{
-	const char *at = left->n > 0 ? memchr(left->p, mark, left->n) : NULL;
-	struct str part = { left->p, at ? (size_t)(at - left->p) : left->n };
-	size_t used = part.n + (at ? 1 : 0);
-
-	left->p += used;
-	left->n -= used;
-	return part;
-}
-
 static bool ends_in(struct str s, struct str end)
 {
 	return s.n >= end.n && memcmp(s.p + s.n - end.n, end.p, end.n) == 0;
@@ -42,10 +30,10 @@ static void add_sample(struct visit *v, struct str line)
 	struct str left = line, name, labels = STR_NONE;
 
 	if (memchr(line.p, '{', line.n)) {
-		name = take(&left, '{');
-		labels = take(&left, '}');
+		name = str_cut(&left, '{');
+		labels = str_cut(&left, '}');
 	} else {
-		name = take(&left, ' ');
+		name = str_cut(&left, ' ');
 	}
 	left = str_trim(left);
 	if (str_eq(left, STR("0")) || ends_in(name, STR("_bucket")))
@@ -60,7 +48,7 @@ static void add_samples(struct counters *x)
 	size_t used = 0;
 
 	while (left.n > 0 && memchr(left.p, '\n', left.n)) {
-		struct str line = take(&left, '\n');
+		struct str line = str_cut(&left, '\n');
 
 		used += line.n + 1;
 		if (line.n > 0 && line.p[0] != '#')

@@ -4,7 +4,6 @@
  */
 #include "daemon/command.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,18 +63,12 @@ static bool run_kill(struct visit *v, struct worker *w)
 	struct kill *x = CONTAINER_OF(v, struct kill, visit);
 	struct session *s;
 
-	if (!v->walk.active)
-		walk_begin(&w->sessions->walks, &v->walk,
-			TAILQ_FIRST(&w->sessions->list));
 	do {
-		s = v->walk.at;
-		if (!s)
-			return false;
-		v->walk.at = TAILQ_NEXT(s, next);
-		if (is_meant(x, s))
+		s = sessions_next(w, &v->walk);
+		if (s && is_meant(x, s))
 			kill_one(x, s);
-	} while (visit_goes_on(v, w));
-	return true;
+	} while (s && visit_goes_on(v, w));
+	return s != NULL;
 }
 
 static void kill_done(struct visit *v, struct answer *a)
@@ -110,13 +103,9 @@ static const char *read_ids(struct kill *x, const struct control_request *r)
 	if (!x->ids)
 		return "no memory";
 	while ((text = control_text_at(r, "id", x->ids_n))) {
-		char *end;
-
 		if (x->ids_n == IDS_MAX)
 			return "id: there are more than 1000";
-		errno = 0;
-		x->ids[x->ids_n++] = strtoull(text, &end, 16);
-		if (errno || end == text || *end)
+		if (client_parse_id(text, &x->ids[x->ids_n++]) < 0)
 			return "id: expected those of the log, such as "
 			       "6d2f0a1c";
 	}

@@ -9,11 +9,6 @@
 #include "worker/route_counters.h"
 #include "worker/section.h"
 
-struct place {             /* in the list of an answer under way */
-	struct conf *conf; /* a reference: a reload may exchange it */
-	size_t next;
-};
-
 /* Of all workers. */
 static struct route_traffic traffic_of(
 	const struct route_state *s, size_t workers)
@@ -52,7 +47,7 @@ static void add_route(struct answer *a, const struct conf_route *r)
 
 static void more(struct answer *a)
 {
-	struct place *p = a->state;
+	struct answer_place *p = a->state;
 
 	while (p->next < p->conf->routes_n) {
 		if (!answer_goes_on(a)) {
@@ -64,25 +59,7 @@ static void more(struct answer *a)
 	answer_end(a);
 }
 
-static void left(struct answer *a)
-{
-	struct place *p = a->state;
-
-	conf_unref(p->conf);
-	free(p);
-}
-
 void command_routes(struct answer *a)
 {
-	struct place *p = calloc(1, sizeof(*p));
-
-	if (!p) {
-		answer_refuse(a, "no memory");
-		return;
-	}
-	p->conf = conf_ref(a->daemon->conf);
-	a->state = p;
-	a->more = more;
-	a->left = left;
-	more(a);
+	answer_of_conf(a, more);
 }

@@ -1,5 +1,6 @@
 #include "gate/client.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +11,15 @@ const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT])
 {
 	snprintf(text, CLIENT_ID_TEXT, "%llx", (unsigned long long)c->id);
 	return text;
+}
+
+int client_parse_id(const char *text, uint64_t *id)
+{
+	char *end;
+
+	errno = 0;
+	*id = strtoull(text, &end, 16);
+	return errno || end == text || *end ? -1 : 0;
 }
 
 const char *client_subject(const struct client *c)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/compiler.h"
 
 struct conf;
 struct conf_listen;
@@ -49,7 +50,7 @@ struct client_verdict {
 	uint8_t tried;     /* public keys that did not make its token */
 };
 
-/* Who it is, and the two above. */
+/* The connection and its user, with the tickets and the verdict above. */
 struct client {
 	uint64_t id;       /* unique over restarts, see daemon.c */
 	struct conf *conf; /* a reference: keeps listen and route alive */
@@ -62,6 +63,8 @@ struct client {
 };
 
 const char *client_id(const struct client *c, char text[CLIENT_ID_TEXT]);
+/* An id as client_id writes it. -1: it is none. */
+MUST_CHECK int client_parse_id(const char *text, uint64_t *id);
 /* Of its token, borrowed; NULL = none. */
 const char *client_subject(const struct client *c);
 /*

@@ -62,6 +62,19 @@ void sessions_fini(struct worker *w)
 	w->sessions = NULL;
 }
 
+struct session *sessions_next(struct worker *w, struct walk *walk)
+{
+	struct sessions_here *here = w->sessions;
+	struct session *s;
+
+	if (!walk->active)
+		walk_begin(&here->walks, walk, TAILQ_FIRST(&here->list));
+	s = walk->at;
+	if (s)
+		walk->at = TAILQ_NEXT(s, next);
+	return s;
+}
+
 /* --- reading ---------------------------------------------------------------*/
 
 static enum count_pause pause_of(uint8_t why)

@@ -83,6 +83,11 @@ struct sessions_here {
 /* -1 without memory; after that fini is of use, too. */
 MUST_CHECK int sessions_init(struct worker *w);
 void sessions_fini(struct worker *w);
+/*
+ * The next of a walk over all of them, which begins with the first call; NULL:
+ * there is none.
+ */
+struct session *sessions_next(struct worker *w, struct walk *walk);
 
 /* It is counted as open, its time runs, and its ends are read. */
 void session_open(struct session *s);
