@@ -401,7 +401,7 @@ static void hub_over(struct hub *h)
 	hub_unref(h);
 }
 
-static void close_trunk(struct hub *h, const struct ending *why)
+void hub_close_trunk(struct hub *h, const struct ending *why)
 {
 	h->trunk->ops->close(h->trunk, ending_backend_code(why), STR_NONE);
 }
@@ -447,7 +447,7 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 		h->attempt = NULL;
 	}
 	if (h->trunk && !closing)
-		close_trunk(h, why);
+		hub_close_trunk(h, why);
 	else if (!h->trunk)
 		hub_over(h);
 }
@@ -493,7 +493,7 @@ static void trunk_ended(struct end *e, const struct ending *why)
 	if (h->state == HUB_OPEN)
 		hub_note_loss(h, why);
 	if (hub_hold_lost(h, why))
-		close_trunk(h, why);
+		hub_close_trunk(h, why);
 	else if (h->state != HUB_HELD)
 		end(h, why, false);
 }

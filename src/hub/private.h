@@ -184,6 +184,8 @@ struct remote *hub_remote(struct hub *h, const struct worker *w);
 /* To every worker that has members: members that hub_input paused go on. */
 void hub_tell_resume(struct hub *h);
 void hub_open_trunk(struct hub *h);
+/* Tells the trunk's end to close; that it is gone follows. */
+void hub_close_trunk(struct hub *h, const struct ending *why);
 /* Whether a client that comes becomes a member at once. */
 bool hub_lets_in(const struct hub *h);
 

@@ -29,15 +29,14 @@ static void use_conf(struct hub *h, const struct conf_route *route)
 	h->route = h->trunk_client.route = route;
 	atomic_store(&h->queue_limit, (size_t)route->queue_limit);
 	hub_resize_replay(h);
-	if (same) {
-		if (!h->former) /* else it is of another route, and closing */
-			end_renew(h->trunk, route);
-		conf_unref(before);
-	} else if (h->trunk && !h->former) {
+	/* With a former one the trunk is of another route, and closing. */
+	if (!same && h->trunk && !h->former) {
 		h->former = before; /* the trunk knows its route */
-	} else {
-		conf_unref(before);
+		return;
 	}
+	if (same && !h->former)
+		end_renew(h->trunk, route);
+	conf_unref(before);
 }
 
 /* The backend is another one, and members wait for it. */
@@ -46,8 +45,7 @@ static void lose_trunk(struct hub *h)
 	static const struct ending why = { .reason = REASON_ROUTE_CHANGED };
 
 	if (hub_hold_lost(h, &why))
-		h->trunk->ops->close(
-			h->trunk, ending_backend_code(&why), STR_NONE);
+		hub_close_trunk(h, &why);
 }
 
 static void exchange_backend(struct hub *h, const struct conf_route *route)
@@ -72,6 +70,13 @@ static bool is_carried_over(const struct hub *h, const struct conf_route *route)
 	       route->to.kind != BACKEND_ROOM;
 }
 
+/* One that is not settled yet, or waits for its first client, is not empty. */
+static void linger_if_empty(struct hub *h)
+{
+	if (h->at_home && h->state != HUB_NEW)
+		hub_linger_when_empty(h);
+}
+
 static void take_newer_route(struct hub *h, const struct conf_route *route)
 {
 	bool same = conf_same_way(h->route, route);
@@ -80,16 +85,15 @@ static void take_newer_route(struct hub *h, const struct conf_route *route)
 		hub_end(h, &(struct ending){ .reason = REASON_ROUTE_CHANGED });
 		return;
 	}
-	/* What is being opened knows the older one: see trunk_done. */
-	if (same && h->attempt)
-		return;
 	if (!same) {
 		exchange_backend(h, route);
 		return;
 	}
+	/* What is being opened knows the older one: see trunk_done. */
+	if (h->attempt)
+		return;
 	use_conf(h, route);
-	if (h->at_home && h->seats_n == 0 && h->state != HUB_NEW)
-		hub_linger_when_empty(h);
+	linger_if_empty(h);
 }
 
 void hub_renew(struct hub *h)
@@ -101,8 +105,7 @@ void hub_renew(struct hub *h)
 	route = conf_same_route(h->home->conf, h->route);
 	h->removed = route == NULL;
 	if (!route) {
-		if (h->at_home && h->seats_n == 0 && h->state != HUB_NEW)
-			hub_linger_when_empty(h);
+		linger_if_empty(h);
 	} else if (route->mode != CONF_MODE_HUB) {
 		hub_end(h, &(struct ending){ .reason = REASON_ROUTE_CHANGED });
 	} else {
