@@ -26,23 +26,18 @@
 
 /* --- what is told ---------------------------------------------------------*/
 
-static void tell_complaints(const struct buf *errors, enum log_level level,
-	const struct reload_told *told)
+static void tell_complaints(
+	const struct buf *errors, const struct reload_told *told)
 {
 	struct str left = buf_str(errors);
 
 	while (left.n > 0) {
-		const char *end = memchr(left.p, '\n', left.n);
-		struct str line = { left.p,
-			end ? (size_t)(end - left.p) : left.n };
-		size_t used = line.n + (end ? 1 : 0);
+		struct str line = str_cut(&left, '\n');
 
-		LOG(conf_complaint_is_warning(line) ? LOG_WARN : level,
+		LOG(conf_complaint_is_warning(line) ? LOG_WARN : LOG_ERROR,
 			"reload-complaint", F_VIEW("detail", line));
 		if (told)
 			told->complaint(told->arg, line);
-		left.p += used;
-		left.n -= used;
 	}
 }
 
@@ -137,47 +132,41 @@ static void reread_files(struct daemon *d)
 	buf_free(&errors); /* the configuration's complaints have them, too */
 }
 
-/* NULL: it cannot be used; errors says why, or a line of its own. */
-static struct conf *load(struct daemon *d, bool dry_run, struct buf *errors)
+/* What can fail of using it. -1: errors says why, or a line of its own. */
+static int prepare(
+	struct daemon *d, struct conf *conf, bool dry_run, struct buf *errors)
 {
-	struct conf *conf = d->source->load(d->source->data, errors);
-
-	if (!conf)
-		return NULL;
-	if (daemon_bind(d, conf, errors) < 0) {
-		conf_unref(conf);
-		return NULL;
-	}
-	if (!dry_run && programs_prepare(&d->shared, conf) != 0) {
-		daemon_unbind(d);
-		conf_unref(conf);
-		return NULL;
-	}
-	if (sections_adopt(d->sections, conf) < 0) {
-		LOG(LOG_ERROR, "reload-complaint",
-			F_STR("detail", "no memory"));
-		daemon_unbind(d);
-		conf_unref(conf);
-		return NULL;
-	}
-	return conf;
+	if (daemon_bind(d, conf, errors) < 0)
+		return -1;
+	if (!dry_run && programs_prepare(&d->shared, conf) != 0)
+		goto fail;
+	if (sections_adopt(d->sections, conf) == 0)
+		return 0;
+	LOG(LOG_ERROR, "reload-complaint", F_STR("detail", "no memory"));
+fail:
+	daemon_unbind(d);
+	return -1;
 }
 
 static int reload(
 	struct daemon *d, bool dry_run, const struct reload_told *told)
 {
 	struct buf errors = { 0 };
-	struct conf *conf = load(d, dry_run, &errors);
+	struct conf *conf = d->source->load(d->source->data, &errors);
 	struct changes x = {
 		.before = d->conf, .told = told, .dry_run = dry_run
 	};
 
+	if (conf && prepare(d, conf, dry_run, &errors) < 0) {
+		conf_unref(conf);
+		conf = NULL;
+	}
 	if (conf && diff_each(d->conf, conf, tell_change, &x) < 0)
 		LOG(LOG_WARN, "reload-change", F_STR("detail", "no memory"));
 	if (!conf)
 		LOG(LOG_ERROR, "reload-failed",
 			F_STR("detail", "the settings stay as they were"));
-	tell_complaints(&errors, LOG_ERROR, told);
+	tell_complaints(&errors, told);
 	buf_free(&errors);
 	if (conf && dry_run) {
 		daemon_unbind(d);
