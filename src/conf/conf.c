@@ -188,18 +188,6 @@ struct conf *conf_reread(const struct conf *c, struct buf *errors, bool *kept)
 	return result;
 }
 
-int conf_same_settings(const struct conf *a, const struct conf *b)
-{
-	struct buf x = { 0 }, y = { 0 };
-	int result = -1;
-
-	if (conf_dump(&x, a) == 0 && conf_dump(&y, b) == 0)
-		result = str_eq(buf_str(&x), buf_str(&y));
-	buf_free(&x);
-	buf_free(&y);
-	return result;
-}
-
 struct conf *conf_ref(struct conf *c)
 {
 	atomic_fetch_add_explicit(&c->references, 1, memory_order_relaxed);

@@ -389,11 +389,6 @@ MUST_CHECK char *conf_read_control(const char *file);
  */
 MUST_CHECK struct conf *conf_reread(
 	const struct conf *c, struct buf *errors, bool *kept);
-/*
- * Whether both say the same, wherever it is written and whatever the files
- * that they name hold: 1 or 0; -1 without memory.
- */
-MUST_CHECK int conf_same_settings(const struct conf *a, const struct conf *b);
 struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c);
 
