@@ -3,27 +3,7 @@
  * letters are opened, replays, max_hubs. Drivers, ends and slow workers are in
  * test_hub_driver.c, test_hub_end.c and test_hub_slow.c.
  */
-#include "hub_support.h"
-
-static struct browser a, b, c, d;
-
-static int setup(void **state)
-{
-	(void)state;
-	a = b = c = d = (struct browser){ .peer = -1 };
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	world_close();
-	browser_free(&a);
-	browser_free(&b);
-	browser_free(&c);
-	browser_free(&d);
-	return 0;
-}
+#include "four_browsers.h"
 
 /* --- the order --------------------------------------------------------------*/
 

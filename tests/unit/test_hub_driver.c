@@ -2,29 +2,9 @@
  * input = driver: one member of a hub steers its backend, and when it leaves
  * the next in the order of joining; the subject that drives takes over at once.
  */
-#include "hub_support.h"
+#include "four_browsers.h"
 
 #include "gate/identity.h"
-
-static struct browser a, b, c, d;
-
-static int setup(void **state)
-{
-	(void)state;
-	a = b = c = d = (struct browser){ .peer = -1 };
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	world_close();
-	browser_free(&a);
-	browser_free(&b);
-	browser_free(&c);
-	browser_free(&d);
-	return 0;
-}
 
 static void joins_as(
 	struct browser *x, size_t worker, const char *subject, uint8_t perm)

@@ -2,27 +2,7 @@
  * How hubs end, whatever letters are under way then: each member is told once,
  * behind what was said last, and each client that asked for a seat is answered.
  */
-#include "hub_support.h"
-
-static struct browser a, b, c, d;
-
-static int setup(void **state)
-{
-	(void)state;
-	a = b = c = d = (struct browser){ .peer = -1 };
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	world_close();
-	browser_free(&a);
-	browser_free(&b);
-	browser_free(&c);
-	browser_free(&d);
-	return 0;
-}
+#include "four_browsers.h"
 
 static void end_hub(struct hub *h)
 {
