@@ -33,7 +33,7 @@ extern const struct backend_kind backend_echo;
 #define BACKEND_KEEPALIVE_S     15
 #define BACKEND_USER_TIMEOUT_MS 60000
 
-/* How it ended: counted, and told to whoever asked; p outlives that. */
+/* Counts how opening ended, and calls p->done with it. */
 void backend_tell(
 	const struct backend_params *p, const struct backend_result *r);
 /* A key's value with the route's captures in it; owned; NULL: no memory. */

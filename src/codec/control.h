@@ -85,7 +85,7 @@ struct json_t;
 struct control_request {
 	const struct control_command *command;
 	struct json_t *object; /* owned */
-	int64_t uid;           /* of who asks, by its own word; -1: none */
+	int64_t uid; /* of the caller, as it says itself; -1: it does not */
 };
 
 /*

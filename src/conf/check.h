@@ -14,7 +14,7 @@ void check_all(struct builder *b);
 
 /* One section each; references between sections are resolved before. */
 void check_listens(struct builder *b);
-/* check_admin.c: who reaches a listener with role = admin. */
+/* check_admin.c: that only the machine or named clients reach role = admin. */
 void check_admin(struct builder *b, const struct conf_listen *l, size_t index);
 void check_certificate(struct builder *b, struct conf_certificate *c);
 void check_key(struct builder *b, struct conf_key *k, size_t index);

@@ -25,7 +25,7 @@ struct call {
  */
 MUST_CHECK int call_open(struct call *c, const char *path);
 void call_close(struct call *c);
-/* Sends a request, and who asks with it. -1: it complained. */
+/* Sends a request, with our uid in it. -1: it complained. */
 MUST_CHECK int call_ask(struct call *c, struct json_t *request);
 /*
  * The next line, LF included, valid until the next call of this; waits for it.

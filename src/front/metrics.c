@@ -49,7 +49,7 @@ static const struct {
 	[DIM_REASON] = { "reason", REASON_COUNT, { 0 } },
 };
 
-/* Whose counters they are. */
+/* The struct that has a metric's counter, and of which workers it is summed. */
 enum base {
 	IN_NONE,     /* none: the metric reads or writes itself */
 	IN_COUNTERS, /* struct counters, of all workers */

@@ -91,7 +91,7 @@ TAILQ_HEAD(fronts, front);
 struct fronts_here { /* what one worker has of them */
 	struct worker *worker;
 	struct fronts list; /* oldest request first */
-	/* Those whose tokens wait to be verified, see line.c. */
+	/* Clients that wait until their tokens may be verified, see line.c. */
 	struct fronts line, late_line;
 	struct deferred line_turn;
 	bool verified; /* a token, in this turn of the loop */

@@ -203,7 +203,10 @@ static void front_upgrade(
 	struct conn *c = f->conn;
 	struct buf out = { 0 };
 	struct end *client_end;
-	/* Who takes the client may renew it; the line is still of this one. */
+	/*
+	 * The pair or member may exchange the snapshot at once, behind a reload;
+	 * the line "open" still names sections of this one.
+	 */
 	struct conf *kept = conf_ref(f->client.conf);
 	char id[CLIENT_ID_TEXT];
 

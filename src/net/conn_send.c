@@ -29,7 +29,7 @@ struct chunk {
 	struct message *message; /* NULL: the bytes are in data */
 	const uint8_t *p;
 	size_t from, to, capacity;
-	bool begun;  /* its first bytes end a frame whose beginning has left */
+	bool begun;  /* it starts inside a frame, of which a part was sent */
 	bool urgent; /* see conn_send_urgent */
 	uint8_t data[];
 };

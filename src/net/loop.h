@@ -103,7 +103,7 @@ struct loop {
 	/* For the read under way: LOOP_SCRATCH bytes behind LOOP_HEADROOM. */
 	uint8_t *scratch;
 	struct cork cork;
-	struct conn *reader; /* whose input callback is under way; or NULL */
+	struct conn *reader; /* its input callback is running; NULL: none is */
 	/* Of that read: loop_clock_ns when it began; 0 = it is not sampled. */
 	int64_t sampled_ns;
 	bool sample_carries; /* it brought a message for a pair */
