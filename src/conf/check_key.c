@@ -3,7 +3,7 @@
  * rights of the caller; what is in them never reaches a complaint, but for
  * names of public keys.
  *
- *   HS256         secret_file                     -> jwt.secret
+ *   HS256         secret_file, once or twice      -> jwt.secret, other_secret
  *   RS256, ES256  public_key_file or jwks_file    -> jwt.publics
  */
 #include <stdlib.h>
@@ -14,7 +14,8 @@
 #include "conf/check.h"
 #include "conf/file.h"
 
-#define SECRET_MAX 4096
+#define SECRET_MAX  4096
+#define SECRETS_MAX 2 /* each costs a forged token one more HMAC */
 
 static struct build_at at_key(size_t index, const char *key)
 {
@@ -61,22 +62,43 @@ static ssize_t judge_secret(struct builder *b, struct build_at at,
 	return (ssize_t)n;
 }
 
-static void load_secret(struct builder *b, struct conf_key *k, size_t index)
+/* That of the i-th file; its length is 0 after a complaint. */
+static const uint8_t *load_secret(struct builder *b, const struct conf_key *k,
+	size_t index, size_t i, size_t *length)
 {
-	struct build_at at = at_key(index, "secret_file");
+	struct build_at at = { SECTION_KEY, index, "secret_file", i };
+	const char *name = k->secret_file.v[i];
 	struct file_bytes f;
 	ssize_t n;
 
-	if (file_read(b, at, k->secret_file, SECRET_MAX, &f) < 0)
-		return;
+	*length = 0;
+	if (file_read(b, at, name, SECRET_MAX, &f) < 0)
+		return NULL;
 	if (f.everybody)
-		build_warn(b, at, "%s can be read by everybody (chmod o-r)",
-			k->secret_file);
-	n = judge_secret(b, at, k->secret_file, f.p, f.n - 1);
+		build_warn(
+			b, at, "%s can be read by everybody (chmod o-r)", name);
+	n = judge_secret(b, at, name, f.p, f.n - 1);
 	if (n < 0)
+		return NULL;
+	*length = (size_t)n;
+	return f.p;
+}
+
+static void load_secrets(struct builder *b, struct conf_key *k, size_t index)
+{
+	if (k->secret_file.n > SECRETS_MAX) {
+		build_error(b,
+			(struct build_at){ SECTION_KEY, index, "secret_file",
+				SECRETS_MAX },
+			"is there %zu times, expected it once or twice: the "
+			"first signs, both verify",
+			k->secret_file.n);
 		return;
-	k->jwt.secret = f.p;
-	k->jwt.secret_n = (size_t)n;
+	}
+	k->jwt.secret = load_secret(b, k, index, 0, &k->jwt.secret_n);
+	if (k->secret_file.n > 1)
+		k->jwt.other_secret = load_secret(
+			b, k, index, 1, &k->jwt.other_secret_n);
 }
 
 /* --- public keys ----------------------------------------------------------- */
@@ -145,14 +167,14 @@ static void check_files(
 	if (secret && (k->public_key_file || k->jwks_file))
 		build_error(b, at_key(index, "algorithm"),
 			"is HS256, expected RS256 or ES256 for %s", first);
-	else if (secret && !k->secret_file &&
+	else if (secret && k->secret_file.n == 0 &&
 		 !build_is_bad(b, at_key(index, "secret_file")))
 		build_error(b, at_key(index, "secret_file"),
 			"is missing, expected a file with the secret "
 			"(wsrelayctl key makes one)");
 	if (secret)
 		return;
-	if (k->secret_file)
+	if (k->secret_file.n > 0)
 		build_error(b, at_key(index, "secret_file"),
 			"means nothing to RS256 and ES256, expected it only "
 			"for HS256");
@@ -199,8 +221,8 @@ void check_key(struct builder *b, struct conf_key *k, size_t index)
 		return;
 	check_files(b, k, index);
 	if (k->jwt.algorithm == JWT_HS256) {
-		if (k->secret_file)
-			load_secret(b, k, index);
+		if (k->secret_file.n > 0)
+			load_secrets(b, k, index);
 	} else if (k->public_key_file) {
 		load_public_key(b, k, index);
 	} else if (k->jwks_file) {

@@ -154,8 +154,8 @@ struct conf_listen {
 
 struct conf_key {
 	struct conf_section section;
-	int algorithm; /* enum jwt_algorithm */
-	char *secret_file;
+	int algorithm;                   /* enum jwt_algorithm */
+	struct conf_strings secret_file; /* the first signs, both verify */
 	char *public_key_file;
 	char *jwks_file;
 	char *issuer;

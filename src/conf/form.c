@@ -231,6 +231,7 @@ int form_check(enum keys_type type, struct str s, const char **why)
 	case TYPE_MODE:
 	case TYPE_ENUM:
 	case TYPE_STRINGS:
+	case TYPE_PATHS:
 	case TYPE_ADDRESSES:
 	case TYPE_CIDRS:
 		break;

@@ -33,6 +33,7 @@
 #define MEMBER_MODE        int64_t
 #define MEMBER_ENUM        int
 #define MEMBER_STRINGS     struct conf_strings
+#define MEMBER_PATHS       struct conf_strings
 #define MEMBER_HEADERS     struct conf_strings
 #define MEMBER_ENVIRONMENT struct conf_strings
 #define MEMBER_SUBJECTS    struct conf_strings
@@ -205,6 +206,7 @@ enum keys_storage keys_storage(enum keys_type t)
 	case TYPE_ENUM:
 		return STORE_ENUM;
 	case TYPE_STRINGS:
+	case TYPE_PATHS:
 	case TYPE_HEADERS:
 	case TYPE_ENVIRONMENT:
 	case TYPE_SUBJECTS:

@@ -39,6 +39,7 @@ enum keys_type {
 	TYPE_ENUM,
 	/* lists: a repeated key appends */
 	TYPE_STRINGS,     /* one per line, like those up to SUBJECTS */
+	TYPE_PATHS,       /* of PATH */
 	TYPE_HEADERS,     /* Name: value */
 	TYPE_ENVIRONMENT, /* NAME=VALUE */
 	TYPE_ADDRESSES,

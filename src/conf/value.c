@@ -165,27 +165,41 @@ static bool is_none(const struct key_row *row, struct str s)
 	return (row->flags & KEY_NONE) && str_eq(s, STR("none"));
 }
 
+static bool is_path(const struct key_row *row)
+{
+	return row->type == TYPE_PATH || row->type == TYPE_PATHS;
+}
+
+/* As it is kept; s is not empty. */
+static int make_string(const struct key_row *row, char **out, struct str s,
+	const char *directory, char why[VALUE_WHY])
+{
+	char *copy;
+
+	if (check_form(row, s, why) < 0)
+		return -1;
+	copy = is_path(row) && !is_none(row, s) ? absolute_path(s, directory)
+						: str_dup(s);
+	if (!copy)
+		return fail_memory(why);
+	if (strlen(row->name) + 1 + strlen(copy) > INI_LINE_MAX) {
+		free(copy);
+		return value_fail(why,
+			"a name that is too long as an "
+			"absolute path, expected at most %zu bytes",
+			INI_LINE_MAX - 1 - strlen(row->name));
+	}
+	*out = copy;
+	return 0;
+}
+
 static int set_string(const struct key_row *row, char **out, struct str s,
 	const char *directory, char why[VALUE_WHY])
 {
 	char *copy = NULL;
 
-	if (s.n > 0) {
-		if (check_form(row, s, why) < 0)
-			return -1;
-		copy = row->type == TYPE_PATH && !is_none(row, s)
-			       ? absolute_path(s, directory)
-			       : str_dup(s);
-		if (!copy)
-			return fail_memory(why);
-		if (strlen(row->name) + 1 + strlen(copy) > INI_LINE_MAX) {
-			free(copy);
-			return value_fail(why,
-				"a name that is too long as an "
-				"absolute path, expected at most %zu bytes",
-				INI_LINE_MAX - 1 - strlen(row->name));
-		}
-	}
+	if (s.n > 0 && make_string(row, &copy, s, directory, why) < 0)
+		return -1;
 	free(*out);
 	*out = copy;
 	return 0;
@@ -196,26 +210,27 @@ static int set_string(const struct key_row *row, char **out, struct str s,
  * meant.
  */
 static int add_string(const struct key_row *row, struct conf_strings *list,
-	struct str s, char why[VALUE_WHY])
+	struct str s, const char *directory, char why[VALUE_WHY])
 {
-	char **v;
+	char **v, *copy = NULL;
 
-	if (check_form(row, s, why) < 0)
+	if (make_string(row, &copy, s, directory, why) < 0)
 		return -1;
 	for (size_t i = 0; i < list->n; i++)
-		if (str_eq(s, str_of(list->v[i])))
+		if (strcmp(copy, list->v[i]) == 0) {
+			free(copy);
 			return value_fail(why,
 				"\"%.*s\" is there twice, "
 				"expected it once",
 				(int)s.n, s.p);
+		}
 	v = value_grow(list->v, list->n, sizeof(*v));
-	if (!v)
+	if (!v) {
+		free(copy);
 		return fail_memory(why);
+	}
 	list->v = v;
-	v[list->n] = str_dup(s);
-	if (!v[list->n])
-		return fail_memory(why);
-	list->n++;
+	v[list->n++] = copy;
 	return 0;
 }
 
@@ -358,7 +373,7 @@ size_t value_count(const struct key_row *row, const void *object)
 }
 
 static int add_element(const struct key_row *row, void *object, struct str s,
-	char why[VALUE_WHY])
+	const char *directory, char why[VALUE_WHY])
 {
 	void *p = member(row, object);
 
@@ -369,7 +384,7 @@ static int add_element(const struct key_row *row, void *object, struct str s,
 		return add_cidr(row, p, s, why);
 	if (keys_storage(row->type) == STORE_ADDRESSES)
 		return add_address(p, s, why);
-	return add_string(row, p, s, why);
+	return add_string(row, p, s, directory, why);
 }
 
 static bool is_separator(char c)
@@ -378,14 +393,14 @@ static bool is_separator(char c)
 }
 
 static int add_elements(const struct key_row *row, void *object, struct str s,
-	char why[VALUE_WHY])
+	const char *directory, char why[VALUE_WHY])
 {
 	while (s.n > 0) {
 		struct str e = { s.p, 0 };
 
 		while (e.n < s.n && !is_separator(s.p[e.n]))
 			e.n++;
-		if (e.n > 0 && add_element(row, object, e, why) < 0)
+		if (e.n > 0 && add_element(row, object, e, directory, why) < 0)
 			return -1;
 		if (e.n < s.n)
 			e.n++; /* the separator */
@@ -403,7 +418,7 @@ int value_parse(const struct key_row *row, void *object, struct str text,
 	void *p = member(row, object);
 
 	if (keys_is_split(row->type))
-		return add_elements(row, object, text, why);
+		return add_elements(row, object, text, directory, why);
 	switch (keys_storage(row->type)) {
 	case STORE_STRING:
 		return set_string(row, p, text, directory, why);
@@ -421,7 +436,7 @@ int value_parse(const struct key_row *row, void *object, struct str text,
 	case STORE_ADDRESSES:
 		break;
 	}
-	return text.n > 0 ? add_element(row, object, text, why) : 0;
+	return text.n > 0 ? add_element(row, object, text, directory, why) : 0;
 }
 
 bool value_is_empty(const struct key_row *row, const void *object)
@@ -503,6 +518,7 @@ static const char *describe_type(enum keys_type t)
 {
 	switch (t) {
 	case TYPE_PATH:
+	case TYPE_PATHS:
 		return "A file name, relative to this file.";
 	case TYPE_NAME:
 		return "The name of a section.";

@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -343,6 +344,69 @@ def test_a_key_that_is_gone(relay, workers, loss):
         assert closed(c) == (3000, "key-removed")
     with pytest.raises(AssertionError, match="401"):
         Client(r, "/t", token=token("leaked"))
+
+
+def test_secrets_rotate_while_clients_come(relay, workers):
+    new = b"the secret that comes next, 32 bytes"
+    key = "[key lab]\nleeway = 0\nsecret_file = {}\n"
+    both = key + "secret_file = {}\n"
+    rest = ("[page p]\nroot = {dir}/www\ntemplate = yes\ntoken_perm = rw\n"
+            "[route r]\npath = /r\nbackend = echo:\nsingle_use = yes\n"
+            "on_key_loss = close\n")
+    r = start(relay, workers, echo("a"))
+    rest = rest.replace("{dir}", str(r.dir))
+    (r.dir / "www").mkdir()
+    (r.dir / "www" / "wsuri.json").write_text('{"wsuri": "{{wsuri /r}}"}')
+    (r.dir / "new").write_bytes(new + b"\n")
+    reload(r, key.format("secret") + rest)
+    done, faults, stop = [0] * 4, [], threading.Event()
+
+    def comes(i):
+        try:
+            while not stop.is_set():
+                with Peer(r) as p:
+                    p.send(b"GET /wsuri.json HTTP/1.1\r\n"
+                           b"Host: 127.0.0.1\r\n\r\n")
+                    wsuri = json.loads(p.answer().body)["wsuri"]
+                with Client(r, "/r", token=wsuri.split("token=")[1]) as c:
+                    assert says(c, "in") == "in"
+                done[i] += 1
+        except Exception as e:
+            faults.append(e)
+
+    def each_comes():
+        """With a token that was made after this call."""
+        before = list(done)
+        wait_for(lambda: faults or all(
+            n > m + 1 for n, m in zip(done, before)), "clients")
+        assert not faults
+
+    threads = [threading.Thread(target=comes, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    each_comes()
+    old_one = mint("/r", jti="once")
+    stays = Client(r, "/r", token=old_one)
+    for text in (both.format("secret", "new"), both.format("new", "secret"),
+                 key.format("new")):
+        reload(r, text + rest)
+        if "secret_file = secret" in text:
+            # What is used is used, whichever secret is the first.
+            with pytest.raises(AssertionError, match="401"):
+                Client(r, "/r", token=old_one)
+            assert says(Client(r, "/r", token=mint("/r")), "x") == "x"
+            assert says(Client(r, "/r", token=mint("/r", secret=new)),
+                        "x") == "x"
+        each_comes()
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not faults
+    assert {x["reason"] for x in r.log("refuse")} == {"token-used"}
+    with pytest.raises(AssertionError, match="401"):
+        Client(r, "/r", token=mint("/r"))
+    # The section is there: the key is not gone, only its older secret.
+    assert says(stays, "x") == "x"
 
 
 def test_a_socket_that_was_handed_over_goes(relay, workers):

@@ -172,6 +172,43 @@ static void test_refused(void **state)
 	}
 }
 
+/* A secret that comes or goes: the first signs. */
+static void test_two_secrets(void **state)
+{
+	struct conf *c;
+	char *shown;
+	(void)state;
+
+	put_text("next", "the secret that is the next one, 32\n");
+	c = load_good(LISTEN "[key k]\nsecret_file = next\n"
+			     "secret_file = secret\n");
+	assert_int_equal(c->keys[0].jwt.secret_n, 35);
+	assert_memory_equal(c->keys[0].jwt.secret, "the secret that is", 18);
+	assert_int_equal(c->keys[0].jwt.other_secret_n, strlen(SECRET));
+	assert_memory_equal(
+		c->keys[0].jwt.other_secret, SECRET, strlen(SECRET));
+	shown = dump(c);
+	assert_non_null(strstr(shown, "/next\nsecret_file = /"));
+	free(shown);
+	conf_unref(c);
+
+	expect("[key k]\nsecret_file = next\nsecret_file = secret\n"
+	       "secret_file = third\n",
+		"t.ini:6: [key k] secret_file: is there 3 times, expected it "
+		"once or twice: the first signs, both verify\n");
+	expect("[key k]\nsecret_file = next\nsecret_file = ./next\n"
+	       "secret_file = next\n",
+		"t.ini:6: [key k] secret_file: \"next\" is there twice, "
+		"expected it once\n");
+	expect("[key k]\nsecret_file = next\nsecret_file = nowhere\n",
+		"t.ini:5: [key k] secret_file: %s/nowhere: No such file or "
+		"directory, expected a readable file\n");
+	expect("[key k]\nalgorithm = ES256\npublic_key_file = ec.pem\n"
+	       "secret_file = next\nsecret_file = secret\n",
+		"t.ini:6: [key k] secret_file: means nothing to RS256 and "
+		"ES256, expected it only for HS256\n");
+}
+
 /* Pages mint tokens: with the one key that can, or a named one that can. */
 static void test_page_key(void **state)
 {
@@ -242,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_public_key),
 		cmocka_unit_test(test_jwks),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_two_secrets),
 		cmocka_unit_test(test_page_key),
 		cmocka_unit_test(test_pathless),
 	};

@@ -576,6 +576,21 @@ static void test_verify(void **state)
 	k.secret_n = sizeof(secret) - 1;
 	assert_int_equal(examine(str_of(vector), &k, NOW, "/sim/42", &why),
 		JWT_SIGNATURE);
+	/* Of two secrets each counts, if it is long enough. */
+	k = key;
+	k.other_secret = other_secret;
+	k.other_secret_n = sizeof(other_secret);
+	assert_int_equal(
+		examine(str_of(vector), &k, NOW, "/sim/42", &why), JWT_OK);
+	k.secret = other_secret;
+	assert_int_equal(examine(str_of(vector), &k, NOW, "/sim/42", &why),
+		JWT_SIGNATURE);
+	k.other_secret = secret;
+	assert_int_equal(
+		examine(str_of(vector), &k, NOW, "/sim/42", &why), JWT_OK);
+	k.other_secret_n = JWT_SECRET_MIN - 1;
+	assert_int_equal(examine(str_of(vector), &k, NOW, "/sim/42", &why),
+		JWT_SIGNATURE);
 	/* The right signature under another algorithm proves nothing. */
 	assert_int_equal(jwt_parse(&t, str_of(vector), &why), JWT_OK);
 	assert_int_equal(jwt_verify(&t, &key), JWT_OK);

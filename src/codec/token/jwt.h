@@ -35,8 +35,10 @@ struct jwt_public;
 struct jwt_key {
 	const char *name; /* what a token's kid is compared with */
 	enum jwt_algorithm algorithm;
-	const uint8_t *secret; /* HS256 */
+	const uint8_t *secret; /* HS256: signs and verifies */
 	size_t secret_n;
+	const uint8_t *other_secret; /* verifies, too; NULL = there is none */
+	size_t other_secret_n;
 	const struct jwt_public *publics; /* the others, see jwt_public.h */
 	size_t publics_n;
 	const struct jwt_private *private; /* NULL = they only verify */

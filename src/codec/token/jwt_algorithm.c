@@ -15,35 +15,49 @@
 /* --- HS256 --- */
 
 /* These md functions are the same in mbedTLS 2.28 and 3. */
-static int hs256(
-	uint8_t mac[JWT_HASH], const struct jwt_key *key, struct str input)
+static int hs256(uint8_t mac[JWT_HASH], const uint8_t *secret, size_t n,
+	struct str input)
 {
 	const mbedtls_md_info_t *md = mbedtls_md_info_from_type(
 		MBEDTLS_MD_SHA256);
 
 	/* A shorter key could be guessed (RFC 7518 section 3.2). */
-	if (!md || key->secret_n < JWT_SECRET_MIN)
+	if (!md || n < JWT_SECRET_MIN)
 		return -1;
-	return mbedtls_md_hmac(md, key->secret, key->secret_n,
-		       (const unsigned char *)input.p, input.n, mac) == 0
+	return mbedtls_md_hmac(md, secret, n, (const unsigned char *)input.p,
+		       input.n, mac) == 0
 		       ? 0
 		       : -1;
 }
 
-static int hs256_verify(
-	const struct jwt_key *key, struct str input, struct str signature)
+static bool hs256_fits(
+	const uint8_t *secret, size_t n, struct str input, struct str signature)
 {
 	uint8_t mac[JWT_HASH];
 
-	if (signature.n != sizeof(mac) || hs256(mac, key, input) < 0)
-		return -1;
-	return str_eq_constant_time(mac, signature.p, sizeof(mac)) ? 0 : -1;
+	return signature.n == sizeof(mac) &&
+	       hs256(mac, secret, n, input) == 0 &&
+	       str_eq_constant_time(mac, signature.p, sizeof(mac));
+}
+
+/* Always with both: the time does not tell which of them signed. */
+static int hs256_verify(
+	const struct jwt_key *key, struct str input, struct str signature)
+{
+	bool fits = hs256_fits(key->secret, key->secret_n, input, signature);
+
+	if (key->other_secret)
+		fits |= hs256_fits(key->other_secret, key->other_secret_n,
+			input, signature);
+	return fits ? 0 : -1;
 }
 
 static ssize_t hs256_sign(
 	const struct jwt_key *key, struct str input, uint8_t *signature)
 {
-	return hs256(signature, key, input) < 0 ? -1 : JWT_HASH;
+	return hs256(signature, key->secret, key->secret_n, input) < 0
+		       ? -1
+		       : JWT_HASH;
 }
 
 /* --- RS256 and ES256 --- */
