@@ -77,6 +77,13 @@ static int parse_options(struct options *o, int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
+	if (optind < argc && o->try.command) {
+		fprintf(stderr,
+			"wsrelayd: --try takes the whole command as one word: "
+			"--try \"%s %s ...\"\n",
+			o->try.command, argv[optind]);
+		return EXIT_USAGE;
+	}
 	if (optind < argc || (o->try.root && !o->try.command)) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;

@@ -445,4 +445,5 @@ void check_all(struct builder *b)
 		check_route(b, &c->routes[i]);
 	check_covered(b);
 	check_exposure(b);
+	check_intent(b);
 }

@@ -43,6 +43,8 @@ MUST_CHECK const struct conf_ca *check_ca(
 void check_crl(struct builder *b, struct conf_listen *l, size_t index);
 /* Warnings: who gets in, or stays out, though the author may not mean it. */
 void check_exposure(struct builder *b);
+/* Warnings: what is hardly ever meant as it is written. */
+void check_intent(struct builder *b);
 /* Routes and pages that can never match, and routes that hide files. */
 void check_covered(struct builder *b);
 

@@ -185,10 +185,6 @@ static void check_mode(struct builder *b, struct conf_route *r)
 		build_error(b, check_at_route(r, "framing"),
 			"is raw, expected line or len32: a hub needs to know "
 			"where messages end");
-	if (r->queue_limit < r->max_backend_message)
-		build_warn(b, check_at_route(r, "queue_limit"),
-			"is less than max_backend_message: a waiting message "
-			"may be over the limit by itself");
 }
 
 /* A client that names the backend could name the metadata service, too. */
@@ -275,7 +271,7 @@ static void check_auth(struct builder *b, const struct conf_route *r)
 			"at, because auth is none");
 }
 
-/* same and any are alone in their list. */
+/* any is alone in its list; same alone is a kind of its own. */
 static void check_origins(struct builder *b, struct conf_route *r)
 {
 	struct build_at at = check_at_route(r, "origins");
@@ -285,17 +281,17 @@ static void check_origins(struct builder *b, struct conf_route *r)
 		const char *o = r->origins.v[at.element];
 
 		if (strcmp(o, "same") == 0)
-			r->origins_kind = CONF_ORIGINS_SAME;
-		else if (strcmp(o, "any") == 0)
-			r->origins_kind = CONF_ORIGINS_ANY;
-		else
+			r->origins_same = true;
+		if (strcmp(o, "any") != 0)
 			continue;
+		r->origins_kind = CONF_ORIGINS_ANY;
 		if (r->origins.n > 1)
 			build_error(b, at,
-				"%s beside others, expected same, "
-				"any, or a list of origins",
-				o);
+				"any beside others, expected any alone, or a "
+				"list of origins");
 	}
+	if (r->origins_same && r->origins.n == 1)
+		r->origins_kind = CONF_ORIGINS_SAME;
 }
 
 /*
@@ -311,7 +307,7 @@ static void check_cookie(struct builder *b, const struct conf_route *r)
 	if (r->auth == CONF_AUTH_NONE)
 		build_error(b, at,
 			"means nothing without tokens, expected auth = token");
-	if (r->origins_kind != CONF_ORIGINS_LIST)
+	if (r->origins_kind != CONF_ORIGINS_LIST || r->origins_same)
 		build_error(b, at,
 			"needs a list of origins, expected one instead of %s",
 			r->origins_kind == CONF_ORIGINS_ANY ? "any" : "same");

@@ -317,6 +317,7 @@ struct conf_route {
 				      is not set, or nothing is verified */
 	const struct conf_certificate *use_backend_certificate; /* or NULL */
 	int origins_kind;      /* enum conf_origins */
+	bool origins_same;     /* same is in the list, or all of it */
 	int backend_host_kind; /* enum conf_backend_host */
 	int slow_text_kind;    /* enum conf_slow */
 	int slow_binary_kind;

@@ -123,6 +123,29 @@ static int drop_privileges(const char *user)
 	return 0;
 }
 
+static void print_count(const char **between, size_t n, const char *what)
+{
+	if (n == 0)
+		return;
+	printf("%s%zu %s%s", *between, n, what, n == 1 ? "" : "s");
+	*between = ", ";
+}
+
+/* Also a file that is not the one that was meant is good: so what is in it. */
+static void print_good(const struct conf *c)
+{
+	const char *between = ": ";
+	size_t hubs = 0;
+
+	for (size_t i = 0; i < c->routes_n; i++)
+		hubs += c->routes[i].mode == CONF_MODE_HUB;
+	printf("configuration is good");
+	print_count(&between, c->routes_n, "route");
+	print_count(&between, c->pages_n, "page");
+	print_count(&between, hubs, "hub");
+	printf("\n");
+}
+
 int daemon_check(const struct daemon_source *source, FILE *dump)
 {
 	struct conf *conf = load_conf(source);
@@ -154,6 +177,8 @@ int daemon_check(const struct daemon_source *source, FILE *dump)
 	if (dump && (conf_dump(&out, conf) < 0 ||
 			    fwrite(out.p, 1, out.n, dump) != out.n))
 		goto out;
+	if (!dump)
+		print_good(conf);
 	status = EXIT_SUCCESS;
 out:
 	buf_free(&out);

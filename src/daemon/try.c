@@ -97,17 +97,39 @@ static void complain_no_program(struct str word)
 	free(name);
 }
 
+/*
+ * What only a shell understands. Inside of a word '|' and '&' are a pattern, or
+ * an address with a query.
+ */
+static const char *find_shell(const char *command)
+{
+	const char *p = strpbrk(command, "'\"\\{}\n;<>");
+
+	if (p)
+		return p;
+	for (p = command; *p; p++)
+		if (strchr("|&", *p) && (p == command || p[-1] == ' ' ||
+						p[1] == ' ' || !p[1]))
+			return p;
+	return NULL;
+}
+
 static int add_backend(struct buf *out, const char *command)
 {
+	const char *shell = find_shell(command);
 	const char *end;
 	struct str word;
 	char *program;
 	int failed;
 
-	if (strpbrk(command, "'\"\\{}\n;")) {
-		fprintf(stderr, "wsrelayd: --try: COMMAND is split at spaces, "
-				"without a shell: put quotes, ';' and braces "
-				"into a script\n");
+	if (shell) {
+		fprintf(stderr,
+			"wsrelayd: --try: COMMAND is split at spaces and run "
+			"without a shell, which %s is for: write the command "
+			"into a file, such as run.sh, and say --try \"sh "
+			"run.sh\"\n",
+			*shell == '\n' ? "a second line"
+				       : (char[]){ '\'', *shell, '\'', 0 });
 		return -1;
 	}
 	command += strspn(command, " ");

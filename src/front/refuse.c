@@ -1,6 +1,9 @@
 /* How a client is refused: an HTTP status, or a close code, and a line. */
 #include "front/private.h"
 
+#include <string.h>
+
+#include "base/detail.h"
 #include "base/log.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
@@ -17,6 +20,8 @@
 
 /* What a client may say in front of its close frame, once it is refused. */
 #define SKIPPED_MAX (1u << 20)
+/* Of an Origin, in the words to the client: real ones are shorter. */
+#define ORIGIN_SHOWN 64
 
 void front_log_refusal(struct front *f, enum reason reason, const char *detail)
 {
@@ -61,27 +66,59 @@ bool front_refuses_by_close(const struct front *f, enum reason reason)
 	       (reject == CONF_REJECT_AUTO && f->upgrade.origin);
 }
 
-static int close_text(
-	struct buf *out, struct front *f, enum reason reason, const char *id)
+/*
+ * The Origin that came, for whom sent it: printable ASCII without quotes and
+ * backslashes, as every real one is; other bytes are \xNN. Cut, and without
+ * what looks like a token.
+ */
+static int add_origin(struct buf *words, struct str origin)
+{
+	char room[DETAIL_MAX];
+
+	detail_print(room, "", origin);
+	if (buf_add_str(words, STR(": ")) < 0)
+		return -1;
+	for (const char *p = room; *p && p < room + ORIGIN_SHOWN; p++) {
+		bool plain = *p > ' ' && *p < 0x7f && !strchr("\"\\", *p);
+
+		if (buf_add_printf(words, plain ? "%c" : "\\x%02x",
+			    (unsigned int)(unsigned char)*p) < 0)
+			return -1;
+	}
+	return strlen(room) > ORIGIN_SHOWN ? buf_add_str(words, STR("...")) : 0;
+}
+
+/*
+ * What the client is told: "word: text". The origin is what the author of a
+ * page has to compare with the route's list.
+ */
+static int add_words(
+	struct buf *words, enum reason reason, const struct request *r)
 {
 	const struct reason_info *info = reason_get(reason);
-	uint8_t payload[WS_CONTROL_MAX], head[WS_HEAD_MAX];
-	struct buf text = { 0 };
-	size_t n, head_n;
-	int result = -1;
 
-	if (buf_add_printf(&text, "%s: %s", info->word, info->text) == 0 &&
-		reply_switch(out, front_accept(f), str_of(f->upgrade.offer),
-			id) == 0) {
-		n = ws_encode_close(payload, info->code, buf_str(&text));
-		head_n = ws_encode_head(head, WS_CLOSE, true, n, NULL);
-		result = buf_add(out, head, head_n, SIZE_MAX) < 0 ||
-					 buf_add(out, payload, n, SIZE_MAX) < 0
-				 ? -1
-				 : 0;
-	}
-	buf_free(&text);
-	return result;
+	if (buf_add_printf(words, "%s: %s", info->word, info->text) < 0)
+		return -1;
+	return reason == REASON_ORIGIN && r && r->origin.n > 0
+		       ? add_origin(words, r->origin)
+		       : 0;
+}
+
+static int add_close(struct buf *out, struct front *f, enum reason reason,
+	struct str words, const char *id)
+{
+	uint8_t payload[WS_CONTROL_MAX], head[WS_HEAD_MAX];
+	size_t n, head_n;
+
+	if (reply_switch(out, front_accept(f), str_of(f->upgrade.offer), id) <
+		0)
+		return -1;
+	n = ws_encode_close(payload, reason_get(reason)->code, words);
+	head_n = ws_encode_head(head, WS_CLOSE, true, n, NULL);
+	return buf_add(out, head, head_n, SIZE_MAX) < 0 ||
+			       buf_add(out, payload, n, SIZE_MAX) < 0
+		       ? -1
+		       : 0;
 }
 
 void front_skip(struct front *f, uint8_t *p, size_t n)
@@ -120,7 +157,7 @@ static void await_close(struct front *f)
 void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	const char *detail)
 {
-	struct buf out = { 0 };
+	struct buf out = { 0 }, words = { 0 };
 	char id[CLIENT_ID_TEXT];
 	bool head = r && str_eq(r->head.method, STR("HEAD"));
 	bool by_close = front_refuses_by_close(f, reason);
@@ -130,13 +167,19 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 	/* Before the answer: a client that reads it may try again at once. */
 	admission_give_back(f->worker->shared, &f->client);
 	client_id(&f->client, id);
-	if (by_close)
-		failed = close_text(&out, f, reason, id);
-	else
+	failed = add_words(&words, reason, r);
+	if (!failed && by_close)
+		failed = add_close(&out, f, reason, buf_str(&words), id);
+	else if (!failed)
 		failed = reply_refusal(
-			&out, reason, f->client.tickets.retry_ms, id, head);
+			&out, &(struct reply_refusal){ .reason = reason,
+				      .words = buf_str(&words),
+				      .retry_ms = f->client.tickets.retry_ms,
+				      .id = id,
+				      .head = head });
 	if (!failed)
 		conn_send_copied(f->conn, out.p, out.n);
+	buf_free(&words);
 	buf_free(&out);
 	if (by_close && !failed)
 		await_close(f);
@@ -146,13 +189,17 @@ void front_refuse(struct front *f, const struct request *r, enum reason reason,
 
 void front_give_way(struct front *f)
 {
-	struct buf out = { 0 };
+	struct buf out = { 0 }, words = { 0 };
 	char id[CLIENT_ID_TEXT];
 
 	front_log_refusal(f, REASON_LIMIT_PENDING, NULL);
-	if (reply_refusal(&out, REASON_LIMIT_PENDING, 0,
-		    client_id(&f->client, id), false) == 0)
+	if (add_words(&words, REASON_LIMIT_PENDING, NULL) == 0 &&
+		reply_refusal(&out,
+			&(struct reply_refusal){ .reason = REASON_LIMIT_PENDING,
+				.words = buf_str(&words),
+				.id = client_id(&f->client, id) }) == 0)
 		conn_send_copied(f->conn, out.p, out.n);
+	buf_free(&words);
 	buf_free(&out);
 	conn_close(f->conn);
 }

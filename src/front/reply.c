@@ -54,14 +54,12 @@ static int status_fields(
 	}
 }
 
-int reply_refusal(struct buf *out, enum reason reason, uint32_t retry_ms,
-	const char *id, bool head)
+int reply_refusal(struct buf *out, const struct reply_refusal *refusal)
 {
-	const struct reason_info *info = reason_get(reason);
+	const struct reason_info *info = reason_get(refusal->reason);
 	struct buf fields = { 0 };
-	struct buf body = { 0 };
 	struct reply r = { .status = info->status,
-		.id = id,
+		.id = refusal->id,
 		.close = true,
 		.has_length = true };
 	int result = -1;
@@ -71,18 +69,19 @@ int reply_refusal(struct buf *out, enum reason reason, uint32_t retry_ms,
 				 "Cache-Control: no-store\r\n"
 				 "X-Content-Type-Options: nosniff\r\n"
 				 "Referrer-Policy: no-referrer\r\n")) < 0 ||
-		status_fields(&fields, r.status, info->word, retry_ms) < 0 ||
-		buf_add_printf(&body, "%s: %s\n", info->word, info->text) < 0)
+		status_fields(
+			&fields, r.status, info->word, refusal->retry_ms) < 0)
 		goto out;
 	r.fields = buf_str(&fields);
-	r.length = body.n;
-	if (reply_head(out, &r) < 0 ||
-		(!head && buf_add_str(out, buf_str(&body)) < 0))
+	r.length = refusal->words.n + 1;
+	if (reply_head(out, &r) < 0)
+		goto out;
+	if (!refusal->head && (buf_add_str(out, refusal->words) < 0 ||
+				      buf_add_str(out, STR("\n")) < 0))
 		goto out;
 	result = 0;
 out:
 	buf_free(&fields);
-	buf_free(&body);
 	return result;
 }
 

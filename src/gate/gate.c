@@ -42,10 +42,14 @@ const struct conf_route *gate_find_route(const struct conf *conf,
 	return NULL;
 }
 
-static bool origin_listed(const struct conf_route *route, struct str origin)
+static bool origin_listed(
+	const struct conf_route *route, const struct request *r)
 {
+	if (route->origins_same &&
+		origin_is_same(r->origin, r->host, r->secure))
+		return true;
 	for (size_t i = 0; i < route->origins.n; i++)
-		if (origin_matches(origin, str_of(route->origins.v[i])))
+		if (origin_matches(r->origin, str_of(route->origins.v[i])))
 			return true;
 	return false;
 }
@@ -65,7 +69,7 @@ static bool origin_allowed(
 	case CONF_ORIGINS_ANY:
 		return true;
 	case CONF_ORIGINS_LIST:
-		return origin_listed(route, r->origin);
+		return origin_listed(route, r);
 	}
 	return false;
 }

@@ -590,6 +590,9 @@ def test_the_page_is_where_try_says(tmp_path):
     (["--try", "python3 -c 'print(1)'"], "without a shell"),
     (["--try", 'cat "a file"'], "without a shell"),
     (["--try", "cat; ls"], "without a shell"),
+    (["--try", "yes | head"], "'|' is for: write the command into a file"),
+    (["--try", "cat 2>&1"], "'>' is for"),
+    (["--try", "cat &"], "'&' is for"),
     (["--try", ""], "COMMAND is empty"),
     (["--try", "  "], "COMMAND is empty"),
     (["--try", "/"], "expected a program"),
@@ -607,6 +610,14 @@ def test_try_refuses(tmp_path, arguments, said):
     status = os.EX_CONFIG if "expected" in said else 1
     assert found.returncode == status and said in found.stderr, found.stderr
     assert found.stdout == ""
+
+
+def test_try_takes_one_word():
+    found = subprocess.run(
+        [WSRELAYD, "--try", "python3", "sim.py"], capture_output=True,
+        text=True, timeout=PATIENCE, env={**os.environ, **SANITIZERS})
+    assert found.returncode == 2
+    assert '--try "python3 sim.py ..."' in found.stderr
 
 
 def test_try_leaves_nothing(try_):

@@ -77,10 +77,24 @@ def test_options(run, args, status, out):
         assert "usage: wsrelayd" in p.stderr
 
 
-def test_check_is_quiet_about_what_is_good(run):
+def test_check_says_what_is_good(run):
     p = run("-t", ini=GOOD)
-    assert (p.returncode, p.stdout, p.stderr) == (0, "", "")
+    assert (p.returncode, p.stderr) == (0, "")
+    assert re.fullmatch(r"configuration is good: \d routes?.*\n", p.stdout)
     assert not (run.dir / "relay.sock").exists(), "it has listened"
+
+
+@pytest.mark.parametrize("sections, counts", [
+    ("", ""),
+    ("[route a]\npath = /a\nbackend = echo:\nauth = none\n", ": 1 route"),
+    ("[page p]\nroot = /tmp\n"
+     "[route a]\npath = /a\nbackend = echo:\nauth = none\n"
+     "[route b]\npath = /b\nbackend = room:\nmode = hub\nauth = none\n",
+     ": 2 routes, 1 page, 1 hub")])
+def test_check_counts(run, sections, counts):
+    p = run("-t", ini="[listen a]\naddress = 127.0.0.1:1\n" + sections)
+    assert (p.returncode, p.stdout) == \
+        (0, f"configuration is good{counts}\n")
 
 
 def test_check_does_not_need_the_port(run):

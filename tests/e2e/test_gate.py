@@ -292,6 +292,21 @@ def test_what_was_seen_is_in_the_log(relay):
         assert r.wait_log("refuse", id=answer.id)["detail"] == host
 
 
+@pytest.mark.parametrize("origin, told", [
+    ("http://evil.example:81", "http://evil.example:81"),
+    ('a"\\<\xfc', r"a\x22\x5c<\xfc"),
+    ("y" * 300, "y" * 64 + "..."),
+    ("http://eyJ" + "a" * 20 + "." + "b" * 20 + "." + "c" * 43,
+     "http://(token)")])
+def test_the_client_is_told_which_origin_it_was(shared, origin, told):
+    """In a close frame and in a body; bounded, in printable ASCII."""
+    said = f"origin: origins does not list this Origin: {told}"
+    closed = ask(shared, upgrade("/echo", Origin=origin))
+    assert closed.close == (3003, said)
+    answer = ask(shared, upgrade("/reject/http", Origin=origin))
+    assert (answer.status, answer.body.decode()) == (403, said + "\n")
+
+
 # All kinds of origins: tests/unit/test_gate.c and test_origin.c.
 @pytest.mark.parametrize("path, host, origin, enters", [
     ("/echo", "localhost", None, True),

@@ -474,18 +474,19 @@ static void test_auth(void **state)
 			"t.ini:10: [route r] max_connections_per_subject: "
 			"means nothing without tokens, which name subjects, "
 			"expected auth = token\n" },
-		{ ROUTE "backend = echo:\norigins = same https://a\n",
-			"t.ini:10: [route r] origins: same beside others, "
-			"expected same, any, or a list of origins\n" },
 		{ ROUTE "backend = echo:\norigins = https://a\norigins = any\n",
 			"t.ini:11: [route r] origins: any beside others, "
-			"expected same, any, or a list of origins\n" },
+			"expected any alone, or a list of origins\n" },
 		{ ROUTE "backend = echo:\ntoken_cookie = t\n"
 			"origins = https://a\n",
 			"t.ini:10: [route r] token_cookie: means nothing "
 			"without tokens, expected auth = token\n" },
 		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
 		       "token_cookie = t\n",
+			"t.ini:11: [route r] token_cookie: needs a list of "
+			"origins, expected one instead of same\n" },
+		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"
+		       "token_cookie = t\norigins = same https://a\n",
 			"t.ini:11: [route r] token_cookie: needs a list of "
 			"origins, expected one instead of same\n" },
 		{ KEYS "[route r]\npath = /r\nbackend = echo:\n"

@@ -201,17 +201,23 @@ static void test_each_kind_of_origins_has_its_own_rule(void **state)
 		{ "/list", "https://evil.example/https://app.example", false },
 		{ "/list", "http://relay.example", false },
 		{ "/list", "null", false },
+		{ "/both", "https://app.example", true },
+		{ "/both", "http://relay.example", true },
+		{ "/both", "https://relay.example", false },
+		{ "/both", "same", false },
 		{ "/null", "null", true },
 		{ "/null", "http://relay.example", false },
 	};
 	struct gate g;
 	(void)state;
 
-	gate_open(&g,
-		load_good(LISTEN OPEN("same", "") OPEN("any", "origins = any\n")
-				OPEN("list", "origins = https://app.example "
-					     "https://*.lab.example:8443\n")
-					OPEN("null", "origins = null\n")));
+	gate_open(&g, load_good(LISTEN OPEN("same", "") OPEN(
+			      "any", "origins = any\n") OPEN("list",
+			      "origins = https://app.example "
+			      "https://*.lab.example:8443\n") OPEN("both",
+			      "origins = same "
+			      "https://app.example\n")
+				      OPEN("null", "origins = null\n")));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *origin = cases[i].origin;
 		char field[100] = "";
