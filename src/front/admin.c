@@ -7,20 +7,17 @@
 #include "conf/conf.h"
 #include "worker/worker.h"
 #include "gate/request.h"
+#include "page/way.h"
 #include "front/answer.h"
 
 bool front_answer_health(struct front *f, const struct request *r)
 {
-	if (r->upgrade)
+	if (!way_is_health(r))
 		return false;
-	if (str_eq(r->path, STR("/healthz"))) {
+	if (str_eq(r->path, STR("/healthz")))
 		front_answer_text(f, r, 200, STR("ok\n"));
-		return true;
-	}
-	if (!str_eq(r->path, STR("/readyz")))
-		return false;
-	if (atomic_load_explicit(
-		    &f->worker->shared->leaving, memory_order_relaxed))
+	else if (atomic_load_explicit(
+			 &f->worker->shared->leaving, memory_order_relaxed))
 		front_answer_text(f, r, 503, STR("leaving\n"));
 	else
 		front_answer_text(f, r, 200, STR("ready\n"));

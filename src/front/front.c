@@ -36,6 +36,7 @@
 #include "gate/identity.h"
 #include "gate/request.h"
 #include "page/page.h"
+#include "page/way.h"
 #include "hub/hub.h"
 #include "front/answer.h"
 #include "front/private.h"
@@ -257,8 +258,10 @@ static void await_request(struct front *f)
  * A full relay is what its operator wants to look at: max_connections and
  * max_memory do not hold for an admin listener.
  */
-static enum reason check_limits(const struct front *f)
+static enum reason check_limits(const struct gate_check *g)
 {
+	const struct front *f = g->owner;
+
 	if (front_is_admin(f) && f->over == REASON_LIMIT_CONNECTIONS)
 		return REASON_NONE;
 	if (f->over != REASON_NONE || front_is_admin(f))
@@ -302,67 +305,49 @@ static void refuse_at_gate(struct front *f, const struct request *r,
 	front_refuse(f, r, told, detail);
 }
 
-static void dispatch_route(struct front *f, const struct request *r,
+static void dispatch_route(struct front *f, const struct gate_check *g,
 	const struct captures *captures)
 {
-	struct detail detail;
-	enum reason reason;
+	enum reason reason = gate_pass(GATE_ROUTE, g);
 
-	if (!r->upgrade) {
-		front_refuse(f, r, REASON_UPGRADE, NULL);
-		return;
-	}
-	reason = gate_check_route(f->worker->shared, r, &f->client, &detail);
 	if (must_wait(f))
 		return;
 	if (reason != REASON_NONE)
-		refuse_at_gate(f, r, reason, detail.text);
+		refuse_at_gate(f, g->request, reason, g->detail->text);
 	else
-		front_open(f, r, captures);
+		front_open(f, g->request, captures);
 }
 
-/* What comes with the pages of a listener, wherever these are. */
-static bool answer_builtin(struct front *f, const struct request *r)
+static void answer_builtin(struct front *f, const struct request *r)
 {
 	struct page_answer a;
 
-	if (r->upgrade ||
-		!page_is_on_listener(f->client.conf, f->client.listen) ||
-		!page_builtin(&a, r->path, r))
-		return false;
-	front_answer(f, r, &a);
-	return true;
+	if (page_builtin(&a, r->path, r))
+		front_answer(f, r, &a);
 }
 
-static void dispatch_page(struct front *f, const struct request *r)
+static void dispatch_page(struct front *f, const struct gate_check *g,
+	const struct page_match *match)
 {
-	struct page_match match;
-	struct page_answer a;
+	enum reason reason = gate_pass(GATE_PAGE, g);
+	const struct client_verdict *v = &f->client.verdict;
 	struct page_visitor visitor;
-	struct detail detail;
-	enum reason reason;
+	struct page_answer a;
 
-	if (r->upgrade ||
-		!page_find(f->client.conf, f->client.listen, r->path, &match)) {
-		front_refuse(f, r, REASON_NOT_FOUND, NULL);
-		return;
-	}
-	reason = gate_check_page(
-		f->worker->shared, r, match.page, &f->client, &detail);
 	if (must_wait(f))
 		return;
 	if (reason != REASON_NONE) {
-		refuse_at_gate(f, r, reason, detail.text);
+		refuse_at_gate(f, g->request, reason, g->detail->text);
 		return;
 	}
 	visitor = (struct page_visitor){ .subject = client_subject(&f->client),
-		.subject_key = conf_find_key(f->client.conf,
-			identity_key(f->client.verdict.identity)),
-		.perm = (enum jwt_perm)f->client.verdict.perm,
-		.exp = f->client.verdict.token_exp,
-		.expire_at = f->client.verdict.expire_at };
-	page_answer(&a, &match, r, &visitor, clock_unix_ms());
-	front_answer(f, r, &a);
+		.subject_key = conf_find_key(
+			f->client.conf, identity_key(v->identity)),
+		.perm = (enum jwt_perm)v->perm,
+		.exp = v->token_exp,
+		.expire_at = v->expire_at };
+	page_answer(&a, match, g->request, &visitor, clock_unix_ms());
+	front_answer(f, g->request, &a);
 }
 
 /* Once for each listener: every request of a proxy would say it. */
@@ -384,53 +369,61 @@ static void tell_distrusted(const struct front *f, const struct request *r)
 			"trusted_proxies"));
 }
 
+/* It has arrived. */
+static void dispatch_way(struct front *f, struct gate_check *g)
+{
+	const struct request *r = g->request;
+	struct way way;
+
+	way_find(&way, f->client.conf, f->client.listen, r);
+	f->client.route = way.route;
+	g->page = way.page.page;
+	switch (way.kind) {
+	case WAY_NOWHERE:
+		front_refuse(f, r, REASON_NOT_FOUND, NULL);
+		break;
+	case WAY_ADMIN:
+		front_dispatch_admin(f, r);
+		break;
+	case WAY_BUILTIN:
+		answer_builtin(f, r);
+		break;
+	case WAY_ROUTE:
+		/* Again, now that the route is known. */
+		if (front_keep_upgrade(f, r) < 0)
+			front_refuse(f, r, REASON_INTERNAL, NULL);
+		else
+			dispatch_route(f, g, &way.captures);
+		break;
+	case WAY_PAGE:
+		dispatch_page(f, g, &way.page);
+		break;
+	}
+}
+
 static void dispatch(
 	struct front *f, struct request *r, enum reason reason, const char *why)
 {
-	struct captures captures;
 	struct detail detail;
+	struct gate_check g = { .shared = f->worker->shared,
+		.request = r,
+		.client = &f->client,
+		.detail = &detail,
+		.parsed = reason,
+		.why = why,
+		.limits = check_limits,
+		.owner = f };
 
 	if ((reason == REASON_NONE || reason == REASON_HOST) &&
 		front_answer_health(f, r))
 		return;
 	if (front_keep_upgrade(f, r) < 0)
-		reason = REASON_INTERNAL;
-	if (reason != REASON_NONE && reason != REASON_HOST) {
-		front_refuse(f, r, reason, why);
-		return;
-	}
-	if (!conf_admits(&f->client.listen->allow, &f->client.listen->deny,
-		    &f->client.peer)) {
-		front_refuse(f, r, REASON_ADDRESS, NULL);
-		return;
-	}
-	if (reason == REASON_NONE)
-		reason = check_limits(f);
-	if (reason == REASON_HOST) {
-		detail_set(&detail, "", r->host);
-		why = detail.text;
-	}
-	if (reason != REASON_NONE) {
-		front_refuse(f, r, reason, why);
-		return;
-	}
-	if (front_is_admin(f)) {
-		front_dispatch_admin(f, r);
-		return;
-	}
-	/* A route that has its path, too, takes upgrades only. */
-	if (answer_builtin(f, r))
-		return;
-	f->client.route = gate_find_route(
-		f->client.conf, f->client.listen, r, &captures);
-	if (!f->client.route) {
-		dispatch_page(f, r);
-		return;
-	}
-	if (front_keep_upgrade(f, r) < 0) /* now that the route is known */
-		front_refuse(f, r, REASON_INTERNAL, NULL);
+		g.parsed = REASON_INTERNAL;
+	reason = gate_pass(GATE_ARRIVAL, &g);
+	if (reason != REASON_NONE)
+		front_refuse(f, r, reason, detail.text);
 	else
-		dispatch_route(f, r, &captures);
+		dispatch_way(f, &g);
 }
 
 void front_set_over(struct front *f, enum reason over)

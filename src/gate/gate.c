@@ -24,23 +24,70 @@ static bool listens(
 	return false;
 }
 
+enum gate_fit gate_fit_route(const struct conf_route *route,
+	const struct conf_listen *listen, const struct request *r,
+	struct captures *captures)
+{
+	if (!listens(&route->listens, listen))
+		return GATE_OTHER_LISTEN;
+	if (route->host &&
+		!str_eq_nocase(str_of(route->host), r->authority.host))
+		return GATE_OTHER_HOST;
+	return pattern_match(route->pattern, r->path, captures)
+		       ? GATE_FITS
+		       : GATE_OTHER_PATH;
+}
+
 const struct conf_route *gate_find_route(const struct conf *conf,
 	const struct conf_listen *listen, const struct request *r,
 	struct captures *captures)
 {
-	for (size_t i = 0; i < conf->routes_n; i++) {
-		const struct conf_route *route = &conf->routes[i];
-
-		if (!listens(&route->listens, listen))
-			continue;
-		if (route->host &&
-			!str_eq_nocase(str_of(route->host), r->authority.host))
-			continue;
-		if (pattern_match(route->pattern, r->path, captures))
-			return route;
-	}
+	for (size_t i = 0; i < conf->routes_n; i++)
+		if (gate_fit_route(&conf->routes[i], listen, r, captures) ==
+			GATE_FITS)
+			return &conf->routes[i];
 	return NULL;
 }
+
+/* --- the arrival --- */
+
+/* A Host that is not answered is told to those only who may come. */
+static enum reason check_request(const struct gate_check *g)
+{
+	g->detail->text = g->why;
+	return g->parsed == REASON_HOST ? REASON_NONE : g->parsed;
+}
+
+static enum reason check_listener_address(const struct gate_check *g)
+{
+	const struct conf_listen *l = g->client->listen;
+
+	return conf_admits(&l->allow, &l->deny, &g->client->peer)
+		       ? REASON_NONE
+		       : REASON_ADDRESS;
+}
+
+static enum reason check_limits(const struct gate_check *g)
+{
+	return g->limits(g);
+}
+
+static enum reason check_host(const struct gate_check *g)
+{
+	if (g->parsed == REASON_HOST)
+		detail_set(g->detail, "", g->request->host);
+	return g->parsed;
+}
+
+static const struct gate_step arrival[] = {
+	{ "request", check_request, false },
+	{ "address", check_listener_address, false },
+	{ "limits", check_limits, true },
+	{ "host", check_host, false },
+	{ NULL, NULL, false },
+};
+
+/* --- a route --- */
 
 static bool origin_listed(
 	const struct conf_route *route, const struct request *r)
@@ -85,6 +132,103 @@ static bool subject_listed(const struct conf_strings *list, const char *subject)
 	return false;
 }
 
+static enum reason check_upgrade(const struct gate_check *g)
+{
+	return g->request->upgrade ? REASON_NONE : REASON_UPGRADE;
+}
+
+static enum reason check_route_address(const struct gate_check *g)
+{
+	const struct conf_route *route = g->client->route;
+
+	return conf_admits(&route->allow, &route->deny, &g->client->peer)
+		       ? REASON_NONE
+		       : REASON_ADDRESS;
+}
+
+static enum reason check_certificate(const struct gate_check *g)
+{
+	const struct client *c = g->client;
+
+	return subject_listed(&c->route->client_subjects, c->certificate)
+		       ? REASON_NONE
+		       : REASON_CLIENT_SUBJECT;
+}
+
+static enum reason check_connections(const struct gate_check *g)
+{
+	return admission_enter_route(g->client);
+}
+
+static enum reason check_origin(const struct gate_check *g)
+{
+	if (origin_allowed(g->client->route, g->request))
+		return REASON_NONE;
+	detail_set(g->detail, "", g->request->origin);
+	return REASON_ORIGIN;
+}
+
+static enum reason check_route_token(const struct gate_check *g)
+{
+	const struct conf_route *route = g->client->route;
+
+	if (route->auth == CONF_AUTH_NONE)
+		return REASON_NONE;
+	return auth_check(&(struct auth_params){ .keys = &route->use_keys,
+				  .token_param = route->token_param,
+				  .token_cookie = route->token_cookie,
+				  .single_use = route->single_use,
+				  .shared = g->shared,
+				  .now_ms = clock_unix_ms() },
+		g->request, g->client, g->detail);
+}
+
+static enum reason check_subject(const struct gate_check *g)
+{
+	return admission_enter_subject(g->client);
+}
+
+static const struct gate_step route_steps[] = {
+	{ "upgrade", check_upgrade, false },
+	{ "address", check_route_address, false },
+	{ "certificate", check_certificate, false },
+	{ "connections", check_connections, true },
+	{ "origin", check_origin, false },
+	{ "token", check_route_token, false },
+	{ "subject", check_subject, true },
+	{ NULL, NULL, false },
+};
+
+/* --- a page; with auth = token the client becomes the visitor --- */
+
+static enum reason check_page_address(const struct gate_check *g)
+{
+	const struct conf_page *page = g->page;
+
+	return conf_admits(&page->allow, &page->deny, &g->client->peer)
+		       ? REASON_NONE
+		       : REASON_ADDRESS;
+}
+
+static enum reason check_page_token(const struct gate_check *g)
+{
+	if (g->page->auth == CONF_AUTH_NONE)
+		return REASON_NONE;
+	return auth_check(&(struct auth_params){ .keys = &g->page->use_keys,
+				  .token_param = "token",
+				  .shared = g->shared,
+				  .now_ms = clock_unix_ms() },
+		g->request, g->client, g->detail);
+}
+
+static const struct gate_step page_steps[] = {
+	{ "address", check_page_address, false },
+	{ "token", check_page_token, false },
+	{ NULL, NULL, false },
+};
+
+/* --- all --- */
+
 /* An earlier request on the same connection says nothing about this one. */
 static void forget_visitor(struct client *c)
 {
@@ -98,49 +242,23 @@ static void forget_visitor(struct client *c)
 	v->token_exp = v->expire_at = JWT_NEVER;
 }
 
-enum reason gate_check_route(struct shared *s, const struct request *r,
-	struct client *c, struct detail *detail)
+enum reason gate_pass(enum gate_stage stage, const struct gate_check *g)
 {
-	const struct conf_route *route = c->route;
-	enum reason reason;
+	static const struct gate_step *const stages[] = {
+		[GATE_ARRIVAL] = arrival,
+		[GATE_ROUTE] = route_steps,
+		[GATE_PAGE] = page_steps,
+	};
+	enum reason reason = REASON_NONE;
 
-	detail->text = NULL;
-	forget_visitor(c);
-	if (!conf_admits(&route->allow, &route->deny, &c->peer))
-		return REASON_ADDRESS;
-	if (!subject_listed(&route->client_subjects, c->certificate))
-		return REASON_CLIENT_SUBJECT;
-	reason = admission_enter_route(c);
-	if (reason != REASON_NONE)
-		return reason;
-	if (!origin_allowed(route, r)) {
-		detail_set(detail, "", r->origin);
-		return REASON_ORIGIN;
+	if (stage != GATE_ARRIVAL)
+		forget_visitor(g->client);
+	for (const struct gate_step *s = stages[stage];
+		s->word && reason == REASON_NONE; s++) {
+		g->detail->text = NULL;
+		reason = s->check(g);
+		if (g->said)
+			g->said(g, s, reason);
 	}
-	if (route->auth == CONF_AUTH_NONE)
-		return REASON_NONE;
-	reason = auth_check(&(struct auth_params){ .keys = &route->use_keys,
-				    .token_param = route->token_param,
-				    .token_cookie = route->token_cookie,
-				    .single_use = route->single_use,
-				    .shared = s,
-				    .now_ms = clock_unix_ms() },
-		r, c, detail);
-	return reason == REASON_NONE ? admission_enter_subject(c) : reason;
-}
-
-enum reason gate_check_page(struct shared *s, const struct request *r,
-	const struct conf_page *page, struct client *c, struct detail *detail)
-{
-	detail->text = NULL;
-	forget_visitor(c);
-	if (!conf_admits(&page->allow, &page->deny, &c->peer))
-		return REASON_ADDRESS;
-	if (page->auth == CONF_AUTH_NONE)
-		return REASON_NONE;
-	return auth_check(&(struct auth_params){ .keys = &page->use_keys,
-				  .token_param = "token",
-				  .shared = s,
-				  .now_ms = clock_unix_ms() },
-		r, c, detail);
+	return reason;
 }

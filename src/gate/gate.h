@@ -1,9 +1,19 @@
 /*
- * gate.h: which requests may come in. Order: address, limits, route, origin,
- * token, the limit of its subject; then the backend.
+ * gate.h: which requests may come in, step by step:
+ *
+ *   ARRIVAL: request, address, limits, host
+ *     -> what is asked for, see page/way.h
+ *        a route: ROUTE: upgrade, address, certificate, connections, origin,
+ *                 token, subject; then the backend
+ *        a page:  PAGE: address, token
+ *
+ * A request is let in when no step refuses it. The steps are tables, so that
+ * wsrelayctl explain says of each what it says to the daemon.
  */
 #ifndef GATE_GATE_H
 #define GATE_GATE_H
+
+#include <stdbool.h>
 
 #include "base/compiler.h"
 #include "base/reason.h"
@@ -12,23 +22,57 @@
 
 struct client;
 struct detail;
-struct page_match;
+struct gate_step;
 struct request;
 struct shared;
 
-/* The first route, in file order, of this listener, Host and path. */
+struct gate_check {            /* one request at the gate */
+	struct shared *shared; /* NULL: no daemon runs, see client.h, look */
+	const struct request *request;
+	struct client *client; /* its route is set for GATE_ROUTE */
+	struct detail *detail; /* what is said of a refusal, for the log */
+	const struct conf_page *page; /* of GATE_PAGE */
+	/* Of GATE_ARRIVAL: what request_parse said, */
+	enum reason parsed;
+	const char *why;
+	/* and whether the connection or the relay is over a limit. */
+	enum reason (*limits)(const struct gate_check *g);
+	/* Called with what each step says; NULL: nobody listens. */
+	void (*said)(const struct gate_check *g, const struct gate_step *step,
+		enum reason reason);
+	void *owner; /* of these two */
+};
+
+enum gate_stage { GATE_ARRIVAL, GATE_ROUTE, GATE_PAGE };
+
+struct gate_step {
+	const char *word; /* NULL ends a stage */
+	enum reason (*check)(const struct gate_check *g);
+	bool running; /* it asks what only a running daemon knows */
+};
+
+/*
+ * What the first step that refuses says, or REASON_NONE; the detail is empty
+ * where there is no more to say. Behind the arrival the client's verdict is
+ * filled in. When its verdict waits, the reason means nothing (auth.h).
+ */
+MUST_CHECK enum reason gate_pass(
+	enum gate_stage stage, const struct gate_check *g);
+
+enum gate_fit {
+	GATE_FITS,
+	GATE_OTHER_LISTEN, /* it is not for this listener */
+	GATE_OTHER_HOST,
+	GATE_OTHER_PATH,
+};
+
+/* Whether the route is for this listener, Host and path. */
+enum gate_fit gate_fit_route(const struct conf_route *route,
+	const struct conf_listen *listen, const struct request *r,
+	struct captures *captures);
+/* The first route, in file order, that fits; NULL: none. */
 MUST_CHECK const struct conf_route *gate_find_route(const struct conf *conf,
 	const struct conf_listen *listen, const struct request *r,
 	struct captures *captures);
-/*
- * Everything that is checked between a request and its route, which the client
- * names already. Fills in the client, and the detail for the log.
- */
-MUST_CHECK enum reason gate_check_route(struct shared *s,
-	const struct request *r, struct client *c, struct detail *detail);
-/* The same for a page; with auth = token the client becomes the visitor. */
-MUST_CHECK enum reason gate_check_page(struct shared *s,
-	const struct request *r, const struct conf_page *page, struct client *c,
-	struct detail *detail);
 
 #endif

@@ -426,12 +426,17 @@ static enum reason answer_asset(struct page_answer *a,
 	return REASON_NONE;
 }
 
+bool page_is_builtin(struct str path)
+{
+	return str_eq(path, STR("/wsrelay.js"));
+}
+
 bool page_builtin(
 	struct page_answer *a, struct str path, const struct request *request)
 {
 	enum reason reason;
 
-	if (!str_eq(path, STR("/wsrelay.js")))
+	if (!page_is_builtin(path))
 		return false;
 	*a = (struct page_answer){ .fd = -1, .status = 200 };
 	reason = answer_asset(

@@ -95,6 +95,7 @@ bool page_is_on_listener(
 void page_answer(struct page_answer *a, const struct page_match *match,
 	const struct request *request, const struct page_visitor *visitor,
 	int64_t now_ms);
+bool page_is_builtin(struct str path);
 /*
  * What is built in, served where a listener has pages: "/wsrelay.js". False
  * when there is no such thing; *a is then not touched.

@@ -164,7 +164,11 @@ static inline enum reason client_asks(struct gate *g, struct client *c,
 	reason = REASON_NOT_FOUND;
 	no_memory_at(g->fail_at);
 	if (c->route)
-		reason = gate_check_route(&g->shared, &r, c, &g->detail);
+		reason = gate_pass(
+			GATE_ROUTE, &(struct gate_check){ .shared = &g->shared,
+					    .request = &r,
+					    .client = c,
+					    .detail = &g->detail });
 	g->failed = no_memory_was();
 	if (reason != REASON_NONE)
 		admission_give_back(&g->shared, c);

@@ -666,21 +666,22 @@ static void test_a_page_has_addresses_and_invitations(void **state)
 	struct client c;
 	struct request r = { 0 };
 	struct conf_page *page;
+	struct gate_check check = { .shared = &g.shared,
+		.request = &r,
+		.client = &c,
+		.detail = &g.detail };
 	(void)state;
 
 	gate_open(&g, load_good(LISTEN KEY "[page p]\npath = /p\nroot = dir\n"
 					   "auth = token\nkeys = lab\n"
 					   "allow = 192.0.2.0/24\n"));
-	page = &g.conf->pages[0];
+	check.page = page = &g.conf->pages[0];
 	c = client_from(&g, SOMEBODY);
-	expect_reason(
-		gate_check_page(&g.shared, &r, page, &c, &g.detail), ADDRESS);
+	expect_reason(gate_pass(GATE_PAGE, &check), ADDRESS);
 	c.peer = addr_of("192.0.2.1");
-	expect_reason(gate_check_page(&g.shared, &r, page, &c, &g.detail),
-		TOKEN_MISSING);
+	expect_reason(gate_pass(GATE_PAGE, &check), TOKEN_MISSING);
 	page->auth = CONF_AUTH_NONE;
-	expect_reason(
-		gate_check_page(&g.shared, &r, page, &c, &g.detail), NONE);
+	expect_reason(gate_pass(GATE_PAGE, &check), NONE);
 	client_leaves(&g, &c);
 	gate_close(&g);
 }
