@@ -8,5 +8,7 @@
 
 /* Milliseconds since 1970, UTC. */
 int64_t clock_unix_ms(void);
+/* The same in microseconds. */
+int64_t clock_unix_us(void);
 
 #endif

@@ -33,6 +33,41 @@ size_t json_escape(char out[JSON_ESCAPED_MAX], struct str s, size_t *used)
 		out, JSON_ESCAPED_MAX, "\\u%04x", length == 0 ? 0xfffdu : c);
 }
 
+/* How many bytes at the beginning of s are written as they are. */
+static size_t plain(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] >= 0x20 && s.p[n] < 0x7f && s.p[n] != '"' &&
+		s.p[n] != '\\')
+		n++;
+	return n;
+}
+
+int json_add_characters(struct buf *out, struct str *left, size_t most)
+{
+	size_t end = out->n +
+		     (most < SIZE_MAX - out->n ? most : SIZE_MAX - out->n);
+
+	while (left->n > 0 && out->n < end) {
+		size_t room = end - out->n;
+		size_t used = plain((struct str){
+			left->p, left->n < room ? left->n : room });
+		char escaped[JSON_ESCAPED_MAX];
+		struct str as = { left->p, used };
+
+		if (used == 0) {
+			as.n = json_escape(escaped, *left, &used);
+			as.p = escaped;
+		}
+		if (buf_add_str(out, as) < 0)
+			return -1;
+		left->p += used;
+		left->n -= used;
+	}
+	return 0;
+}
+
 /* The value's beginning of at most JSON_VALUE_MAX bytes, characters whole. */
 static struct str cut(struct str s)
 {
@@ -48,23 +83,16 @@ static struct str cut(struct str s)
 static int add_text(struct buf *out, struct str s)
 {
 	/* One byte more than a value may have says that it is to be cut. */
-	char shown[JSON_VALUE_MAX + 1], escaped[JSON_ESCAPED_MAX];
+	char shown[JSON_VALUE_MAX + 1];
 	struct str left;
 	bool whole;
 
 	s = redact_tokens(s, shown, sizeof(shown));
 	left = cut(s);
 	whole = left.n == s.n;
-	if (buf_add_str(out, STR("\"")) < 0)
+	if (buf_add_str(out, STR("\"")) < 0 ||
+		json_add_characters(out, &left, SIZE_MAX) < 0)
 		return -1;
-	while (left.n > 0) {
-		size_t used, n = json_escape(escaped, left, &used);
-
-		if (buf_add_str(out, (struct str){ escaped, n }) < 0)
-			return -1;
-		left.p += used;
-		left.n -= used;
-	}
 	return buf_add_str(out, whole ? STR("\"") : STR("...\""));
 }
 

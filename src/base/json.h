@@ -37,6 +37,13 @@ MUST_CHECK int json_add_line(
  */
 #define JSON_ESCAPED_MAX 8
 size_t json_escape(char out[JSON_ESCAPED_MAX], struct str s, size_t *used);
+/*
+ * Appends the characters of *left as they are written inside quotes, and takes
+ * them off: all of them, or as many as make `most` bytes or a few more. -1
+ * without memory.
+ */
+MUST_CHECK int json_add_characters(
+	struct buf *out, struct str *left, size_t most);
 /* The letter behind the backslash; 0: none. */
 char json_short_escape(char c);
 

@@ -54,6 +54,22 @@ static const struct control_argument killed[] = {
 	{ .name = NULL },
 };
 
+/* How long one of CONTROL_ENDLESS goes on. */
+#define UNTIL                                                                  \
+	{ "limit", CONTROL_NUMBER, 0, "N" },                                   \
+	{                                                                      \
+		"for", CONTROL_NUMBER, CONTROL_TIME, "TIME"                    \
+	}
+
+static const struct control_argument tapped[] = {
+	{ "route", CONTROL_TEXT, 0, "NAME" },
+	{ "client", CONTROL_TEXT, 0, "ID" },
+	{ "direction", CONTROL_TEXT, 0, "from_client|to_client" },
+	{ "match", CONTROL_TEXT, CONTROL_SECRET, "TEXT" },
+	UNTIL,
+	{ .name = NULL },
+};
+
 static const struct control_argument reload[] = {
 	{ "dry-run", CONTROL_FLAG, 0, NULL },
 	{ .name = NULL },

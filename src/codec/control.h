@@ -49,6 +49,8 @@ enum {
 	CONTROL_CHANGES = 1 << 0,
 	CONTROL_SHEET = 1 << 1,
 	CONTROL_BY_TIME = 1 << 2,
+	CONTROL_MESSAGES = 1 << 3,
+	CONTROL_ENDLESS = 1 << 4,
 	/* of arguments */
 	CONTROL_REQUIRED = 1 << 0,
 	CONTROL_PLAIN = 1 << 1,  /* wsrelayctl: a word, not an option */
@@ -56,6 +58,8 @@ enum {
 	/* wsrelayctl: a time is given as 10m, or as 14:03, and sent as Unix
 	 * milliseconds */
 	CONTROL_SINCE = 1 << 3,
+	/* wsrelayctl: a length of time, such as 10m, sent as milliseconds */
+	CONTROL_TIME = 1 << 4,
 };
 
 struct control_argument {

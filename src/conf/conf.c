@@ -273,6 +273,14 @@ const struct conf_key *conf_find_key(const struct conf *c, struct str name)
 	return NULL;
 }
 
+const struct conf_route *conf_find_route(const struct conf *c, struct str name)
+{
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (str_eq(name, str_of(c->routes[i].section.name)))
+			return &c->routes[i];
+	return NULL;
+}
+
 const struct conf_certificate *conf_find_certificate(
 	const struct conf *c, struct str name)
 {

@@ -306,6 +306,7 @@ struct conf_route {
 	int slow_binary;
 	int64_t max_rate;
 	int64_t max_hubs;
+	bool tap;
 	struct cidr_list allow;
 	struct cidr_list deny;
 	/* made of the above */
@@ -408,6 +409,7 @@ MUST_CHECK int conf_dump_section(
 MUST_CHECK int conf_reference(struct buf *out);
 
 const struct conf_key *conf_find_key(const struct conf *c, struct str name);
+const struct conf_route *conf_find_route(const struct conf *c, struct str name);
 const struct conf_certificate *conf_find_certificate(
 	const struct conf *c, struct str name);
 

@@ -17,6 +17,7 @@
 #include "ctl/call.h"
 #include "ctl/rows.h"
 #include "ctl/since.h"
+#include "ctl/tap.h"
 
 #define OPTIONS_MAX 16
 
@@ -70,6 +71,19 @@ static int add_since(
 	return json_object_set_new(k->request, a->name, json_integer(ms));
 }
 
+static int add_time(
+	struct ask *k, const struct control_argument *a, const char *text)
+{
+	int64_t ms;
+
+	if (since_parse_length(&ms, text) < 0) {
+		ctl_complain("--%s: expected a time such as 90s, 10m or 2h",
+			a->name);
+		return -1;
+	}
+	return json_object_set_new(k->request, a->name, json_integer(ms));
+}
+
 static int add_number(
 	struct ask *k, const struct control_argument *a, const char *text)
 {
@@ -78,6 +92,8 @@ static int add_number(
 
 	if (a->flags & CONTROL_SINCE)
 		return add_since(k, a, text);
+	if (a->flags & CONTROL_TIME)
+		return add_time(k, a, text);
 	errno = 0;
 	n = strtoll(text, &end, 10);
 	if (errno || *end || end == text || n < 0) {
@@ -305,7 +321,9 @@ static enum ctl_status ask(struct ask *k)
 		ctl_complain("no memory");
 	else if (call_open(&call, path) == 0 &&
 		 call_ask(&call, k->request) == 0)
-		status = show(&call, rows);
+		status = k->command->flags & CONTROL_ENDLESS
+				 ? tap_show(&call, k->global.json)
+				 : show(&call, rows);
 	rows_free(rows);
 	call_close(&call);
 	free(path);

@@ -53,7 +53,7 @@ int call_open(struct call *c, const char *path)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 
-	*c = (struct call){ .fd = -1 };
+	*c = (struct call){ .fd = -1, .line_max = LINE_MAX_N };
 	if (strlen(path) >= sizeof(un.sun_path)) {
 		errno = ENAMETOOLONG;
 		return fail(path);
@@ -109,6 +109,11 @@ int call_ask(struct call *c, json_t *request)
 	return result;
 }
 
+static bool is_stopped(const struct call *c)
+{
+	return c->stop && *c->stop;
+}
+
 /* -1: it complained. */
 static int read_more(struct call *c)
 {
@@ -117,8 +122,10 @@ static int read_more(struct call *c)
 
 	do
 		n = recv(c->fd, bytes, sizeof(bytes), 0);
-	while (n < 0 && errno == EINTR);
-	if (n > 0 && buf_add(&c->in, bytes, (size_t)n, LINE_MAX_N) == 0)
+	while (n < 0 && errno == EINTR && !is_stopped(c));
+	if (is_stopped(c))
+		return -1;
+	if (n > 0 && buf_add(&c->in, bytes, (size_t)n, c->line_max) == 0)
 		return 0;
 	ctl_complain(n < 0    ? "the connection to the daemon broke"
 		     : n == 0 ? "the daemon has closed the connection"
@@ -126,21 +133,36 @@ static int read_more(struct call *c)
 	return -1;
 }
 
+/* The end of the next line; NULL: it has not come yet. */
+static const uint8_t *line_end(struct call *c)
+{
+	const uint8_t *end = NULL;
+
+	if (c->scanned < c->in.n)
+		end = memchr(c->in.p + c->scanned, '\n', c->in.n - c->scanned);
+	c->scanned = end ? (size_t)(end - c->in.p) : c->in.n;
+	return end;
+}
+
+bool call_has_line(struct call *c)
+{
+	return line_end(c) != NULL;
+}
+
 int call_line(struct call *c, struct str *line)
 {
-	const char *end = NULL;
+	const uint8_t *end;
 
-	buf_drop(&c->in, c->used);
-	c->used = 0;
-	for (;;) {
-		if (c->in.n > 0)
-			end = memchr(c->in.p, '\n', c->in.n);
-		if (end)
-			break;
+	while (!(end = line_end(c))) {
+		buf_drop(&c->in, c->used);
+		c->scanned -= c->used;
+		c->used = 0;
 		if (read_more(c) < 0)
 			return -1;
 	}
-	c->used = (size_t)(end - (char *)c->in.p) + 1;
-	*line = (struct str){ (char *)c->in.p, c->used };
+	*line = (struct str){ (char *)c->in.p + c->used,
+		(size_t)(end - c->in.p) + 1 - c->used };
+	c->used += line->n;
+	c->scanned = c->used;
 	return 0;
 }

@@ -5,6 +5,9 @@
 #ifndef CTL_CALL_H
 #define CTL_CALL_H
 
+#include <signal.h>
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/str.h"
@@ -16,7 +19,11 @@ struct json_t;
 struct call {
 	int fd;
 	struct buf in;
-	size_t used; /* of in: lines that were given out */
+	size_t used;    /* of in: lines that were given out */
+	size_t scanned; /* of in: no line ends from used to there */
+	size_t line_max;
+	/* Set by a signal: call_line gives up, and does not complain. */
+	const volatile sig_atomic_t *stop; /* or NULL */
 };
 
 /*
@@ -32,5 +39,7 @@ MUST_CHECK int call_ask(struct call *c, struct json_t *request);
  * -1: there is none, and it complained.
  */
 MUST_CHECK int call_line(struct call *c, struct str *line);
+/* Whether that would not wait. */
+MUST_CHECK bool call_has_line(struct call *c);
 
 #endif

@@ -69,9 +69,9 @@ static void format_bytes(char *out, size_t size, int64_t n)
 }
 
 /* What a terminal might act on is shown, not done. */
-static void format_text(char *out, size_t size, const char *text)
+size_t cell_text(char *out, size_t size, struct str text)
 {
-	struct str s = str_of(text);
+	struct str s = text;
 	size_t n = 0;
 
 	while (s.n > 0 && n + 8 < size) {
@@ -91,6 +91,7 @@ static void format_text(char *out, size_t size, const char *text)
 		s.n -= length;
 	}
 	out[n] = '\0';
+	return text.n - s.n;
 }
 
 const char *cell_format(
@@ -99,7 +100,8 @@ const char *cell_format(
 	int64_t n = json_integer_value(value);
 
 	if (json_is_string(value))
-		format_text(out, CELL_MAX, json_string_value(value));
+		(void)cell_text(
+			out, CELL_MAX, str_of(json_string_value(value)));
 	else if (!json_is_integer(value))
 		snprintf(out, CELL_MAX, "-");
 	else if (ends_in(name, "_at"))

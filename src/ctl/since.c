@@ -8,7 +8,7 @@
 
 #define DAY_S 86400
 
-static int parse_length(int64_t *ms, const char *text)
+int since_parse_length(int64_t *ms, const char *text)
 {
 	static const struct {
 		char letter;
@@ -71,7 +71,7 @@ int since_parse(int64_t *out, const char *text, int64_t now)
 		"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S" };
 	int64_t ms;
 
-	if (parse_length(&ms, text) == 0) {
+	if (since_parse_length(&ms, text) == 0) {
 		*out = ms < now ? now - ms : 0;
 		return 0;
 	}

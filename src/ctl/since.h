@@ -15,4 +15,7 @@
  */
 MUST_CHECK int since_parse(int64_t *out, const char *text, int64_t now);
 
+/* "90s", "10m", "2h", "3d": a length, in ms. -1: it is none. */
+MUST_CHECK int since_parse_length(int64_t *ms, const char *text);
+
 #endif

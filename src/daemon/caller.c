@@ -15,8 +15,10 @@
 /* While more waits for a caller no further row is made. */
 #define QUEUE_MAX (256u * 1024)
 /* A caller that takes nothing for so long is cut. */
-#define STUCK_MS  10000
-#define LINGER_MS 2000
+#define STUCK_MS 10000
+/* One whose answer has no end may look at what it has, in a pager. */
+#define STUCK_ENDLESS_MS 600000
+#define LINGER_MS        2000
 /* What a uid is that the service's user namespace does not have. */
 #define UNKNOWN_UID 65534
 
@@ -58,6 +60,11 @@ static void watch_stuck(struct caller *c)
 		timer_set(l, &c->stuck, loop_now(l) + STUCK_MS);
 }
 
+static int64_t patience(const struct caller *c)
+{
+	return c->answering && c->answer.endless ? STUCK_ENDLESS_MS : STUCK_MS;
+}
+
 static void stuck(struct timer *t)
 {
 	struct caller *c = CONTAINER_OF(t, struct caller, stuck);
@@ -67,7 +74,7 @@ static void stuck(struct timer *t)
 	if (c->conn->queued == 0)
 		return;
 	conn_note_progress(c->conn);
-	due = c->conn->sent_ms + STUCK_MS;
+	due = c->conn->sent_ms + patience(c);
 	if (loop_now(l) < due) {
 		timer_set(l, t, due);
 		return;
@@ -121,6 +128,11 @@ void answer_add(struct answer *a, const void *rows, size_t n)
 
 	if (buf_add(&c->out, rows, n, SIZE_MAX) < 0)
 		conn_close(c->conn);
+}
+
+void answer_cut(struct answer *a)
+{
+	conn_close(caller_of(a)->conn);
 }
 
 bool answer_goes_on(struct answer *a)
@@ -246,7 +258,8 @@ static void log_request(struct caller *c)
 	const struct control_request *r = &c->request;
 	bool unknown = c->who.uid == UNKNOWN_UID && r->uid >= 0;
 	bool again = c->logged == r->command &&
-		     !(r->command->flags & CONTROL_CHANGES);
+		     !(r->command->flags &
+			     (CONTROL_CHANGES | CONTROL_MESSAGES));
 	struct buf arguments = { 0 };
 
 	c->logged = r->command;
@@ -263,20 +276,30 @@ static void log_request(struct caller *c)
 	buf_free(&arguments);
 }
 
+/* NULL, or what a command does that control_readonly does not take. */
+static const char *forbidden(const struct control_command *command)
+{
+	if (command->flags & CONTROL_CHANGES)
+		return "changes anything";
+	return command->flags & CONTROL_MESSAGES ? "shows what is said" : NULL;
+}
+
 static void run(struct caller *c)
 {
 	const struct control_command *command = c->request.command;
+	const char *why = c->readonly ? forbidden(command) : NULL;
 
 	log_request(c);
 	c->answering = true;
 	c->answer = (struct answer){ .daemon = c->all->daemon,
 		.request = &c->request,
-		.readonly = c->readonly };
-	if (c->readonly && (command->flags & CONTROL_CHANGES))
+		.readonly = c->readonly,
+		.uid = c->who.uid,
+		.pid = c->who.pid };
+	if (why)
 		answer_refuse(&c->answer,
-			"%s: this socket takes no command that changes "
-			"anything",
-			command->name);
+			"%s: this socket takes no command that %s",
+			command->name, why);
 	else
 		c->all->run[command - control_commands](&c->answer);
 }

@@ -25,6 +25,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/log.h"
@@ -39,7 +40,8 @@ struct answer { /* to one request */
 	void (*more)(struct answer *a);
 	void (*left)(struct answer *a); /* may be NULL */
 	void *state;
-	bool readonly; /* it comes by control_readonly */
+	bool readonly;    /* it comes by control_readonly */
+	int64_t uid, pid; /* of the caller, as the kernel has them */
 	/*
 	 * It goes on until the caller leaves, which it does by closing, and has
 	 * nothing to say in between: the end of its stream is then the end.
@@ -70,6 +72,9 @@ struct answer_place {
 	size_t next;       /* of what more lists; 0 at first */
 };
 void answer_of_conf(struct answer *a, void (*more)(struct answer *a));
+
+/* There is no memory for the rest of a row: the caller is cut. */
+void answer_cut(struct answer *a);
 
 /* The last line; a is gone when these return. */
 void answer_end(struct answer *a);

@@ -512,6 +512,7 @@ int daemon_run(const struct daemon_source *source)
 
 	TAILQ_INIT(&d.bound);
 	TAILQ_INIT(&d.gone);
+	LIST_INIT(&d.tappings);
 	signal(SIGPIPE, SIG_IGN);
 	/* Unused; by default it would end the daemon. */
 	signal(SIGUSR1, SIG_IGN);

@@ -24,6 +24,7 @@ struct listener;
 struct sections;
 
 struct control;
+struct tapping;
 
 struct bound { /* one listening socket */
 	TAILQ_ENTRY(bound) next;
@@ -45,9 +46,11 @@ struct daemon {
 	struct shared shared;
 	struct sections *sections;
 	struct conf *conf;
-	struct loop *loop;       /* the main thread's */
-	struct mailbox mailbox;  /* its letters; opened with no worker */
-	struct control *control; /* NULL: there is none (yet) */
+	struct loop *loop;             /* the main thread's */
+	struct mailbox mailbox;        /* its letters; opened with no worker */
+	struct control *control;       /* NULL: there is none (yet) */
+	LIST_HEAD(, tapping) tappings; /* see tapping.h */
+	unsigned tappings_n;
 	struct worker **workers;
 	size_t workers_n;
 	/* gone: sockets that were handed over, and are closed. */

@@ -22,6 +22,7 @@
 #include "daemon/daemon.h"
 #include "daemon/programs.h"
 #include "daemon/service.h"
+#include "daemon/tapping.h"
 #include "worker/section.h"
 
 /* --- what is told ---------------------------------------------------------*/
@@ -100,6 +101,7 @@ static void use(struct daemon *d, struct conf *conf)
 	for (size_t i = 0; i < d->workers_n; i++)
 		daemon_worker_set_conf(d->workers[i], conf);
 	use_server(d, &conf->server);
+	tappings_renew(d);
 	daemon_limit_connections(d);
 	conf_unref(before);
 	/* What these accept is posted behind the configuration. */

@@ -14,6 +14,7 @@
 #include "net/tls.h"
 #include "worker/letter.h"
 #include "worker/section.h"
+#include "end/tap.h"
 #include "pair/farewell.h"
 #include "pair/pair.h"
 #include "pair/session.h"
@@ -294,6 +295,7 @@ static void rooms_fini(struct worker *w)
 	pairs_fini(w);
 	farewell_fini(w);
 	sessions_fini(w);
+	taps_fini(w);
 	closed_fini(w);
 	backend_programs_fini(w);
 	fronts_fini(w);
@@ -308,8 +310,8 @@ struct worker *daemon_worker_new(
 		return NULL;
 	if (fronts_init(w) < 0 || backend_programs_init(w) < 0 ||
 		closed_init(w, s->workers_n) < 0 || sessions_init(w) < 0 ||
-		farewell_init(w) < 0 || pairs_init(w) < 0 || hubs_init(w) < 0 ||
-		timer_init(w->loop, &w->tick, tick) < 0) {
+		taps_init(w) < 0 || farewell_init(w) < 0 || pairs_init(w) < 0 ||
+		hubs_init(w) < 0 || timer_init(w->loop, &w->tick, tick) < 0) {
 		rooms_fini(w);
 		worker_free(w);
 		return NULL;

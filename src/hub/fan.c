@@ -269,6 +269,8 @@ void hub_push(struct hub *h, struct message *m)
 	counter_add(
 		&worker_route(h->home, h->route)->hub_messages[COUNT_BACKEND],
 		1);
+	if (h->home->tapped)
+		hub_show_output(h, m);
 	h->batch[h->batch_n++] = m;
 	if (h->batch_n >= batch_limit(h))
 		pause_trunk(h);

@@ -99,6 +99,8 @@ static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 		hub_publish(h, p->opcode, p->data, p->n, s->id);
 		return;
 	}
+	if (h->home->tapped)
+		hub_show_input(h, s, p);
 	if (hub_holds(h)) {
 		hub_hold_input(h, s, p);
 		return;

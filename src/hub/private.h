@@ -3,7 +3,7 @@
  * is found), hub.c (trunk, life), seats.c (members, driver), fan.c
  * (from the trunk to all members), input.c (from members to the trunk),
  * tagged.c (what a backend that knows its clients is told of them, and what
- * it says).
+ * it says), tap.c (what is shown to those that look on).
  */
 #ifndef HUB_PRIVATE_H
 #define HUB_PRIVATE_H
@@ -271,7 +271,7 @@ void hub_tell_refused(struct hub *h, struct hub_join *answer,
 void hub_kick(struct hub *h, const struct seat *s, enum reason reason);
 void hub_seat_free(struct seat *s);
 /* NULL: no seat has this id. */
-struct seat *hub_seat_find(struct hub *h, uint64_t id);
+struct seat *hub_seat_find(const struct hub *h, uint64_t id);
 
 /* input.c */
 /* Whether more waits for the backend than queue_limit. */
@@ -331,6 +331,12 @@ void hub_tagged_tell_all(struct hub *h);
 /* There is room for what has waited. */
 void hub_tagged_drained(struct hub *h);
 void hub_tagged_free(struct hub *h);
+
+/* tap.c: only while h->home->tapped */
+/* A member's message, that its backend gets: p is whole. */
+void hub_show_input(struct hub *h, const struct seat *s, const struct piece *p);
+/* What one member gets, or all do. */
+void hub_show_output(struct hub *h, struct message *m);
 
 /* renew.c */
 /* Its home has a newer snapshot: it goes on under that, if it can. */

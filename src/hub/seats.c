@@ -245,7 +245,7 @@ void hub_ask_seat(struct hub *h, struct hub_join *j)
 	worker_post(h->home, &j->letter);
 }
 
-struct seat *hub_seat_find(struct hub *h, uint64_t id)
+struct seat *hub_seat_find(const struct hub *h, uint64_t id)
 {
 	struct idmap_entry *e = idmap_find(&h->seats_by_id, id);
 

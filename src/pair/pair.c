@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "worker/worker.h"
+#include "end/tap.h"
 
 struct pairs_here { /* of one worker */
 	TAILQ_HEAD(, pair) list;
@@ -120,6 +121,16 @@ static void check_queue(struct pair *p, enum end_side from, struct end *to)
 			&p->session, source_of(p, from), SESSION_PAUSED_QUEUE);
 }
 
+static void show_to_taps(
+	const struct session *s, enum end_side from, const struct piece *p)
+{
+	tap_piece(s->worker,
+		&(struct tap_source){ .route = s->client.route,
+			.from = from,
+			.id = s->client.id },
+		p);
+}
+
 static void pair_input(struct end *from_end, const struct piece *piece)
 {
 	struct pair *p = pair_of(from_end);
@@ -152,6 +163,8 @@ static void pair_input(struct end *from_end, const struct piece *piece)
 		if (!out)
 			return;
 	}
+	if (s->worker->tapped) /* before it is masked where it lies */
+		show_to_taps(s, from, out);
 	s->worker->loop->sample_carries = true;
 	r = to->ops->send(to, out);
 	if (out == &whole)

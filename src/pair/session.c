@@ -17,6 +17,7 @@
 #include "gate/closed.h"
 #include "gate/trouble.h"
 #include "end/ending.h"
+#include "end/tap.h"
 #include "pair/rate.h"
 
 struct session_rates { /* of the client */
@@ -473,6 +474,8 @@ void session_fini(
 	assert(!session_is_open(s));
 	walks_pass(&w->sessions->walks, s, TAILQ_NEXT(s, next));
 	TAILQ_REMOVE(&w->sessions->list, s, next);
+	if (w->tapped)
+		tap_gone(w, s->client.id);
 	/* Before the log line: its reader may connect again at once. */
 	admission_give_back(w->shared, &s->client);
 	note_close(s);

@@ -32,6 +32,7 @@ struct hubs_here;
 struct letter;
 struct pairs_here;
 struct sessions_here;
+struct taps_here;
 struct cgroups;
 struct programs_here;
 struct route_counters;
@@ -101,6 +102,8 @@ struct worker {
 	struct farewell *farewell;
 	struct pairs_here *pairs;
 	struct hubs_here *hubs;
+	struct taps_here *taps;
+	bool tapped; /* there are some: messages are shown to them, end/tap.h */
 	/* Memory is short: see worker_make_room. NULL: nothing gives way. */
 	bool (*make_room)(struct worker *w);
 	size_t random_n; /* bytes of random left */

@@ -348,6 +348,8 @@ static const struct key_case {
 		"mode = hub\nframing = line\n" },
 	{ SECTION_ROUTE, "max_hubs", "1", "0", NO_RANGE("0", "1 to 100000"),
 		"mode = hub\nframing = line\n" },
+	{ SECTION_ROUTE, "tap", "no", "1",
+		"\"1\" is not understood, expected yes or no", NULL },
 	{ SECTION_ROUTE, "allow", "10.0.0.0/8", "10.0.0.1/8",
 		NO_NETWORK ", or unix", NULL },
 	{ SECTION_ROUTE, "deny", "10.0.0.0/8", "10.0.0.1/8",
