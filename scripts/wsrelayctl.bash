@@ -14,7 +14,7 @@ _wsrelayctl() {
 		esac
 	done
 	case $prev in
-	-c | --socket | --private-key)
+	-c | --socket | --private-key | --qr)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;

@@ -17,6 +17,7 @@
 #include "worker/worker.h"
 #include "gate/auth.h"
 #include "gate/client.h"
+#include "gate/invitation.h"
 #include "gate/request.h"
 #include "end/ws.h"
 #include "backend/kind.h"
@@ -172,6 +173,7 @@ static int add_cookies(struct buf *out, const struct backend_params *p)
 		if (conf->routes[i].token_cookie)
 			field.n = cookie_without(rest, field,
 				str_of(conf->routes[i].token_cookie));
+	field.n = invitation_cookies_strip(rest, field.n);
 	failed = add_field(out, "Cookie", field);
 	free(rest);
 	return failed;

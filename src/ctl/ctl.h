@@ -30,7 +30,7 @@ void ctl_complain(const char *format, ...) PRINTF_LIKE(1, 2);
  */
 MUST_CHECK int ctl_random_text(char *out, size_t n);
 
-/* Options of wsrelayctl token. */
+/* Options of wsrelayctl token, of which invite has some. */
 struct ctl_token_options {
 	const char *file; /* NULL = the default, which may be absent */
 	const char *key, *jti, *origin, *private_key;
@@ -42,10 +42,26 @@ struct ctl_token_options {
 	struct conf_route route; /* token_param; max_session: --expire-at */
 };
 
+/* Their defaults. -1, and it is said; free them in any case. */
+MUST_CHECK int ctl_token_init(struct ctl_token_options *o);
+/* One of those that a key of the INI file means, such as "ttl"; likewise. */
+MUST_CHECK int ctl_token_set(
+	struct ctl_token_options *o, const char *option, const char *text);
+void ctl_token_options_free(struct ctl_token_options *o);
+/* The configuration, as far as tokens need it; NULL, and it is said. */
+MUST_CHECK struct conf *ctl_token_conf(const struct ctl_token_options *o);
+
 /* file: -c before the command, or NULL. argv[0] is the command. */
 enum ctl_status ctl_key_run(const char *file, int argc, char **argv);
 enum ctl_status ctl_token_run(const char *file, int argc, char **argv);
-/* Prints a token, nothing that the relay would refuse. Fits o to the key. */
+enum ctl_status ctl_invite_run(const char *file, int argc, char **argv);
+/*
+ * Appends a token, nothing that the relay would refuse. Fits o to the key. -1,
+ * and it is said.
+ */
+MUST_CHECK int ctl_mint(struct buf *token, struct ctl_token_options *o,
+	const struct conf *conf);
+/* The same, to standard output, with --url as a whole wsuri. */
 enum ctl_status ctl_mint_token(
 	struct ctl_token_options *o, const struct conf *conf);
 /*

@@ -4,6 +4,7 @@
  *
  *   main -> a row of commands[] -> key:   key.c
  *                               -> token: token.c -> mint.c, show.c
+ *                               -> invite: invite.c -> mint.c, address.c, qr.c
  *                               -> top:   top.c -> sample.c
  *        else the table of what daemons are asked: ask.c
  */
@@ -19,6 +20,7 @@ static const struct command {
 	enum ctl_status (*run)(const char *file, int argc, char **argv);
 } commands[] = {
 	{ "token", ctl_token_run },
+	{ "invite", ctl_invite_run },
 	{ "key", ctl_key_run },
 };
 
@@ -28,6 +30,9 @@ static const char help[] =
 	"           [--sub SUBJECT] [--perm r|w|rw] [--jti auto|ID]\n"
 	"           [--origin ORIGIN] [--expire-at TIME] [--url URL]\n"
 	"           [--param NAME] [--private-key FILE]\n"
+	"       wsrelayctl [-c FILE] invite PATH [--ttl TIME] [--sub SUBJECT]\n"
+	"           [--perm r|w|rw] [--qr | --qr FILE.svg] [--url URL]\n"
+	"           [--key NAME] [--private-key FILE]\n"
 	"       wsrelayctl [-c FILE] token --show - [--path PATH]\n"
 	"       wsrelayctl key [FILE | -]\n"
 	"       wsrelayctl [--socket PATH | -c FILE] COMMAND [--json] "
@@ -36,6 +41,8 @@ static const char help[] =
 	"       wsrelayctl -h | -V\n"
 	"\n"
 	"  -c FILE   where the keys are (" CTL_DEFAULT_FILE ")\n"
+	"  invite    make a link that people open, for a page with auth = "
+	"token\n"
 	"  token     make a token, or with --url a whole wsuri\n"
 	"  token --show -\n"
 	"            explain one that is read from standard input\n"

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
@@ -21,7 +22,7 @@
 #include "conf/value.h"
 #include "gate/auth_reason.h"
 
-static const struct jwt_key *key_choose(
+static const struct conf_key *key_choose(
 	const struct conf *conf, const char *name)
 {
 	const struct conf_key *key = name ? conf_find_key(conf, str_of(name))
@@ -30,7 +31,7 @@ static const struct jwt_key *key_choose(
 	if (!name && conf->keys_n == 1)
 		key = &conf->keys[0];
 	if (key)
-		return &key->jwt;
+		return key;
 	ctl_complain("%s; the file has %zu:",
 		name ? "no key of this name" : "--key must say which key",
 		conf->keys_n);
@@ -123,29 +124,79 @@ static int minted_check(
 	return -1;
 }
 
-static void complain_of_ttl(int64_t max_ttl_ms)
-{
-	const struct conf_page most = { .token_ttl = max_ttl_ms };
-	struct buf b = { 0 };
+/* --- max_ttl --- */
 
-	if (value_format(&b, keys_find(SECTION_PAGE, STR("token_ttl")), &most,
-		    0) == 0)
-		ctl_complain("--ttl is longer than the key's max_ttl, %.*s",
-			(int)b.n, (const char *)b.p);
-	buf_free(&b);
+static int add_time(struct buf *out, int64_t ms)
+{
+	const struct conf_page page = { .token_ttl = ms };
+
+	return value_format(
+		out, keys_find(SECTION_PAGE, STR("token_ttl")), &page, 0);
 }
 
+static bool is_key_line(const char *line, const char *key)
+{
+	size_t n = strlen(key);
+
+	return strncmp(line, key, n) == 0 &&
+	       line[n + strspn(line + n, " \t")] == '=';
+}
+
+/*
+ * The line that sets a key in this section; 0: none does, or the file cannot be
+ * read any more.
+ */
+static int find_line(const struct conf_section *section, const char *key)
+{
+	FILE *f = fopen(section->file, "re");
+	char *line = NULL;
+	size_t room = 0;
+	int n = 0, found = 0;
+
+	while (f && !found && getline(&line, &room, f) > 0) {
+		n++;
+		if (n > section->line && line[0] == '[')
+			break;
+		if (n > section->line && is_key_line(line, key))
+			found = n;
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static void complain_of_ttl(
+	const struct ctl_token_options *o, const struct conf_key *key)
+{
+	const struct conf_section *s = &key->section;
+	int line = find_line(s, "max_ttl");
+	struct buf most = { 0 }, wanted = { 0 };
+
+	if (add_time(&most, key->jwt.max_ttl_ms) == 0 &&
+		add_time(&wanted, o->page.token_ttl) == 0)
+		ctl_complain("--ttl is longer than the key's max_ttl, %.*s: "
+			     "write max_ttl = %.*s %s %s:%d, [key %s]",
+			(int)most.n, (const char *)most.p, (int)wanted.n,
+			(const char *)wanted.p, line ? "in" : "behind", s->file,
+			line ? line : s->line, s->name);
+	buf_free(&most);
+	buf_free(&wanted);
+}
+
+/* --- claims --- */
+
 /* What the INI file's keys cannot check; also fits the claims to the key. */
-static int claims_check(struct ctl_token_options *o, const struct jwt_key *key)
+static int claims_check(struct ctl_token_options *o, const struct conf_key *key)
 {
 	const char *why;
 
-	if (o->page.token_ttl > key->max_ttl_ms) {
+	if (o->page.token_ttl > key->jwt.max_ttl_ms) {
 		if (o->ttl_given) {
-			complain_of_ttl(key->max_ttl_ms);
+			complain_of_ttl(o, key);
 			return -1;
 		}
-		o->page.token_ttl = key->max_ttl_ms;
+		o->page.token_ttl = key->jwt.max_ttl_ms;
 	}
 	if (o->origin && origin_pattern_check(str_of(o->origin), &why) < 0) {
 		ctl_complain("--origin: %s", why);
@@ -201,29 +252,40 @@ static int claims_init(struct jwt_claims *c, const struct ctl_token_options *o,
 	return -1;
 }
 
-enum ctl_status ctl_mint_token(
-	struct ctl_token_options *o, const struct conf *conf)
+int ctl_mint(
+	struct buf *token, struct ctl_token_options *o, const struct conf *conf)
 {
-	const struct jwt_key *key = key_choose(conf, o->key);
+	const struct conf_key *key = key_choose(conf, o->key);
 	char jti[BASE64URL_LENGTH(16) + 1];
 	struct jwt_claims claims;
 	struct jwt_key signer = { 0 };
-	struct buf token = { 0 };
-	enum ctl_status status = CTL_REFUSED;
+	size_t before = token->n;
+	int result = -1;
 
 	if (!key || claims_check(o, key) < 0 ||
-		signer_init(&signer, key, o) < 0 ||
-		claims_init(&claims, o, key, jti) < 0)
+		signer_init(&signer, &key->jwt, o) < 0 ||
+		claims_init(&claims, o, &key->jwt, jti) < 0)
 		goto done;
-	if (jwt_mint(&token, &signer, &claims) < 0)
+	if (jwt_mint(token, &signer, &claims) < 0)
 		ctl_complain("no token could be made: a value is not UTF-8, "
 			     "or a time is too far ahead");
-	else if (minted_check(buf_str(&token), key, o->path) == 0) {
-		token_print(o, buf_str(&token));
-		status = CTL_OK;
-	}
+	else
+		result = minted_check((struct str){ (char *)token->p + before,
+					      token->n - before },
+			&key->jwt, o->path);
 done:
 	jwt_private_free((struct jwt_private *)(uintptr_t)signer.private);
+	return result;
+}
+
+enum ctl_status ctl_mint_token(
+	struct ctl_token_options *o, const struct conf *conf)
+{
+	struct buf token = { 0 };
+	int result = ctl_mint(&token, o, conf);
+
+	if (result == 0)
+		token_print(o, buf_str(&token));
 	buf_free(&token);
-	return status;
+	return result == 0 ? CTL_OK : CTL_REFUSED;
 }

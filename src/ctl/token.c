@@ -64,6 +64,28 @@ static int conf_option_set(struct ctl_token_options *o,
 	return -1;
 }
 
+int ctl_token_set(
+	struct ctl_token_options *o, const char *option, const char *text)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(conf_options); i++)
+		if (strcmp(conf_options[i].option, option) == 0)
+			return conf_option_set(o, &conf_options[i], text);
+	return -1;
+}
+
+int ctl_token_init(struct ctl_token_options *o)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(conf_options); i++) {
+		const struct conf_option *row = &conf_options[i];
+		const char *initial =
+			keys_find(row->section, str_of(row->key))->initial;
+
+		if (conf_option_set(o, row, initial) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int path_set(struct ctl_token_options *o, const char *text)
 {
 	size_t size = strlen(text) + 1;
@@ -130,14 +152,8 @@ static int token_options_read(
 {
 	int c, index = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(conf_options); i++) {
-		const struct conf_option *row = &conf_options[i];
-		const char *initial =
-			keys_find(row->section, str_of(row->key))->initial;
-
-		if (conf_option_set(o, row, initial) < 0)
-			return -1;
-	}
+	if (ctl_token_init(o) < 0)
+		return -1;
 	optind = 0; /* a new scan, with glibc */
 	while ((c = getopt_long(argc, argv, ":c:", token_longs, &index)) != -1)
 		if (token_option_set(o, c, index, argv[optind - 1]) < 0)
@@ -154,7 +170,7 @@ static int token_options_read(
 	return 0;
 }
 
-static void token_options_free(struct ctl_token_options *o)
+void ctl_token_options_free(struct ctl_token_options *o)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(conf_options); i++)
 		value_free(keys_find(conf_options[i].section,
@@ -174,20 +190,26 @@ static void print_errors(struct buf *errors)
 	buf_free(errors);
 }
 
+struct conf *ctl_token_conf(const struct ctl_token_options *o)
+{
+	struct buf errors = { 0 };
+	struct conf *conf = conf_load_for_tokens(
+		o->file ? o->file : CTL_DEFAULT_FILE, &errors);
+
+	print_errors(&errors);
+	return conf;
+}
+
 enum ctl_status ctl_token_run(const char *file, int argc, char **argv)
 {
 	struct ctl_token_options o = { .file = file };
 	enum ctl_status status = CTL_USAGE;
-	struct buf errors = { 0 };
 	struct conf *conf = NULL;
 
 	if (token_options_read(&o, argc, argv) == 0) {
-		const char *path = o.file ? o.file : CTL_DEFAULT_FILE;
-
 		/* To look at a token no configuration is needed. */
-		if (!o.show || o.file || access(path, R_OK) == 0)
-			conf = conf_load_for_tokens(path, &errors);
-		print_errors(&errors);
+		if (!o.show || o.file || access(CTL_DEFAULT_FILE, R_OK) == 0)
+			conf = ctl_token_conf(&o);
 		status = CTL_REFUSED;
 		if (o.show && (conf || !o.file))
 			status = ctl_show_token(&o, conf);
@@ -195,6 +217,6 @@ enum ctl_status ctl_token_run(const char *file, int argc, char **argv)
 			status = ctl_mint_token(&o, conf);
 		conf_unref(conf);
 	}
-	token_options_free(&o);
+	ctl_token_options_free(&o);
 	return status;
 }

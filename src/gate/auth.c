@@ -89,6 +89,25 @@ static void find_in_cookies(
 	}
 }
 
+/* The first of the name: see gate/invitation.h. */
+static void find_invitation(
+	struct found *f, const struct request *r, const char *name)
+{
+	struct str value = STR_NONE;
+
+	for (size_t i = 0; i < r->head.n && f->n == 0 && !f->odd_cookie; i++) {
+		int n;
+
+		if (!str_eq_nocase(r->head.fields[i].name, STR("Cookie")))
+			continue;
+		n = cookie_find_first(
+			r->head.fields[i].value, str_of(name), &value);
+		f->odd_cookie = n < 0;
+		if (n > 0)
+			found_add(f, value);
+	}
+}
+
 static void find_in_subprotocols(struct found *f, const struct request *r)
 {
 	struct handshake_offers offers;
@@ -199,6 +218,17 @@ static void log_signature(const struct client *c, const struct auth_key *made)
 		F_STR("remembered", made->remembered ? "yes" : "no"));
 }
 
+/*
+ * What is below a folder of a page has its index, too, which has the folder's
+ * own path; there the claim is compared with itself.
+ */
+static struct str path_to_check(const struct auth_params *a,
+	const struct jwt *t, const struct request *r)
+{
+	return a->invitation && jwt_is_for_folder(t, r->path) ? str_of(t->path)
+							      : r->path;
+}
+
 /* --- all of it ------------------------------------------------------------------------*/
 
 static enum reason check_parsed(const struct auth_params *a,
@@ -225,7 +255,8 @@ static enum reason check_parsed(const struct auth_params *a,
 	reason = take_identity(t, key, c, detail);
 	if (reason != REASON_NONE)
 		return reason;
-	result = jwt_check(t, &key->jwt, a->now_ms, r->path, &why);
+	result = jwt_check(
+		t, &key->jwt, a->now_ms, path_to_check(a, t, r), &why);
 	if (result == JWT_MALFORMED)
 		detail->text = why;
 	if (result == JWT_PATH)
@@ -266,6 +297,8 @@ enum reason auth_check(const struct auth_params *a, const struct request *r,
 	find_in_fields(&found, r);
 	find_in_cookies(&found, r, a->token_cookie);
 	find_in_subprotocols(&found, r);
+	if (found.n == 0 && a->invitation)
+		find_invitation(&found, r, a->invitation);
 	if (found.n > 1)
 		return REASON_TOKEN_TWICE;
 	if (found.odd_cookie) {

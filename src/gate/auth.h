@@ -27,6 +27,12 @@ struct auth_params {
 	const struct conf_keys *keys;
 	const char *token_param;
 	const char *token_cookie; /* NULL: cookies are not looked at */
+	/*
+	 * The cookie of a page's invitation (gate/invitation.h), which is
+	 * looked at where there is no other token; NULL: a route. For a page
+	 * the path "/desk/" is open to a token for "/desk/" and an asterisk.
+	 */
+	const char *invitation;
 	bool single_use;
 	struct shared *shared;
 	int64_t now_ms; /* Unix time */

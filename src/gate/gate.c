@@ -11,6 +11,7 @@
 #include "gate/admission.h"
 #include "gate/auth.h"
 #include "gate/client.h"
+#include "gate/invitation.h"
 #include "gate/request.h"
 
 static bool listens(
@@ -212,10 +213,14 @@ static enum reason check_page_address(const struct gate_check *g)
 
 static enum reason check_page_token(const struct gate_check *g)
 {
+	char cookie[INVITATION_NAME_MAX];
+
 	if (g->page->auth == CONF_AUTH_NONE)
 		return REASON_NONE;
 	return auth_check(&(struct auth_params){ .keys = &g->page->use_keys,
 				  .token_param = "token",
+				  .invitation = invitation_cookie(
+					  cookie, g->page, g->request->secure),
 				  .shared = g->shared,
 				  .now_ms = clock_unix_ms() },
 		g->request, g->client, g->detail);

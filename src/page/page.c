@@ -1,5 +1,5 @@
 /*
- *   request -> page_find -> page_answer
+ *   request -> page_find -> page_answer -> an invitation's first hit: 303
  *                             |  file_name: decoded, no hidden names
  *                             |  docroot_open
  *        directory: 301  <----+----> placeholder? -> wsuri -> body, no-store
@@ -21,6 +21,7 @@
 #include "gate/request.h"
 #include "page/assets.h"
 #include "page/docroot.h"
+#include "page/entry.h"
 #include "page/fields.h"
 #include "page/mime.h"
 #include "page/template.h"
@@ -354,6 +355,12 @@ static enum reason answer(struct page_answer *a, const struct asked *asked)
 	char *name;
 	int fd;
 
+	if (page_entry_is(asked->match, asked->request, asked->visitor,
+		    asked->now_ms))
+		return page_entry_answer(a, asked->match, asked->request,
+			       asked->visitor, asked->now_ms) < 0
+			       ? REASON_INTERNAL
+			       : REASON_NONE;
 	reason = file_name(&name, asked->match->rest, slash);
 	if (reason != REASON_NONE)
 		return reason;

@@ -45,7 +45,7 @@ struct page_answer {
 			       answer; else front.c refuses with it */
 	char why[DETAIL_MAX]; /* of a reason, in words for the log; empty when
 			       its own text says it all */
-	int status;           /* 200, 304, 301 */
+	int status;           /* 200, 304, 301, 303 */
 	struct buf fields;    /* "Name: value\r\n" ..., without Content-Length,
 			       Connection and Date */
 	struct buf body;      /* when fd is -1 */
@@ -77,6 +77,9 @@ bool page_is_on_listener(
  * say (page/docroot.h). A name that begins with a dot is not there, but for
  * /.well-known/ (RFC 8615). A directory gets its index.html; without a slash
  * at the end of its path a 301 to the one with it.
+ *
+ * With auth = token a browser that goes to an address with a token is sent on
+ * to the one without, with a cookie in its place (page/entry.h).
  *
  * With template = yes, placeholders (page/template.h) in HTML, SVG, JavaScript
  * and JSON are filled in. A file over PAGE_TEMPLATE_MAX is sent as it is (large

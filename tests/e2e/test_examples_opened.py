@@ -136,12 +136,11 @@ def test_classroom(net, desk, site):
     ini = placed(site, "classroom.ini")
     comment = " ".join(line.lstrip("; ") for line in
                        ini.read_text().split("[listen")[0].splitlines())
-    mint, link = re.search(
-        r"token=\$\(wsrelayctl (.*?)\) echo \"(.*?)\"", comment).groups()
-    token = subprocess.run(
-        f"{BUILD}/wsrelayctl -c {ini} {mint}", shell=True, check=True,
-        text=True, stdout=subprocess.PIPE).stdout.strip()
-    link = replace(link, ("SERVER", SERVER), ("$token", token))
+    invite = re.search(r"wsrelayctl (invite .*?SERVER:8080)", comment)[1]
+    link = subprocess.run(
+        f"{BUILD}/wsrelayctl -c {ini} {replace(invite, ('SERVER', SERVER))}",
+        shell=True, check=True, text=True,
+        stdout=subprocess.PIPE).stdout.strip()
     pupils = f"http://{SERVER}:8080/"
     with served(net, ini), net.inside("desk"):
         shows(desk, pupils)
@@ -153,10 +152,13 @@ def test_classroom(net, desk, site):
         teacher = desk.current_window_handle
         desk.switch_to.window(pupil)
         wait_for(desk, CX + " >= 50", PATIENCE)
-        # A pupil's hand moves nothing, and the teacher's page is not theirs.
+        # A pupil's hand moves nothing, and the teacher's page is not theirs:
+        # another person, so without the teacher's cookie.
         steer(desk, -70)
         test_examples.wait_for_line(site / "output", "denied-input")
         assert desk.execute_script(CX) >= 50
+        desk.get(pupils + "desk/")
+        desk.delete_all_cookies()
         desk.get(pupils + "desk/")
         assert desk.find_element("tag name", "body").text.startswith(
             "token-missing")

@@ -39,6 +39,9 @@ token_param = key
 path = /strict/{id}
 backend = echo:
 keys = other
+[route slash]
+path = /slash/
+backend = echo:
 [route once]
 path = /once/{id}
 backend = echo:
@@ -303,8 +306,9 @@ def test_path_is_compared_normalised(shared):
         assert open_with(shared, token, path).echo
     assert open_with(shared, token, "/sim/A~b").word == "token-path"
     assert open_with(shared, mint("/sim/*"), "/sim/").status == 404
-    # A prefix does not match itself, here on a page with an invitation.
-    assert ask(shared, head("/sub/?token=" + mint("/sub/*"))).status == 401
+    # A prefix does not match itself, but for the folder of a page.
+    assert open_with(shared, mint("/slash/*"), "/slash/").word == "token-path"
+    assert ask(shared, head("/sub/?token=" + mint("/sub/*"))).status == 404
     assert ask(shared, head("/sub?token=" + mint("/sub/*"))).status == 401
 
 

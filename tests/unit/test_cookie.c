@@ -119,6 +119,63 @@ static void test_without(void **state)
 	}
 }
 
+static void test_first(void **state)
+{
+	static const struct {
+		const char *field;
+		int n;
+		const char *value;
+	} cases[] = {
+		{ "", 0, NULL },
+		{ "a=b; tt=c", 0, NULL },
+		{ "a=b; t=c; t=d", 1, "c" },
+		{ "t=c; t =d", 1, "c" },
+		{ "t=; t=d", 1, "" },
+		{ "t=\"c\"; t=d", -1, NULL },
+		{ "a=b;t=c", -1, NULL },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t length = strlen(cases[i].field);
+		char *copy = exact_copy(cases[i].field, length);
+		struct str value = STR_NONE;
+		int n = cookie_find_first(
+			(struct str){ copy, length }, STR("t"), &value);
+
+		if (n != cases[i].n ||
+			(n > 0 && !str_eq(value, str_of(cases[i].value))))
+			fail_case(cases[i].field, "%d: %.*s", n, (int)value.n,
+				value.p);
+		free(copy);
+	}
+}
+
+static void test_without_prefix(void **state)
+{
+	static const struct {
+		const char *field, *want;
+	} cases[] = {
+		{ "", "" },
+		{ "t=a; tt=b; t-c", "" },
+		{ "a=t; t=b; c=d; txt=e", "a=t; c=d" },
+		{ " t =a; b=c", "b=c" },
+		{ "at=b", "at=b" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t n = strlen(cases[i].field);
+		char *in = exact_copy(cases[i].field, n);
+		size_t got = cookie_without_prefix(
+			in, (struct str){ in, n }, STR("t"));
+
+		if (!str_eq((struct str){ in, got }, str_of(cases[i].want)))
+			fail_case(cases[i].field, "%.*s", (int)got, in);
+		free(in);
+	}
+}
+
 /* A long name, cut anywhere. */
 static void test_every_byte(void **state)
 {
@@ -149,6 +206,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_without),
+		cmocka_unit_test(test_first),
+		cmocka_unit_test(test_without_prefix),
 		cmocka_unit_test(test_every_byte),
 	};
 

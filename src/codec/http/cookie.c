@@ -77,13 +77,35 @@ ssize_t cookie_find(struct str field, struct str name, struct str *value)
 	return n;
 }
 
-size_t cookie_without(char *out, struct str field, struct str name)
+int cookie_find_first(struct str field, struct str name, struct str *value)
+{
+	struct str pair;
+
+	for (bool first = true; next_pair(&field, &pair); first = false)
+		if (has_name(pair, name))
+			return take_space(&pair, first) &&
+					       strict_value(
+						       pair, name, value) == 0
+				       ? 1
+				       : -1;
+	return 0;
+}
+
+static bool has_prefix(struct str pair, struct str prefix)
+{
+	return str_starts(str_trim(pair), prefix);
+}
+
+typedef bool cookie_test(struct str pair, struct str word);
+
+static size_t without(
+	char *out, struct str field, cookie_test *goes, struct str word)
 {
 	struct str pair;
 	size_t n = 0, kept = 0, seen = 0;
 
 	for (; next_pair(&field, &pair); seen++) {
-		if (has_name(pair, name))
+		if (goes(pair, word))
 			continue;
 		if (kept > 0)
 			out[n++] = ';';
@@ -94,4 +116,14 @@ size_t cookie_without(char *out, struct str field, struct str name)
 		kept++;
 	}
 	return n;
+}
+
+size_t cookie_without(char *out, struct str field, struct str name)
+{
+	return without(out, field, has_name, name);
+}
+
+size_t cookie_without_prefix(char *out, struct str field, struct str prefix)
+{
+	return without(out, field, has_prefix, prefix);
 }

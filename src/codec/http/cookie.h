@@ -26,10 +26,15 @@
  */
 MUST_CHECK ssize_t cookie_find(
 	struct str field, struct str name, struct str *value);
+/* 1: the first one of this name, 0: there is none, -1: as above. */
+MUST_CHECK int cookie_find_first(
+	struct str field, struct str name, struct str *value);
 /*
  * Writes the field without what cookie_find counts or refuses; out has room for
  * field.n bytes, and may be where the field is. Returns its length.
  */
 size_t cookie_without(char *out, struct str field, struct str name);
+/* The same for all whose names begin like this. */
+size_t cookie_without_prefix(char *out, struct str field, struct str prefix);
 
 #endif

@@ -335,6 +335,15 @@ static bool path_matches(struct str claim, struct str path)
 	return str_eq(claim, path);
 }
 
+bool jwt_is_for_folder(const struct jwt *t, struct str path)
+{
+	struct str claim = t->path ? str_of(t->path) : STR_NONE;
+
+	return path.n > 0 && path.p[path.n - 1] == '/' &&
+	       claim.n == path.n + 1 && claim.p[path.n] == '*' &&
+	       str_starts(claim, path);
+}
+
 static bool audience_matches(const struct jwt *t, const char *audience)
 {
 	for (size_t i = 0; i < t->aud_n; i++)

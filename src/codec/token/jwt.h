@@ -129,6 +129,9 @@ MUST_CHECK enum jwt_result jwt_check(const struct jwt *t,
 	const struct jwt_key *key, int64_t now_ms, struct str path,
 	const char **why);
 
+/* Whether its path is this one, a folder's, and an asterisk. */
+bool jwt_is_for_folder(const struct jwt *t, struct str path);
+
 struct jwt_claims {
 	const char *path; /* required */
 	int64_t iat_ms;   /* required */
