@@ -24,11 +24,6 @@ bool front_answer_health(struct front *f, const struct request *r)
 	return true;
 }
 
-bool front_is_admin(const struct front *f)
-{
-	return f->client.listen->role == CONF_ROLE_ADMIN;
-}
-
 void front_dispatch_admin(struct front *f, const struct request *r)
 {
 	if (str_eq(r->path, STR("/metrics")) && !r->upgrade)

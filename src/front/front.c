@@ -254,21 +254,11 @@ static void await_request(struct front *f)
 
 /* --- a request -------------------------------------------------------------------------*/
 
-/*
- * A full relay is what its operator wants to look at: max_connections and
- * max_memory do not hold for an admin listener.
- */
-static enum reason check_limits(const struct gate_check *g)
+static bool memory_full(void *owner)
 {
-	const struct front *f = g->owner;
+	struct front *f = owner;
 
-	if (front_is_admin(f) && f->over == REASON_LIMIT_CONNECTIONS)
-		return REASON_NONE;
-	if (f->over != REASON_NONE || front_is_admin(f))
-		return (enum reason)f->over;
-	return worker_memory_full(f->worker) && !hubs_give_replay(f->worker)
-		       ? REASON_MEMORY
-		       : REASON_NONE;
+	return worker_memory_full(f->worker) && !hubs_give_replay(f->worker);
 }
 
 /*
@@ -411,7 +401,8 @@ static void dispatch(
 		.detail = &detail,
 		.parsed = reason,
 		.why = why,
-		.limits = check_limits,
+		.over = (enum reason)f->over,
+		.memory_full = memory_full,
 		.owner = f };
 
 	if ((reason == REASON_NONE || reason == REASON_HOST) &&

@@ -153,8 +153,6 @@ void front_cancel_opening(struct front *f);
 /* admin.c */
 /* Whether it was asked for /healthz or /readyz, and is answered. */
 bool front_answer_health(struct front *f, const struct request *r);
-/* It came over a listener with role = admin. */
-bool front_is_admin(const struct front *f);
 void front_dispatch_admin(struct front *f, const struct request *r);
 
 /* line.c */

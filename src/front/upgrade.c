@@ -20,6 +20,7 @@
 #include "gate/auth.h"
 #include "gate/identity.h"
 #include "gate/request.h"
+#include "gate/subprotocol.h"
 #include "end/ws.h"
 #include "pair/pair.h"
 #include "backend/backend.h"
@@ -39,33 +40,6 @@ void front_forget_upgrade(struct front_upgrade *u)
 struct str front_accept(const struct front *f)
 {
 	return (struct str){ f->upgrade.accept, HANDSHAKE_ACCEPT };
-}
-
-static bool offered(const struct request *r, struct str name)
-{
-	struct handshake_offers o;
-	struct str p;
-
-	handshake_offers_init(&o, &r->head);
-	while (handshake_offers_next(&o, &p))
-		if (str_eq(p, name))
-			return true;
-	return false;
-}
-
-/* The client's first offer that the route allows. */
-static struct str select_protocol(
-	const struct conf_route *route, const struct request *r)
-{
-	struct handshake_offers o;
-	struct str p;
-
-	handshake_offers_init(&o, &r->head);
-	while (handshake_offers_next(&o, &p))
-		for (size_t i = 0; i < route->subprotocols.n; i++)
-			if (str_eq(p, str_of(route->subprotocols.v[i])))
-				return p;
-	return STR_NONE;
 }
 
 /* A longer offer may be a secret, which no log may hold. */
@@ -141,9 +115,9 @@ int front_keep_upgrade(struct front *f, const struct request *r)
 		if (!u->offer)
 			return -1;
 	}
-	u->plain = offered(r, STR(AUTH_SUBPROTOCOL_PLAIN));
+	u->plain = subprotocol_is_offered(r, STR(AUTH_SUBPROTOCOL_PLAIN));
 	if (f->client.route && f->client.route->to.kind != BACKEND_WS)
-		selected = select_protocol(f->client.route, r);
+		selected = subprotocol_select(f->client.route, r);
 	if (selected.p) {
 		u->selected = str_dup(selected);
 		if (!u->selected)

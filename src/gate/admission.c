@@ -73,6 +73,14 @@ static bool has_address(const struct client *c)
 	return c->peer.family == ADDR_IPV4 || c->peer.family == ADDR_IPV6;
 }
 
+/* How many there are with this client. -1: no memory. */
+static int64_t enter(struct counts *counts, const struct client *c,
+	const void *key, size_t n)
+{
+	return c->tickets.look ? counts_get(counts, key, n) + 1
+			       : counts_enter(counts, key, n);
+}
+
 static enum reason enter_address(struct shared *s, struct client *c)
 {
 	uint8_t key[KEY];
@@ -81,10 +89,10 @@ static enum reason enter_address(struct shared *s, struct client *c)
 	if (limit == 0 || !has_address(c))
 		return REASON_NONE;
 	address_key(key, &c->peer);
-	n = counts_enter(s->admission->addresses, key, KEY);
+	n = enter(s->admission->addresses, c, key, KEY);
 	if (n < 0)
 		return REASON_INTERNAL;
-	c->tickets.address = true;
+	c->tickets.address = !c->tickets.look;
 	return n > limit ? REASON_LIMIT_ADDRESS : REASON_NONE;
 }
 
@@ -109,6 +117,16 @@ static void bucket_key(uint8_t key[BUCKETS_KEY], const struct client *c)
 	memcpy(key + 8, &listen, sizeof(listen));
 }
 
+/* As buckets_take. */
+static int64_t take(struct buckets *b, const struct client *c,
+	const uint8_t key[BUCKETS_KEY], const struct conf_rate *rate,
+	int64_t now_ms)
+{
+	if (c->tickets.look)
+		return buckets_is_empty(b, key, rate, now_ms) ? 1 : 0;
+	return buckets_take(b, key, rate, now_ms);
+}
+
 /* A connection counts once: when its client's address is known. */
 static enum reason take_handshake(
 	struct shared *s, struct client *c, int64_t now_ms)
@@ -119,7 +137,7 @@ static enum reason take_handshake(
 	if (!has_address(c))
 		return REASON_NONE;
 	bucket_key(key, c);
-	wait = buckets_take(s->admission->handshakes, key,
+	wait = take(s->admission->handshakes, c, key,
 		&c->listen->handshake_rate, now_ms);
 	c->tickets.flood = wait == BUCKETS_FLOOD;
 	c->tickets.retry_ms = wait > 0 ? (uint32_t)wait : 0;
@@ -146,10 +164,12 @@ static enum reason enter_socket(
 
 enum reason admission_enter(struct shared *s, struct client *c, int64_t now_ms)
 {
-	size_t n = atomic_fetch_add_explicit(
-		&s->connections, 1, memory_order_relaxed);
+	size_t n = c->tickets.look ? atomic_load_explicit(&s->connections,
+					     memory_order_relaxed)
+				   : atomic_fetch_add_explicit(&s->connections,
+					     1, memory_order_relaxed);
 
-	c->tickets.entered = true;
+	c->tickets.entered = !c->tickets.look;
 	if (n >= s->max_connections)
 		return REASON_LIMIT_CONNECTIONS;
 	return enter_socket(s, c, now_ms);
@@ -190,10 +210,10 @@ enum reason admission_failed(
 	if (reason != REASON_TOKEN_MALFORMED &&
 		reason != REASON_TOKEN_SIGNATURE)
 		return reason;
-	if (!may_be_guessing(c))
+	if (!s || !may_be_guessing(c))
 		return reason;
 	bucket_key(key, c);
-	wait = buckets_take(s->admission->failures, key, rate, now_ms);
+	wait = take(s->admission->failures, c, key, rate, now_ms);
 	if (wait == 0)
 		return reason;
 	/*
@@ -219,13 +239,22 @@ bool admission_is_failing(
 
 /* --- routes ----------------------------------------------------------------------------*/
 
+/* How many its route has without it. */
+static int64_t enter_state(struct client *c)
+{
+	atomic_int_least64_t *n = &c->route->state->connections;
+
+	if (c->tickets.look)
+		return atomic_load_explicit(n, memory_order_relaxed);
+	c->tickets.route = true;
+	return atomic_fetch_add_explicit(n, 1, memory_order_relaxed);
+}
+
 enum reason admission_enter_route(struct client *c)
 {
 	const struct conf_route *r = c->route;
-	int64_t n = atomic_fetch_add_explicit(
-		&r->state->connections, 1, memory_order_relaxed);
+	int64_t n = r->state ? enter_state(c) : 0;
 
-	c->tickets.route = true;
 	if (r->max_connections > 0 && n >= r->max_connections)
 		return REASON_LIMIT_CONNECTIONS;
 	return REASON_NONE;
@@ -236,13 +265,13 @@ enum reason admission_enter_subject(struct client *c)
 	int64_t limit = c->route->max_connections_per_subject;
 	int64_t n;
 
-	if (limit == 0 || !c->verdict.identity)
+	if (limit == 0 || !c->verdict.identity || !c->route->state)
 		return REASON_NONE;
-	n = counts_enter(c->route->state->subjects, c->verdict.identity,
+	n = enter(c->route->state->subjects, c, c->verdict.identity,
 		strlen(c->verdict.identity));
 	if (n < 0)
 		return REASON_INTERNAL;
-	c->tickets.subject = true;
+	c->tickets.subject = !c->tickets.look;
 	return n > limit ? REASON_LIMIT_SUBJECT : REASON_NONE;
 }
 
@@ -275,10 +304,15 @@ void admission_leave_process(const struct conf_route *r)
 enum reason admission_reserve_token(
 	struct shared *s, struct client *c, const struct admission_token *t)
 {
-	uint8_t *id = malloc(USED_TOKENS_ID);
+	uint8_t *id;
 	enum reason r;
 
 	assert(!c->tickets.token);
+	if (c->tickets.look)
+		return s ? used_tokens_look(s->admission->tokens, t->key, t->id,
+				   t->now_ms)
+			 : REASON_NONE;
+	id = malloc(USED_TOKENS_ID);
 	if (!id)
 		return REASON_INTERNAL;
 	memcpy(id, t->id, USED_TOKENS_ID);

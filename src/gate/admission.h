@@ -2,6 +2,9 @@
  * admission.h: limits over all workers: connections and their rate per address,
  * connections per route and subject, processes, used tokens. Touched only when a connection opens or closes. Any
  * thread may call: a short lock each.
+ *
+ * A client that only looks (client.h) is told what another would be, and is
+ * counted nowhere; for such a one shared may be NULL where a token is checked.
  */
 #ifndef GATE_ADMISSION_H
 #define GATE_ADMISSION_H

@@ -195,7 +195,7 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 	 * one of them is let in; leeway is how long before its iat a token may
 	 * be used.
 	 */
-	if (t->iat - key->jwt.leeway_ms < a->shared->started_ms) {
+	if (a->shared && t->iat - key->jwt.leeway_ms < a->shared->started_ms) {
 		detail->text = "its iat is not later than the relay's start by "
 			       "leeway";
 		return REASON_TOKEN_USED;
@@ -231,17 +231,28 @@ static struct str path_to_check(const struct auth_params *a,
 
 /* --- all of it ------------------------------------------------------------------------*/
 
+static struct auth_key find_key(
+	const struct auth_params *a, const struct jwt *t, struct client *c)
+{
+	bool look = c->tickets.look;
+	struct auth_key_search search = { .keys = a->keys,
+		.verified = look ? NULL : a->shared->verified,
+		.now_ms = a->now_ms,
+		.may_verify = look || c->verdict.may_verify };
+	struct auth_key made;
+
+	do
+		made = auth_key_find(&search, t, &c->verdict.tried);
+	while (made.waits && look); /* JWT_TRIES at the most */
+	return made;
+}
+
 static enum reason check_parsed(const struct auth_params *a,
 	const struct request *r, const struct jwt *t, struct client *c,
 	struct detail *detail)
 {
 	struct client_verdict *v = &c->verdict;
-	struct auth_key made = auth_key_find(
-		&(struct auth_key_search){ .keys = a->keys,
-			.verified = a->shared->verified,
-			.now_ms = a->now_ms,
-			.may_verify = v->may_verify },
-		t, &v->tried);
+	struct auth_key made = find_key(a, t, c);
 	const struct conf_key *key = made.key;
 	enum jwt_result result;
 	enum reason reason;
@@ -251,7 +262,8 @@ static enum reason check_parsed(const struct auth_params *a,
 	v->waits = made.waits;
 	if (!key)
 		return auth_reason(made.result);
-	log_signature(c, &made);
+	if (!c->tickets.look)
+		log_signature(c, &made);
 	reason = take_identity(t, key, c, detail);
 	if (reason != REASON_NONE)
 		return reason;

@@ -23,8 +23,8 @@ struct auth_key {
 
 struct auth_key_search {
 	const struct conf_keys *keys;
-	struct verified *verified;
-	int64_t now_ms; /* Unix time */
+	struct verified *verified; /* NULL: none are known, none remembered */
+	int64_t now_ms;            /* Unix time */
 	bool may_verify;
 };
 

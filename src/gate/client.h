@@ -29,6 +29,13 @@ struct client_tickets {
 	bool route;        /* counted in its route's connections */
 	bool subject;      /* counted in its subject's connections */
 	bool flood;        /* over a rate, and goes on although it was told */
+	/*
+	 * It is no client: what one would be told is asked. It is given nothing,
+	 * and leaves nothing behind: no count, no used token, no remembered
+	 * signature, no line in the log. Without a daemon that runs (a snapshot
+	 * whose sections have no state) no limit is known, and none refuses it.
+	 */
+	bool look;
 };
 
 /*

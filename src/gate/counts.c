@@ -79,6 +79,18 @@ int64_t counts_enter(struct counts *c, const void *key, size_t n)
 	return result;
 }
 
+int64_t counts_get(struct counts *c, const void *key, size_t n)
+{
+	struct table_entry *e;
+	int64_t result;
+
+	pthread_mutex_lock(&c->lock);
+	e = table_find(&c->table, key, n);
+	result = e ? CONTAINER_OF(e, struct count, entry)->n : 0;
+	pthread_mutex_unlock(&c->lock);
+	return result;
+}
+
 void counts_leave(struct counts *c, const void *key, size_t n)
 {
 	struct table_entry *e;

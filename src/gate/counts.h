@@ -17,6 +17,8 @@ MUST_CHECK struct counts *counts_new(void);
 void counts_free(struct counts *c);
 /* One more: how many there are now. -1: no memory; nothing was counted. */
 MUST_CHECK int64_t counts_enter(struct counts *c, const void *key, size_t n);
+/* How many there are. */
+int64_t counts_get(struct counts *c, const void *key, size_t n);
 /* One less, of those that were counted. */
 void counts_leave(struct counts *c, const void *key, size_t n);
 

@@ -68,9 +68,19 @@ static enum reason check_listener_address(const struct gate_check *g)
 		       : REASON_ADDRESS;
 }
 
+/*
+ * A full relay is what its operator wants to look at: max_connections and
+ * max_memory do not hold for an admin listener.
+ */
 static enum reason check_limits(const struct gate_check *g)
 {
-	return g->limits(g);
+	bool admin = g->client->listen->role == CONF_ROLE_ADMIN;
+
+	if (admin && g->over == REASON_LIMIT_CONNECTIONS)
+		return REASON_NONE;
+	if (g->over != REASON_NONE || admin)
+		return g->over;
+	return g->memory_full(g->owner) ? REASON_MEMORY : REASON_NONE;
 }
 
 static enum reason check_host(const struct gate_check *g)
@@ -263,7 +273,7 @@ enum reason gate_pass(enum gate_stage stage, const struct gate_check *g)
 		g->detail->text = NULL;
 		reason = s->check(g);
 		if (g->said)
-			g->said(g, s, reason);
+			g->said(g->owner, s, reason);
 	}
 	return reason;
 }

@@ -35,11 +35,12 @@ struct gate_check {            /* one request at the gate */
 	/* Of GATE_ARRIVAL: what request_parse said, */
 	enum reason parsed;
 	const char *why;
-	/* and whether the connection or the relay is over a limit. */
-	enum reason (*limits)(const struct gate_check *g);
-	/* Called with what each step says; NULL: nobody listens. */
-	void (*said)(const struct gate_check *g, const struct gate_step *step,
-		enum reason reason);
+	enum reason over; /* what admission_enter did, */
+	bool (*memory_full)(
+		void *owner); /* and whether max_memory is reached */
+	/* Called with what each step says; may be NULL. */
+	void (*said)(
+		void *owner, const struct gate_step *step, enum reason reason);
 	void *owner; /* of these two */
 };
 

@@ -193,6 +193,29 @@ enum reason used_tokens_add(struct used_tokens *t, const char *key,
 	return r;
 }
 
+static bool is_full(const struct used_key *k, int64_t now_ms)
+{
+	return k->n >= USED_TOKENS_MAX && k->heap[1]->exp_ms >= now_ms;
+}
+
+enum reason used_tokens_look(struct used_tokens *t, const char *key,
+	const uint8_t id[USED_TOKENS_ID], int64_t now_ms)
+{
+	enum reason r = REASON_NONE;
+	struct table_entry *e;
+
+	pthread_mutex_lock(&t->lock);
+	e = table_find(&t->by_id, id, USED_TOKENS_ID);
+	if (e && CONTAINER_OF(e, struct used, by_id)->exp_ms >= now_ms)
+		r = REASON_TOKEN_USED;
+	e = table_find(&t->keys, key, strlen(key));
+	if (r == REASON_NONE && e &&
+		is_full(CONTAINER_OF(e, struct used_key, by_name), now_ms))
+		r = REASON_TOKEN_STORE;
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
 void used_tokens_remove(struct used_tokens *t, const uint8_t id[USED_TOKENS_ID])
 {
 	struct table_entry *e;

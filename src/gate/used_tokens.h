@@ -25,6 +25,9 @@ void used_tokens_free(struct used_tokens *u);
  */
 MUST_CHECK enum reason used_tokens_add(struct used_tokens *u, const char *key,
 	const uint8_t id[USED_TOKENS_ID], int64_t exp_ms, int64_t now_ms);
+/* What used_tokens_add would say, but for memory. */
+MUST_CHECK enum reason used_tokens_look(struct used_tokens *u, const char *key,
+	const uint8_t id[USED_TOKENS_ID], int64_t now_ms);
 /* It was not used after all. */
 void used_tokens_remove(
 	struct used_tokens *u, const uint8_t id[USED_TOKENS_ID]);

@@ -626,6 +626,76 @@ static void test_of_many_at_once_one_wins(void **state)
 	gate_close(&g);
 }
 
+/* --- one that only looks --------------------------------------------------*/
+
+/* What a client would be told, and that asking it leaves nothing behind. */
+static enum reason looks(struct gate *g, const char *who)
+{
+	struct client c = client_from(g, "192.0.2.1");
+	enum reason reason;
+
+	c.tickets.look = true;
+	c.route = &g->conf->routes[0];
+	c.verdict.identity = strdup(who);
+	reason = admission_enter(&g->shared, &c, NOW);
+	if (reason == REASON_NONE)
+		reason = admission_enter_route(&c);
+	if (reason == REASON_NONE)
+		reason = admission_enter_subject(&c);
+	if (reason == REASON_NONE)
+		reason = admission_failed(
+			&g->shared, &c, REASON_TOKEN_SIGNATURE, NOW);
+	assert_false(c.tickets.entered || c.tickets.address ||
+		     c.tickets.route || c.tickets.subject);
+	client_free(&c);
+	return reason == REASON_TOKEN_SIGNATURE ? REASON_NONE : reason;
+}
+
+static void test_who_looks_is_told_and_not_counted(void **state)
+{
+	static const struct {
+		const char *server, *listen, *route;
+		enum reason reason;
+	} cases[] = {
+		{ "max_connections = 1", "", "", REASON_LIMIT_CONNECTIONS },
+		{ "", "max_connections_per_ip = 1", "", REASON_LIMIT_ADDRESS },
+		{ "", "handshake_rate = 1/h", "", REASON_LIMIT_RATE },
+		{ "", "", "max_connections = 1", REASON_LIMIT_CONNECTIONS },
+		{ "", "", "max_connections_per_subject = 1",
+			REASON_LIMIT_SUBJECT },
+		{ "", "auth_failures = 1/h", "", REASON_LIMIT_FAILURES },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[300];
+		struct gate g;
+		struct client c;
+
+		snprintf(text, sizeof(text),
+			"[server]\n%s\n[listen main]\n%s\n[key lab]\n"
+			"secret_file = secret\n[route r]\npath = /r\n"
+			"backend = echo:\n%s\n",
+			cases[i].server, cases[i].listen, cases[i].route);
+		gate_open(&g, load_good(text));
+		for (int n = 0; n < 5; n++)
+			expect_reason(looks(&g, ALICE), NONE);
+		c = client_from(&g, "192.0.2.1");
+		c.route = &g.conf->routes[0];
+		c.verdict.identity = strdup(ALICE);
+		expect_reason(enters(&g, &c), NONE);
+		expect_reason(admission_enter_route(&c), NONE);
+		expect_reason(admission_enter_subject(&c), NONE);
+		expect_reason(admission_failed(&g.shared, &c,
+				      REASON_TOKEN_SIGNATURE, NOW),
+			TOKEN_SIGNATURE);
+		for (int n = 0; n < 3; n++)
+			assert_int_equal(looks(&g, ALICE), cases[i].reason);
+		client_leaves(&g, &c);
+		gate_close(&g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -656,6 +726,7 @@ int main(void)
 		cmocka_unit_test(
 			test_what_could_not_be_counted_is_not_given_back),
 		cmocka_unit_test(test_of_many_at_once_one_wins),
+		cmocka_unit_test(test_who_looks_is_told_and_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

@@ -602,6 +602,32 @@ static void test_a_token_is_known_by_its_name(void **state)
 	gate_close(&g);
 }
 
+/* As often as it likes, before and behind the client that uses it. */
+static void test_who_looks_uses_no_token_up(void **state)
+{
+	struct gate g;
+	struct client looks, uses;
+	char *token;
+	(void)state;
+
+	gate_open(&g, load_good(LISTEN CLOSED("r", "single_use = yes\n") KEY));
+	token = mint_for(&g, "/r");
+	looks = client_from(&g, SOMEBODY);
+	looks.tickets.look = true;
+	uses = client_from(&g, SOMEBODY);
+	for (int i = 0; i < 2; i++)
+		expect_reason(
+			client_asks_with(&g, &looks, "/r", copy(token)), NONE);
+	expect_reason(client_asks_with(&g, &uses, "/r", copy(token)), NONE);
+	admission_use_token(&uses);
+	client_leaves(&g, &uses);
+	expect_reason(
+		client_asks_with(&g, &looks, "/r", copy(token)), TOKEN_USED);
+	client_leaves(&g, &looks);
+	free(token);
+	gate_close(&g);
+}
+
 /* It may have been used before; leeway is how far its clock may be ahead. */
 static void test_a_token_from_before_the_start_counts_as_used(void **state)
 {
@@ -716,6 +742,7 @@ int main(void)
 		cmocka_unit_test(
 			test_a_token_that_opened_nothing_is_good_again),
 		cmocka_unit_test(test_a_token_is_known_by_its_name),
+		cmocka_unit_test(test_who_looks_uses_no_token_up),
 		cmocka_unit_test(
 			test_a_token_from_before_the_start_counts_as_used),
 		cmocka_unit_test(test_without_memory_a_request_is_refused),
