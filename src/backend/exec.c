@@ -176,19 +176,6 @@ static int env_add(char **env, size_t *n, const char *name, struct str value)
 	return 0;
 }
 
-static const char *perm_text(uint8_t perm)
-{
-	switch ((enum jwt_perm)perm) {
-	case JWT_READ:
-		return "r";
-	case JWT_WRITE:
-		return "w";
-	case JWT_READ_WRITE:
-		return "rw";
-	}
-	return "rw";
-}
-
 static struct str inherited(const char *name, const char *otherwise)
 {
 	const char *value = getenv(name);
@@ -218,7 +205,8 @@ static char **make_env(const struct backend_params *p, struct str query)
 		{ "WSRELAY_QUERY", query },
 		{ "WSRELAY_SUBJECT", str_of(client_subject(c)) },
 		{ "WSRELAY_CLIENT_CERT", str_of(c->certificate) },
-		{ "WSRELAY_PERM", str_of(perm_text(c->verdict.perm)) },
+		{ "WSRELAY_PERM",
+			str_of(jwt_perm_word((enum jwt_perm)c->verdict.perm)) },
 		{ "REMOTE_ADDR", str_of(addr_format_ip(&c->peer, peer)) },
 	};
 	size_t n = 0;

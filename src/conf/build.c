@@ -27,6 +27,8 @@ void *build_object(struct conf *c, enum keys_section s, size_t index)
 		return &c->pages[index];
 	case SECTION_ROUTE:
 		return &c->routes[index];
+	case SECTION_ATTACH:
+		return &c->attaches[index];
 	case SECTION_COUNT:
 		break;
 	}
@@ -48,6 +50,8 @@ size_t build_count(const struct conf *c, enum keys_section s)
 		return c->pages_n;
 	case SECTION_ROUTE:
 		return c->routes_n;
+	case SECTION_ATTACH:
+		return c->attaches_n;
 	case SECTION_COUNT:
 		break;
 	}

@@ -108,6 +108,23 @@ static void resolve_keys(struct builder *b, struct conf_route *r)
 		add_all_keys(b, &r->use_keys);
 }
 
+/* A key that is added later must not let simulations in: none, or named. */
+static void resolve_attach_keys(struct builder *b, struct conf_attach *a)
+{
+	struct build_at at = check_at_route(&a->entrance, "keys");
+
+	add_named_keys(b, at, &a->keys, &a->entrance.use_keys);
+	if (a->keys.n > 0 || build_is_bad(b, at))
+		return;
+	if (b->conf->keys_n > 1)
+		build_error(b, at,
+			"is missing, expected names of keys, because there are "
+			"%zu",
+			b->conf->keys_n);
+	else
+		add_all_keys(b, &a->entrance.use_keys);
+}
+
 /* The only key that can sign needs no naming. */
 static const struct conf_key *only_signer(const struct conf *c)
 {
@@ -421,6 +438,14 @@ static void resolve_all(struct builder *b)
 			&r->listens);
 		resolve_keys(b, r);
 	}
+	for (size_t i = 0; i < c->attaches_n; i++) {
+		struct conf_attach *a = &c->attaches[i];
+
+		check_attach_begin(b, a);
+		resolve_listens(b, check_at_route(&a->entrance, "listen"),
+			&a->listen, &a->entrance.listens);
+		resolve_attach_keys(b, a);
+	}
 }
 
 void check_all(struct builder *b)
@@ -443,6 +468,8 @@ void check_all(struct builder *b)
 		check_page(b, &c->pages[i], i);
 	for (size_t i = 0; i < c->routes_n; i++)
 		check_route(b, &c->routes[i]);
+	for (size_t i = 0; i < c->attaches_n; i++)
+		check_attach(b, &c->attaches[i]);
 	check_covered(b);
 	check_exposure(b);
 	check_intent(b);

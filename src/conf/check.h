@@ -23,6 +23,14 @@ void check_key_free(struct conf_key *k);
 void check_page(struct builder *b, struct conf_page *p, size_t index);
 void check_route(struct builder *b, struct conf_route *r);
 /*
+ * check_attach.c: begin makes its entrance of the section alone, for what is
+ * resolved then; behind check_route what its route has is put into it; free
+ * what was made.
+ */
+void check_attach_begin(struct builder *b, struct conf_attach *a);
+void check_attach(struct builder *b, struct conf_attach *a);
+void check_attach_free(struct conf_attach *a);
+/*
  * The backend of a route, taken apart. -1 when not even its kind is known;
  * any other fault is a complaint only.
  */
@@ -52,10 +60,12 @@ void check_covered(struct builder *b);
 void check_access(struct builder *b, struct build_at at,
 	const struct cidr_list *allow, const struct cidr_list *deny);
 
+/* Of a route, or of the entrance of an [attach]. */
 static inline struct build_at check_at_route(
 	const struct conf_route *r, const char *key)
 {
-	return (struct build_at){ SECTION_ROUTE, r->index, key, 0 };
+	return (struct build_at){ r->attach ? SECTION_ATTACH : SECTION_ROUTE,
+		r->index, key, 0 };
 }
 
 #endif

@@ -336,6 +336,17 @@ static void parse_room(struct builder *b, struct conf_route *r, struct str s)
 			(int)s.n, s.p);
 }
 
+static void parse_attach(struct builder *b, struct conf_route *r, struct str s)
+{
+	r->to.kind = BACKEND_ATTACH;
+	r->to.attach = conf_find_attach(b->conf, s);
+	if (!r->to.attach)
+		build_error(b, at_backend(r),
+			"there is no [attach %.*s], expected the name of such "
+			"a section",
+			(int)s.n, s.p);
+}
+
 static const struct {
 	struct str prefix;
 	void (*parse)(struct builder *b, struct conf_route *r, struct str s);
@@ -349,6 +360,7 @@ static const struct {
 	{ { "exec:", 5 }, parse_exec, false },
 	{ { "echo:", 5 }, parse_echo, false },
 	{ { "room:", 5 }, parse_room, false },
+	{ { "attach:", 7 }, parse_attach, false },
 };
 
 int check_backend(struct builder *b, struct conf_route *r)
@@ -369,7 +381,8 @@ int check_backend(struct builder *b, struct conf_route *r)
 	build_error(b, at_backend(r),
 		"\"%s\" is not understood, expected tcp://HOST:PORT, "
 		"tls://HOST:PORT, unix:/PATH, ws://HOST[:PORT][/PATH], "
-		"wss://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS or echo:",
+		"wss://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS, "
+		"attach:NAME or echo:",
 		r->backend);
 	return -1;
 }

@@ -76,27 +76,50 @@ static void complain(struct builder *b, struct build_at at,
 		p ? p->line : s->line);
 }
 
+/* Whether the first, which is looked at before r, takes all that r would. */
+static bool hides(const struct conf *c, const struct conf_route *first,
+	const struct conf_route *r)
+{
+	return first->pattern && r->pattern &&
+	       is_resolved(&first->listen, &first->listens) &&
+	       is_resolved(&r->listen, &r->listens) &&
+	       pattern_covers(first->pattern, r->pattern) &&
+	       hosts_cover(first->host, r->host) &&
+	       listens_cover(c, &first->listens, &r->listens);
+}
+
+/* Where simulations attach is looked at before routes. */
+static bool is_hidden_by_attach(
+	struct builder *b, const struct conf_route *r, size_t attaches_n)
+{
+	const struct conf *c = b->conf;
+
+	for (size_t i = 0; i < attaches_n; i++)
+		if (hides(c, &c->attaches[i].entrance, r)) {
+			complain(b, check_at_route(r, "path"), SECTION_ATTACH,
+				i);
+			return true;
+		}
+	return false;
+}
+
 static void check_routes(struct builder *b)
 {
 	const struct conf *c = b->conf;
 
+	for (size_t i = 0; i < c->attaches_n; i++)
+		(void)is_hidden_by_attach(b, &c->attaches[i].entrance, i);
 	for (size_t i = 0; i < c->routes_n; i++) {
 		const struct conf_route *r = &c->routes[i];
 
-		for (size_t k = 0; k < i; k++) {
-			const struct conf_route *e = &c->routes[k];
-
-			if (!e->pattern || !r->pattern ||
-				!is_resolved(&e->listen, &e->listens) ||
-				!is_resolved(&r->listen, &r->listens) ||
-				!pattern_covers(e->pattern, r->pattern) ||
-				!hosts_cover(e->host, r->host) ||
-				!listens_cover(c, &e->listens, &r->listens))
-				continue;
-			complain(
-				b, check_at_route(r, "path"), SECTION_ROUTE, k);
-			break;
-		}
+		if (is_hidden_by_attach(b, r, c->attaches_n))
+			continue;
+		for (size_t k = 0; k < i; k++)
+			if (hides(c, &c->routes[k], r)) {
+				complain(b, check_at_route(r, "path"),
+					SECTION_ROUTE, k);
+				break;
+			}
 	}
 }
 

@@ -162,4 +162,10 @@ void check_exposure(struct builder *b)
 			&c->routes[i].listens, &c->routes[i].allow);
 		check_programs(b, &c->routes[i]);
 	}
+	for (size_t i = 0; i < c->attaches_n; i++) {
+		const struct conf_route *e = &c->attaches[i].entrance;
+
+		check_unix_peers(
+			b, check_at_route(e, NULL), &e->listens, &e->allow);
+	}
 }

@@ -35,6 +35,8 @@ static const struct kind {
 		false },
 	[BACKEND_ROOM] = { "room", NULL, false, false, false, false, false,
 		false },
+	[BACKEND_ATTACH] = { "attach", NULL, false, false, false, false, false,
+		false },
 };
 
 static void check_path(struct builder *b, struct conf_route *r)
@@ -157,6 +159,16 @@ static void check_mode(struct builder *b, struct conf_route *r)
 	if (!hub && r->to.kind == BACKEND_ROOM)
 		build_error(b, check_at_route(r, "mode"),
 			"is pair, expected hub for room: backends");
+	if (!hub && r->to.kind == BACKEND_ATTACH)
+		build_error(b, check_at_route(r, "mode"),
+			"is pair, expected hub for attach: backends "
+			"(addressing = tagged carries many clients over the "
+			"one connection of a simulation)");
+	if (hub && r->to.kind == BACKEND_ATTACH &&
+		r->trunk != CONF_TRUNK_ON_DEMAND)
+		build_error(b, check_at_route(r, "trunk"),
+			"is always, expected on-demand for attach: backends: "
+			"they are there when they have connected");
 	if (!hub && r->max_rate > 0)
 		build_error(b, check_at_route(r, "max_rate"),
 			"means nothing to mode = pair, expected it only for "

@@ -226,6 +226,8 @@ static void free_made(struct conf *c)
 		free(c->routes[i].listens.v);
 		free(c->routes[i].use_keys.v);
 	}
+	for (size_t i = 0; i < c->attaches_n; i++)
+		check_attach_free(&c->attaches[i]);
 }
 
 static void free_values(struct conf *c, enum keys_section s)
@@ -260,6 +262,7 @@ void conf_unref(struct conf *c)
 	free(c->keys);
 	free(c->pages);
 	free(c->routes);
+	free(c->attaches);
 	free(c);
 }
 
@@ -290,9 +293,29 @@ const struct conf_certificate *conf_find_certificate(
 	return NULL;
 }
 
+const struct conf_attach *conf_find_attach(
+	const struct conf *c, struct str name)
+{
+	for (size_t i = 0; i < c->attaches_n; i++)
+		if (str_eq(name, str_of(c->attaches[i].section.name)))
+			return &c->attaches[i];
+	return NULL;
+}
+
+static const struct conf_route *same_entrance(
+	const struct conf *c, const struct conf_route *r)
+{
+	for (size_t i = 0; i < c->attaches_n; i++)
+		if (c->attaches[i].entrance.state == r->state)
+			return &c->attaches[i].entrance;
+	return NULL;
+}
+
 const struct conf_route *conf_same_route(
 	const struct conf *c, const struct conf_route *r)
 {
+	if (r->attach)
+		return same_entrance(c, r);
 	/* Mostly it has not moved. */
 	if (r->index < c->routes_n && c->routes[r->index].state == r->state)
 		return &c->routes[r->index];

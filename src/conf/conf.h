@@ -213,8 +213,11 @@ enum conf_backend_kind {
 	BACKEND_WS,
 	BACKEND_EXEC,
 	BACKEND_ECHO,
-	BACKEND_ROOM, /* a hub without a backend */
+	BACKEND_ROOM,   /* a hub without a backend */
+	BACKEND_ATTACH, /* a hub whose simulation connects to the relay */
 };
+
+struct conf_attach;
 
 /* A backend = value, taken apart. Templates may hold {captures}. */
 struct conf_backend {
@@ -225,6 +228,7 @@ struct conf_backend {
 	char *path;  /* unix: the socket; ws: begins with '/', query excluded */
 	char **argv; /* exec: templates, NULL-terminated; argv[0] absolute */
 	size_t argc;
+	const struct conf_attach *attach; /* attach: the section it names */
 };
 
 /* reject origins "same" and "any" are told apart from a list. */
@@ -322,7 +326,43 @@ struct conf_route {
 	int backend_host_kind; /* enum conf_backend_host */
 	int slow_text_kind;    /* enum conf_slow */
 	int slow_binary_kind;
-	size_t index; /* in conf->routes */
+	size_t index; /* in conf->routes, or as its attach's */
+	const struct conf_attach *attach; /* whose entrance this is, see there;
+					     NULL: it is a [route] */
+};
+
+enum conf_attach_conflict {
+	CONF_CONFLICT_SAME,
+	CONF_CONFLICT_REFUSE,
+	CONF_CONFLICT_REPLACE,
+};
+
+/* Where simulations connect to the relay. */
+struct conf_attach {
+	struct conf_section section;
+	char *path;
+	char *host;
+	struct conf_strings listen;
+	struct conf_strings keys;
+	struct conf_strings client_subjects;
+	int64_t max_connections;
+	int64_t max_connections_per_subject;
+	int64_t max_session;
+	int on_key_loss;     /* enum conf_key_loss */
+	int attach_conflict; /* enum conf_attach_conflict */
+	char *watch_at;      /* a template */
+	struct cidr_list allow;
+	struct cidr_list deny;
+	/* made of the above */
+	const struct conf_route *serves; /* the one route that names it */
+	/*
+	 * What the gate, the limits and the end of a simulation's connection
+	 * look at: the route that it serves, with the keys of this section in
+	 * place of that one's. What it points to is theirs, but for its name,
+	 * pattern, listens and use_keys.
+	 */
+	struct conf_route entrance;
+	size_t index; /* in conf->attaches */
 };
 
 /* What a file held when it was read for a key of a section. */
@@ -357,6 +397,8 @@ struct conf {
 	size_t pages_n;
 	struct conf_route *routes; /* file order: the first match wins */
 	size_t routes_n;
+	struct conf_attach *attaches; /* looked for in front of routes */
+	size_t attaches_n;
 };
 
 /*
@@ -411,6 +453,8 @@ MUST_CHECK int conf_reference(struct buf *out);
 const struct conf_key *conf_find_key(const struct conf *c, struct str name);
 const struct conf_route *conf_find_route(const struct conf *c, struct str name);
 const struct conf_certificate *conf_find_certificate(
+	const struct conf *c, struct str name);
+const struct conf_attach *conf_find_attach(
 	const struct conf *c, struct str name);
 
 /*

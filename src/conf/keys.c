@@ -15,6 +15,7 @@
 #define STRUCT_KEY         struct conf_key
 #define STRUCT_PAGE        struct conf_page
 #define STRUCT_ROUTE       struct conf_route
+#define STRUCT_ATTACH      struct conf_attach
 
 #define MEMBER_STRING      char *
 #define MEMBER_PATH        char *
@@ -79,6 +80,10 @@ static const struct keys_section_info sections[SECTION_COUNT] = {
 	[SECTION_ROUTE] = { "route", true, sizeof(struct conf_route),
 		"Which paths are relayed, to which backend, for which "
 		"clients." },
+	[SECTION_ATTACH] = { "attach", true, sizeof(struct conf_attach),
+		"Where simulations connect to the relay, see "
+		"wsrelayd-attach(7); a route leads to it with backend = "
+		"attach:NAME." },
 };
 
 const struct keys_section_info *keys_section_get(enum keys_section s)

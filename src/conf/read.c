@@ -85,6 +85,11 @@ static void *add_object(struct conf *c, enum keys_section s)
 		object = append_element(&v, &c->routes_n, size);
 		c->routes = v;
 		break;
+	case SECTION_ATTACH:
+		v = c->attaches;
+		object = append_element(&v, &c->attaches_n, size);
+		c->attaches = v;
+		break;
 	case SECTION_COUNT:
 		break;
 	}
@@ -126,6 +131,8 @@ static int new_section(
 		c->routes[index].index = index;
 	if (s == SECTION_CERTIFICATE)
 		c->certificates[index].index = index;
+	if (s == SECTION_ATTACH)
+		c->attaches[index].index = index;
 	return 0;
 }
 

@@ -27,7 +27,7 @@ static const struct command {
 static const char help[] =
 	"usage: wsrelayctl [-c FILE] token --path PATH [--key NAME] [--ttl "
 	"TIME]\n"
-	"           [--sub SUBJECT] [--perm r|w|rw] [--jti auto|ID]\n"
+	"           [--sub SUBJECT] [--perm r|w|rw|serve] [--jti auto|ID]\n"
 	"           [--origin ORIGIN] [--expire-at TIME] [--url URL]\n"
 	"           [--param NAME] [--private-key FILE]\n"
 	"       wsrelayctl [-c FILE] invite PATH [--ttl TIME] [--sub SUBJECT]\n"

@@ -58,6 +58,12 @@ static int conf_option_set(struct ctl_token_options *o,
 						   : (void *)&o->route;
 	char why[VALUE_WHY];
 
+	/* A simulation's, which no page mints. */
+	if (strcmp(c->option, "perm") == 0 &&
+		strcmp(text, jwt_perm_word(JWT_SERVE)) == 0) {
+		o->page.token_perm = JWT_SERVE;
+		return 0;
+	}
 	if (value_parse(row, section, str_of(text), "/", why) == 0)
 		return 0;
 	ctl_complain("--%s: %s", c->option, why);

@@ -101,14 +101,6 @@ struct one {
 	uint64_t id;
 };
 
-static const char *perm_text(uint8_t perm)
-{
-	static const char *const texts[] = { "none", "r", "w", "rw" };
-
-	_Static_assert(JWT_READ == 1 && JWT_WRITE == 2, "texts is by perm");
-	return texts[perm & (JWT_READ | JWT_WRITE)];
-}
-
 static struct log_field round_trip(const char *name, const struct end *e)
 {
 	int64_t ms = e ? ws_end_round_trip(e) : -1;
@@ -141,7 +133,7 @@ static void add_sheet(struct visit *v, struct worker *w, struct session *s)
 		F_VIEW("key", identity_key(c->verdict.identity)),
 		F_STR("certificate", c->certificate),
 		F_STR("peer", addr_format(&c->peer, peer)),
-		F_STR("rights", perm_text(c->verdict.perm)),
+		F_STR("rights", jwt_perm_word((enum jwt_perm)c->verdict.perm)),
 		F_STR("state", state_of(s)),
 		session_is_open(s)
 			? F_NONE

@@ -188,15 +188,21 @@ static int get_tickets(struct listen_state *l, const struct conf_listen *from)
 
 /* --- all of a snapshot ----------------------------------------------------*/
 
+static void forget_route(struct conf_route *route)
+{
+	struct route_state *r = route->state;
+
+	route->state = NULL;
+	if (r)
+		put_route(r);
+}
+
 static void forget(struct conf *c)
 {
-	for (size_t i = 0; i < c->routes_n; i++) {
-		struct route_state *r = c->routes[i].state;
-
-		c->routes[i].state = NULL;
-		if (r)
-			put_route(r);
-	}
+	for (size_t i = 0; i < c->routes_n; i++)
+		forget_route(&c->routes[i]);
+	for (size_t i = 0; i < c->attaches_n; i++)
+		forget_route(&c->attaches[i].entrance);
 	for (size_t i = 0; i < c->listens_n; i++) {
 		struct listen_state *l = c->listens[i].state;
 
@@ -206,16 +212,22 @@ static void forget(struct conf *c)
 	}
 }
 
+static int adopt_route(
+	struct sections *s, const struct conf *c, struct conf_route *r)
+{
+	r->state = get_route(s, r->section.name,
+		c->routes_n + c->attaches_n + ROUTE_RECORDS_GONE);
+	return r->state ? 0 : -1;
+}
+
 static int adopt(struct sections *s, struct conf *c)
 {
-	for (size_t i = 0; i < c->routes_n; i++) {
-		struct conf_route *r = &c->routes[i];
-
-		r->state = get_route(
-			s, r->section.name, c->routes_n + ROUTE_RECORDS_GONE);
-		if (!r->state)
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (adopt_route(s, c, &c->routes[i]) < 0)
 			return -1;
-	}
+	for (size_t i = 0; i < c->attaches_n; i++)
+		if (adopt_route(s, c, &c->attaches[i].entrance) < 0)
+			return -1;
 	for (size_t i = 0; i < c->listens_n; i++) {
 		struct conf_listen *l = &c->listens[i];
 

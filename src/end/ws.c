@@ -63,6 +63,7 @@ struct ws_end {
 	uint8_t state;      /* enum ws_state */
 	uint8_t peer;       /* enum ws_peer */
 	uint8_t ping;       /* enum ws_ping */
+	bool masks;         /* what it sends: the client's role */
 	int32_t round_trip; /* ms, of the last ping; -1: not known */
 	struct ws_decoder decoder;
 };
@@ -123,7 +124,7 @@ static void send_frame(struct ws_end *e, uint8_t opcode, const struct piece *p)
 	uint8_t mask[4];
 	size_t n = p->prefix_n + p->n, head_n;
 
-	if (e->end.side == END_BACKEND) {
+	if (e->masks) {
 		worker_random(e->worker, mask, sizeof(mask));
 		head_n = ws_encode_head(head, opcode, p->last, n, mask);
 		head_n += add_prefix(head + head_n, p, mask);
@@ -255,7 +256,7 @@ struct pong {
 static void send_pong(struct ws_end *e, struct pong *p)
 {
 	uint8_t frame[WS_HEAD_MAX + WS_CONTROL_MAX], mask[4];
-	bool masked = e->end.side == END_BACKEND;
+	bool masked = e->masks;
 	size_t head_n;
 
 	_Static_assert(sizeof(frame) <= CONN_URGENT_MAX, "a pong is urgent");
@@ -500,6 +501,14 @@ static int64_t last_life(const struct conn *c)
 	return c->read_ms > c->sent_ms ? c->read_ms : c->sent_ms;
 }
 
+/* Returns when its answer is due. */
+static int64_t send_ping(struct ws_end *e, int64_t now)
+{
+	send_control(e, WS_PING, NULL, 0);
+	set_ping(e, e->end.conn->queued > 0 ? PING_QUEUED : PING_SENT, now);
+	return now + e->route->ping_timeout;
+}
+
 /* When to look again; 0: it is over. */
 static int64_t ping_check(struct ws_end *e, int64_t now)
 {
@@ -529,9 +538,7 @@ static int64_t ping_check(struct ws_end *e, int64_t now)
 	}
 	if (now - c->read_ms < r->ping_interval)
 		return c->read_ms + r->ping_interval;
-	send_control(e, WS_PING, NULL, 0);
-	set_ping(e, c->queued > 0 ? PING_QUEUED : PING_SENT, now);
-	return now + r->ping_timeout;
+	return send_ping(e, now);
 }
 
 /* CLOSING may take as long as bytes still leave, ours or the kernel's. */
@@ -616,8 +623,8 @@ int64_t ws_end_round_trip(const struct end *e)
 	return CONTAINER_OF(e, const struct ws_end, end)->round_trip;
 }
 
-struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
-	const struct conf_route *route)
+static struct end *end_new(struct worker *w, struct conn *c, enum end_side side,
+	bool masks, const struct conf_route *route)
 {
 	struct ws_end *e = calloc(1, sizeof(*e));
 
@@ -634,8 +641,8 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 	e->worker = w;
 	e->route = route;
 	e->round_trip = -1;
-	ws_decoder_init(&e->decoder, side == END_CLIENT,
-		(uint64_t)longest(side, route));
+	e->masks = masks;
+	ws_decoder_init(&e->decoder, !masks, (uint64_t)longest(side, route));
 	e->decoder.any_text = judged_later(side, route);
 	conn_set_owner(c, &ws_end_cb, e);
 	c->resume_at = (uint32_t)(route->queue_limit / 2);
@@ -643,4 +650,25 @@ struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
 		timer_set(w->loop, &e->timer,
 			loop_now(w->loop) + route->ping_interval);
 	return &e->end;
+}
+
+struct end *ws_end_new(struct worker *w, struct conn *c, enum end_side side,
+	const struct conf_route *route)
+{
+	return end_new(w, c, side, side == END_BACKEND, route);
+}
+
+struct end *ws_end_new_attached(
+	struct worker *w, struct conn *c, const struct conf_route *route)
+{
+	return end_new(w, c, END_BACKEND, false, route);
+}
+
+void ws_end_doubt(struct end *end)
+{
+	struct ws_end *e = ws_end_of(end);
+
+	if (e->state == WS_OPEN && e->ping == PING_NONE)
+		timer_set(e->worker->loop, &e->timer,
+			send_ping(e, loop_now(e->worker->loop)));
 }

@@ -21,6 +21,11 @@ struct worker;
  */
 MUST_CHECK struct end *ws_end_new(struct worker *w, struct conn *c,
 	enum end_side side, const struct conf_route *route);
+/* A backend that has connected to us: END_BACKEND, in the server's role. */
+MUST_CHECK struct end *ws_end_new_attached(
+	struct worker *w, struct conn *c, const struct conf_route *route);
+/* A ping now, unless one is under way: whether it lives is in doubt. */
+void ws_end_doubt(struct end *e);
 /*
  * How long its peer took to answer the last ping, in ms; -1: it has answered
  * none yet, or e is no such end.

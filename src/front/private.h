@@ -24,6 +24,7 @@ struct attempt;
 struct conf_address;
 struct conn;
 struct front_proxy;
+struct hub_attach;
 struct hub_attempt;
 struct metrics;
 struct request;
@@ -67,8 +68,9 @@ struct front {
 	size_t counted;  /* of head, as counted among all queued bytes */
 	size_t scanned;  /* see http_find_end */
 	struct front_upgrade upgrade;
-	struct attempt *attempt;  /* while OPENING: of a backend */
-	struct hub_attempt *join; /* or of a seat in a hub */
+	struct attempt *attempt;   /* while OPENING: of a backend */
+	struct hub_attempt *join;  /* or of a seat in a hub */
+	struct hub_attach *attach; /* or of a simulation's place */
 	int64_t opening_ms; /* when that began; before: its TLS handshake */
 	struct ws_decoder skipped; /* while CLOSING: what the client says */
 	size_t skipped_n;

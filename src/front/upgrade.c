@@ -24,6 +24,7 @@
 #include "end/ws.h"
 #include "pair/pair.h"
 #include "backend/backend.h"
+#include "hub/attach.h"
 #include "hub/join.h"
 #include "hub/member.h"
 #include "front/reply.h"
@@ -286,6 +287,68 @@ static void join_done(void *owner, const struct hub_joined *j)
 	opening_done(f, &j->outcome, &(struct opened){ .joined = j });
 }
 
+/* The place is its own: the connection moves there, and answers from there. */
+static void attach(struct front *f)
+{
+	struct hub_attach *a = f->attach;
+	struct str protocol = str_of(f->upgrade.selected);
+	struct buf out = { 0 };
+	char id[CLIENT_ID_TEXT];
+
+	f->attach = NULL;
+	if (!protocol.p && f->upgrade.plain)
+		protocol = STR(AUTH_SUBPROTOCOL_PLAIN);
+	conn_set_reading(f->conn, false);
+	if (reply_switch(&out, front_accept(f), protocol,
+		    client_id(&f->client, id)) < 0 ||
+		(f->head.n > 0 &&
+			conn_unread(f->conn, f->head.p, f->head.n) < 0)) {
+		hub_attach_cancel(a);
+		front_refuse(f, NULL, REASON_INTERNAL, "no memory");
+	} else if (conn_leave(f->conn)) {
+		log_open(f);
+		hub_attach_take(a, f->conn, &f->client, &out,
+			f->upgrade.selected != NULL);
+		f->client = (struct client){ 0 };
+		front_free(f);
+	} else {
+		hub_attach_cancel(a);
+		front_log_refusal(
+			f, REASON_CLIENT_GONE, "before it was attached");
+		conn_close(f->conn);
+	}
+	buf_free(&out);
+}
+
+static void attach_done(void *owner, const struct outcome *o)
+{
+	struct front *f = owner;
+
+	if (o->reason != REASON_NONE) {
+		f->attach = NULL;
+		if (f->conn->state == CONN_OPEN)
+			front_refuse(f, NULL, o->reason, o->detail);
+	} else if (f->conn->state == CONN_OPEN) {
+		attach(f);
+	} else { /* it has left in this same turn */
+		hub_attach_cancel(f->attach);
+		f->attach = NULL;
+	}
+}
+
+static bool open_place(struct front *f, const struct request *r,
+	const struct captures *captures)
+{
+	f->attach = hub_attach_open(
+		&(struct hub_attach_params){ .worker = f->worker,
+			.client = &f->client,
+			.request = r,
+			.captures = captures,
+			.done = attach_done,
+			.owner = f });
+	return f->attach;
+}
+
 static bool open_backend(struct front *f, const struct request *r,
 	const struct captures *captures)
 {
@@ -312,7 +375,7 @@ static bool join_hub(struct front *f, const struct request *r)
 void front_open(struct front *f, const struct request *r,
 	const struct captures *captures)
 {
-	bool hub = f->client.route->mode == CONF_MODE_HUB;
+	bool hub = f->client.route->mode == CONF_MODE_HUB, opening;
 
 	if (conn_has_ended(f->conn) && hub) {
 		front_log_refusal(f, REASON_CLIENT_GONE,
@@ -322,7 +385,13 @@ void front_open(struct front *f, const struct request *r,
 	}
 	front_set_state(f, FRONT_OPENING);
 	f->opening_ms = loop_now(f->worker->loop);
-	if (!(hub ? join_hub(f, r) : open_backend(f, r, captures)))
+	if (f->client.route->attach)
+		opening = open_place(f, r, captures);
+	else if (hub)
+		opening = join_hub(f, r);
+	else
+		opening = open_backend(f, r, captures);
+	if (!opening)
 		front_refuse(f, r, REASON_INTERNAL, "no memory");
 }
 
@@ -332,6 +401,9 @@ void front_cancel_opening(struct front *f)
 		backend_cancel(f->attempt);
 	if (f->join)
 		hub_join_cancel(f->join);
+	if (f->attach)
+		hub_attach_cancel(f->attach);
 	f->attempt = NULL;
 	f->join = NULL;
+	f->attach = NULL;
 }

@@ -275,6 +275,17 @@ static enum reason check_parsed(const struct auth_params *a,
 		detail_set(detail, "the token is for ", str_of(t->path));
 	if (result != JWT_OK)
 		return auth_reason(result);
+	if ((t->perm == JWT_SERVE) != a->serve) {
+		detail->text =
+			a->serve ? "to attach needs perm serve"
+				 : "perm serve opens no route and no page";
+		return REASON_ATTACH_PERM;
+	}
+	if (a->serve && !t->path) {
+		detail->text = "to attach needs a path, also where the key has "
+			       "require_path = no";
+		return REASON_TOKEN_PATH;
+	}
 	if (t->expire_at != JWT_NEVER && t->expire_at != 0 &&
 		t->expire_at <= a->now_ms) {
 		detail->text = "expire_at has passed";

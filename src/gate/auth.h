@@ -34,6 +34,7 @@ struct auth_params {
 	 */
 	const char *invitation;
 	bool single_use;
+	bool serve; /* for an [attach]: perm must be serve, elsewhere not */
 	struct shared *shared;
 	int64_t now_ms; /* Unix time */
 };

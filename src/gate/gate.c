@@ -43,6 +43,10 @@ const struct conf_route *gate_find_route(const struct conf *conf,
 	const struct conf_listen *listen, const struct request *r,
 	struct captures *captures)
 {
+	for (size_t i = 0; i < conf->attaches_n; i++)
+		if (gate_fit_route(&conf->attaches[i].entrance, listen, r,
+			    captures) == GATE_FITS)
+			return &conf->attaches[i].entrance;
 	for (size_t i = 0; i < conf->routes_n; i++)
 		if (gate_fit_route(&conf->routes[i], listen, r, captures) ==
 			GATE_FITS)
@@ -189,6 +193,7 @@ static enum reason check_route_token(const struct gate_check *g)
 				  .token_param = route->token_param,
 				  .token_cookie = route->token_cookie,
 				  .single_use = route->single_use,
+				  .serve = route->attach != NULL,
 				  .shared = g->shared,
 				  .now_ms = clock_unix_ms() },
 		g->request, g->client, g->detail);

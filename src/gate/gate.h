@@ -71,7 +71,10 @@ enum gate_fit {
 enum gate_fit gate_fit_route(const struct conf_route *route,
 	const struct conf_listen *listen, const struct request *r,
 	struct captures *captures);
-/* The first route, in file order, that fits; NULL: none. */
+/*
+ * The first that fits, in file order: an [attach]'s entrance, or else a route;
+ * NULL: none.
+ */
 MUST_CHECK const struct conf_route *gate_find_route(const struct conf *conf,
 	const struct conf_listen *listen, const struct request *r,
 	struct captures *captures);

@@ -175,21 +175,21 @@ static bool make_room(struct hub_route *r)
 
 /* A client may have come under an older snapshot than its worker has now. */
 static struct hub *make_for(struct hub_route *r, struct worker *home,
-	const struct worker *w, const struct client *c, struct str path)
+	const struct worker *w, const struct client *c,
+	const struct conf_route *route, struct str path)
 {
-	const struct conf_route *newest = conf_same_route(w->conf, c->route);
+	const struct conf_route *newest = conf_same_route(w->conf, route);
 	struct hub *h = list_new(r, home, newest ? w->conf : c->conf,
-		newest ? newest : c->route, path);
+		newest ? newest : route, path);
 
 	if (h)
 		h->maker = c->peer;
 	return h;
 }
 
-struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
-	enum reason *reason)
+struct hub *hubs_join(struct worker *w, const struct client *c,
+	const struct conf_route *route, struct str path, enum reason *reason)
 {
-	const struct conf_route *route = c->route;
 	struct hub_route *r = route->state->hubs;
 	struct worker *home = route->trunk == CONF_TRUNK_ALWAYS
 				      ? hub_keeper_home(w->shared, route)
@@ -202,7 +202,7 @@ struct hub *hubs_join(struct worker *w, const struct client *c, struct str path,
 		*reason = REASON_LIMIT_HUBS;
 	} else if (!h) {
 		*reason = REASON_INTERNAL;
-		h = make_for(r, home, w, c, path);
+		h = make_for(r, home, w, c, route, path);
 	}
 	if (h) {
 		h->joins++;

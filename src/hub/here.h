@@ -7,6 +7,7 @@
 #include "base/idmap.h"
 #include "base/walk.h"
 
+struct attached;
 struct hub;
 struct keeper;
 struct shard;
@@ -17,6 +18,8 @@ struct hubs_here {
 	TAILQ_HEAD(, keeper) keepers; /* of hubs that are always there */
 	TAILQ_HEAD(, shard) shards;   /* members here, by hub */
 	struct idmap joins;           /* clients that wait for a seat, by id */
+	struct idmap attaches;        /* simulations that wait for a place */
+	TAILQ_HEAD(, attached) attached; /* their connections, at home here */
 };
 
 #endif

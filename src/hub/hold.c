@@ -220,6 +220,9 @@ static bool is_loss(const struct hub *h, const struct ending *why)
 	for (size_t i = 0; i < ARRAY_SIZE(losses); i++)
 		if (why->reason == losses[i])
 			return true;
+	if (kind == BACKEND_ATTACH) /* it says so when its run is over */
+		return why->reason != REASON_BACKEND_CLOSE ||
+		       why->code != WS_CODE_NORMAL;
 	if (why->reason != REASON_BACKEND_CLOSE)
 		return false;
 	/* A stream ends the same way when its backend was killed. */
@@ -229,12 +232,15 @@ static bool is_loss(const struct hub *h, const struct ending *why)
 	       why->code != WS_CODE_NONE;
 }
 
+/* Returns in how many ms; -1: not at all, a simulation comes by itself. */
 static int64_t try_later(struct hub *h)
 {
 	struct loop *l = h->home->loop;
 	uint32_t random;
 	int64_t ms;
 
+	if (hub_is_for_attach(h))
+		return -1;
 	worker_random(h->home, (uint8_t *)&random, sizeof(random));
 	ms = backoff_next(&h->hold.backoff, random);
 	timer_set(l, &h->hold.retry, loop_now(l) + ms);
@@ -250,7 +256,7 @@ static void log_held(const struct hub *h, enum log_level level,
 		F_STR("route", h->route->section.name), F_STR("path", h->path),
 		F_STR("reason", reason_get(why->reason)->word),
 		F_STR("detail", why->detail), F_INT("members", h->seats_n),
-		F_INT("retry_ms", retry_ms));
+		retry_ms >= 0 ? F_INT("retry_ms", retry_ms) : F_NONE);
 }
 
 /* The members wait, not longer than hold_timeout since the loss. */
@@ -258,17 +264,23 @@ static void wait_for_trunk(struct hub *h)
 {
 	struct loop *l = h->home->loop;
 
-	if (h->seats_n == 0 || h->state != HUB_HELD)
+	if (h->seats_n == 0 || h->state != HUB_HELD || h->over)
 		return;
 	if (h->hold.due == 0)
 		h->hold.due = loop_now(l) + h->route->hold_timeout;
 	timer_set(l, &h->hold.deadline, h->hold.due);
 }
 
+/* Its members wait for the backend to come back. */
+static bool waits(const struct hub *h, const struct ending *why)
+{
+	return h->route->on_backend_loss == CONF_LOSS_HOLD && is_loss(h, why);
+}
+
 bool hub_hold_lost(struct hub *h, const struct ending *why)
 {
-	if (!hub_holds(h) || h->state != HUB_OPEN || !is_loss(h, why) ||
-		h->home->draining)
+	if (!hub_holds(h) || h->state != HUB_OPEN || h->home->draining ||
+		(!hub_is_for_attach(h) && !is_loss(h, why)))
 		return false;
 	if (hub_is_steady(h)) {
 		backoff_reset(&h->hold.backoff);
@@ -279,9 +291,14 @@ bool hub_hold_lost(struct hub *h, const struct ending *why)
 	h->hold.dropped += h->hold.partial;
 	h->hold.partial = false;
 	end_forget(&h->whole, &h->shared->budget);
-	log_held(h, LOG_WARN, "hub-lost", why, try_later(h));
 	worker_count_reason(h->home, why->reason);
+	if (hub_is_for_attach(h) && !waits(h, why)) {
+		hub_run_over(h, why);
+		return true;
+	}
+	log_held(h, LOG_WARN, "hub-lost", why, try_later(h));
 	wait_for_trunk(h);
+	hub_linger_if_left(h);
 	return true;
 }
 
@@ -290,21 +307,29 @@ bool hub_hold_failed(struct hub *h, const struct ending *why)
 	struct seat *s;
 	int64_t retry_ms;
 
-	if (!hub_holds(h) || h->home->draining)
+	if (!hub_holds(h) || h->home->draining ||
+		(hub_is_for_attach(h) && !waits(h, why)))
 		return false;
-	if (h->state == HUB_OPENING && hub_is_kept(h)) {
+	if (h->state == HUB_OPENING &&
+		(hub_is_kept(h) || hub_is_for_attach(h))) {
 		h->state = HUB_HELD;
 		h->hold.lost_ms = loop_now(h->home->loop);
 	}
 	if (h->state != HUB_HELD)
 		return false;
 	retry_ms = try_later(h);
-	log_held(h, backoff_is_loud(&h->hold.backoff) ? LOG_WARN : LOG_DEBUG,
-		"hub-retry", why, retry_ms);
+	if (hub_is_for_attach(h))
+		log_held(h, LOG_INFO, "hub-waits", why, retry_ms);
+	else
+		log_held(h,
+			backoff_is_loud(&h->hold.backoff) ? LOG_WARN
+							  : LOG_DEBUG,
+			"hub-retry", why, retry_ms);
 	TAILQ_FOREACH (s, &h->seats, next)
 		if (!s->told && hub_lets_in(h))
 			hub_tell_joined(h, s);
 	wait_for_trunk(h);
+	hub_linger_if_left(h);
 	hub_renew(h); /* a reload may have come meanwhile */
 	return true;
 }
@@ -361,7 +386,8 @@ void hub_hold_trunk_gone(struct hub *h)
 	assert(h->state == HUB_HELD);
 	h->trunk = NULL;
 	hub_forget_former(h);
-	if (!h->hold.retry.at && !h->attempt && !h->home->draining)
+	if (!h->hold.retry.at && !h->attempt && !h->home->draining &&
+		!hub_is_for_attach(h))
 		hub_open_trunk(h);
 }
 
@@ -376,9 +402,13 @@ static void retry(struct timer *t)
 
 static void deadline(struct timer *t)
 {
+	static const struct ending why = { .reason = REASON_HOLD_TIMEOUT };
 	struct hub *h = CONTAINER_OF(t, struct hub, hold.deadline);
 
-	hub_end(h, &(struct ending){ .reason = REASON_HOLD_TIMEOUT });
+	if (hub_is_for_attach(h))
+		hub_run_over(h, &why);
+	else
+		hub_end(h, &why);
 }
 
 void hub_hold_ends(struct hub *h)

@@ -29,6 +29,7 @@
 #include "end/end.h"
 #include "end/ending.h"
 #include "backend/backend.h"
+#include "hub/attached.h"
 #include "hub/here.h"
 #include "hub/member.h"
 #include "hub/private.h"
@@ -98,7 +99,8 @@ struct hub *hub_new(struct worker *home, struct conf *conf,
 	h->shared = home->shared;
 	h->conf = conf_ref(conf);
 	h->route = route;
-	h->holds = route->on_backend_loss == CONF_LOSS_HOLD;
+	h->holds = route->on_backend_loss == CONF_LOSS_HOLD ||
+		   route->to.kind == BACKEND_ATTACH;
 	atomic_init(&h->queue_limit, (size_t)route->queue_limit);
 	h->home = home;
 	TAILQ_INIT(&h->seats);
@@ -247,7 +249,7 @@ bool hub_is_steady(const struct hub *h)
 	       loop_now(h->home->loop) - h->opened_ms >= BACKOFF_STEADY_MS;
 }
 
-static void trunk_open(struct hub *h)
+void hub_trunk_open(struct hub *h)
 {
 	struct seat *s;
 
@@ -272,13 +274,11 @@ static void open_failed(struct hub *h, const struct ending *why)
 
 static const struct end_cb trunk_cb; /* below */
 
-/* Takes ownership of e as this hub's trunk. */
-static void take_trunk(struct hub *h, struct end *e)
+/* Its owner is the hub's, or whoever stands between them. */
+void hub_take_trunk(struct hub *h, struct end *e)
 {
 	h->trunk = e;
 	h->trunk_paused = false;
-	h->trunk_owner.cb = &trunk_cb;
-	e->owner = &h->trunk_owner;
 	if (!e->conn)
 		return;
 	if (hub_holds(h))
@@ -298,7 +298,9 @@ static void trunk_done(void *owner, const struct backend_result *r)
 				       .detail = r->outcome.detail });
 		return;
 	}
-	take_trunk(h, r->end);
+	h->trunk_owner.cb = &trunk_cb;
+	r->end->owner = &h->trunk_owner;
+	hub_take_trunk(h, r->end);
 	if (!hub_hold_fits(h, protocol)) {
 		h->state = HUB_OPEN; /* there is a trunk to close */
 		hub_end(h, &(struct ending){ .reason = REASON_BACKEND_HANDSHAKE,
@@ -310,7 +312,7 @@ static void trunk_done(void *owner, const struct backend_result *r)
 		free(h->protocol);
 		h->protocol = protocol.p ? str_dup(protocol) : NULL;
 	}
-	trunk_open(h);
+	hub_trunk_open(h);
 	if (h->state != HUB_OPEN)
 		return;
 	r->end->ops->flow(r->end, true);
@@ -333,7 +335,7 @@ static int add_offers(struct hub *h, struct http_head *head, struct buf *list)
 }
 
 /* The hub's own identity: in the log, and for its backend. */
-static void name_trunk(struct hub *h)
+void hub_name_trunk(struct hub *h)
 {
 	h->trunk_client = (struct client){ .conf = h->conf,
 		.route = h->route,
@@ -356,10 +358,17 @@ void hub_open_trunk(struct hub *h)
 
 	if (h->state == HUB_NEW) {
 		h->state = HUB_OPENING;
-		name_trunk(h);
+		hub_name_trunk(h);
 	}
 	if (h->route->to.kind == BACKEND_ROOM) {
-		trunk_open(h);
+		hub_trunk_open(h);
+		return;
+	}
+	if (hub_is_for_attach(h)) {
+		if (h->claimed == 0) /* else it is on its way */
+			open_failed(
+				h, &(struct ending){
+					   .reason = REASON_ATTACH_MISSING });
 		return;
 	}
 	if (pattern_match(h->route->pattern, r.path, &captures) &&
@@ -403,17 +412,39 @@ static void hub_over(struct hub *h)
 
 void hub_close_trunk(struct hub *h, const struct ending *why)
 {
-	h->trunk->ops->close(h->trunk, ending_backend_code(why), STR_NONE);
+	if (h->attached)
+		attached_close(h->attached, why);
+	else
+		h->trunk->ops->close(
+			h->trunk, ending_backend_code(why), STR_NONE);
+}
+
+void hub_say_last(struct hub *h)
+{
+	if (h->batch_n > 0)
+		hub_fan_out(&h->fan);
+	hub_flush_all_held(h);
+}
+
+void hub_end_members(struct hub *h, const struct ending *why)
+{
+	struct ending told = *why;
+	char text[WS_CLOSE_REASON_MAX];
+	struct seat *s;
+
+	if (!told.code)
+		told.code = reason_get(why->reason)->code;
+	told.text = ending_close_text(why->reason, text, why->text);
+	tell_end(h, &told);
+	TAILQ_FOREACH (s, &h->seats, next)
+		if (!s->told)
+			hub_refuse_seat(h, s, why);
 }
 
 /* trunk_good: the hub's end is not the trunk's doing, and it takes the rest. */
 static void end(struct hub *h, const struct ending *why, bool trunk_good)
 {
-	const struct reason_info *info = reason_get(why->reason);
-	struct ending told = *why;
-	char text[WS_CLOSE_REASON_MAX];
 	bool closing = h->state == HUB_HELD; /* the trunk, if there is one */
-	struct seat *s;
 	int64_t retry_ms;
 	bool loud;
 
@@ -423,9 +454,7 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	}
 	if (h->state == HUB_ENDING)
 		return;
-	if (h->batch_n > 0)
-		hub_fan_out(&h->fan); /* what it sent last is still for all */
-	hub_flush_all_held(h);
+	hub_say_last(h);
 	h->state = HUB_ENDING;
 	(void)hub_unlist(h, true);
 	timer_clear(h->home->loop, &h->linger);
@@ -435,13 +464,7 @@ static void end(struct hub *h, const struct ending *why, bool trunk_good)
 	worker_count_reason(h->home, why->reason);
 	counter_add(
 		&worker_route(h->home, h->route)->hub_closes[why->reason], 1);
-	if (!told.code)
-		told.code = info->code;
-	told.text = ending_close_text(why->reason, text, why->text);
-	tell_end(h, &told);
-	TAILQ_FOREACH (s, &h->seats, next)
-		if (!s->told)
-			hub_refuse_seat(h, s, why);
+	hub_end_members(h, why);
 	if (h->attempt) {
 		backend_cancel(h->attempt);
 		h->attempt = NULL;
@@ -486,16 +509,19 @@ static void trunk_drained(struct end *e)
 	hub_trunk_drained(hub_of(e));
 }
 
-static void trunk_ended(struct end *e, const struct ending *why)
+void hub_trunk_ended(struct hub *h, const struct ending *why)
 {
-	struct hub *h = hub_of(e);
-
 	if (h->state == HUB_OPEN)
 		hub_note_loss(h, why);
 	if (hub_hold_lost(h, why))
 		hub_close_trunk(h, why);
 	else if (h->state != HUB_HELD)
 		end(h, why, false);
+}
+
+static void trunk_ended(struct end *e, const struct ending *why)
+{
+	hub_trunk_ended(hub_of(e), why);
 }
 
 /* What a backend says behind its end is no member's, and not counted. */
@@ -505,16 +531,20 @@ static void trunk_dropped(struct end *e, uint64_t n)
 	(void)n;
 }
 
-static void trunk_gone(struct end *e)
+void hub_trunk_gone(struct hub *h)
 {
-	struct hub *h = hub_of(e);
-
+	h->attached = NULL;
 	if (h->state == HUB_HELD) {
 		hub_hold_trunk_gone(h);
 		return;
 	}
 	assert(h->state == HUB_ENDING);
 	hub_over(h);
+}
+
+static void trunk_gone(struct end *e)
+{
+	hub_trunk_gone(hub_of(e));
 }
 
 static const struct end_cb trunk_cb = {
@@ -537,6 +567,7 @@ int hubs_init(struct worker *w)
 	TAILQ_INIT(&here->list);
 	TAILQ_INIT(&here->keepers);
 	TAILQ_INIT(&here->shards);
+	TAILQ_INIT(&here->attached);
 	w->hubs = here;
 	return 0;
 }
@@ -547,6 +578,7 @@ void hubs_fini(struct worker *w)
 		return;
 	hubs_keep_no_more(w);
 	idmap_free(&w->hubs->joins);
+	idmap_free(&w->hubs->attaches);
 	free(w->hubs);
 	w->hubs = NULL;
 }
@@ -568,6 +600,7 @@ void hubs_stop(struct worker *w)
 {
 	struct hub *h, *next;
 
+	attached_stop(w);
 	for (h = TAILQ_FIRST(&w->hubs->list); h; h = next) {
 		next = TAILQ_NEXT(h, home_next);
 		hub_ref(h);

@@ -61,10 +61,10 @@ void hub_route_free(struct hub_route *r);
 /*
  * any: the hub of this route and path; made here when there is none, then
  * this worker is its home, and where max_hubs is reached an empty one of the
- * route gives way. Counts a join that the home has not yet seen. NULL: *reason is LIMIT_HUBS or INTERNAL. The reference is the caller's.
+ * route gives way. The route is of the client's snapshot. Counts a join that the home has not yet seen. NULL: *reason is LIMIT_HUBS or INTERNAL. The reference is the caller's.
  */
 MUST_CHECK struct hub *hubs_join(struct worker *w, const struct client *c,
-	struct str path, enum reason *reason);
+	const struct conf_route *route, struct str path, enum reason *reason);
 struct hub *hub_ref(struct hub *h);
 /* any: lives as long as the hub. */
 const char *hub_path(const struct hub *h);

@@ -14,6 +14,7 @@
 #include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "end/end.h"
+#include "hub/attached.h"
 #include "hub/member.h"
 
 static bool is_full(struct hub *h)
@@ -31,7 +32,7 @@ void hub_resume_when_empty(struct hub *h)
 		hub_tell_resume(h);
 }
 
-/* Another member drives. */
+/* Another member drives, or there is no run to steer. */
 static void deny(struct hub *h, struct seat *s)
 {
 	char id[CLIENT_ID_TEXT];
@@ -78,6 +79,8 @@ void hub_send_to_trunk(struct hub *h, struct seat *s, const struct piece *p)
 		return;
 	tagged.prefix = prefix;
 	tagged.prefix_n = (uint8_t)hub_tagged_prefix(h, s, prefix);
+	if (h->attached)
+		attached_count_out(h->attached, &tagged);
 	r = h->trunk->ops->send(h->trunk, &tagged);
 	if (r != REASON_NONE && !s->gone)
 		hub_kick(h, s, r);
@@ -87,7 +90,8 @@ static void take_input(struct hub *h, struct seat *s, const struct piece *p)
 {
 	if (h->state != HUB_OPEN && h->state != HUB_HELD)
 		return;
-	if (h->route->input == CONF_INPUT_DRIVER && s != h->driver) {
+	if (h->over ||
+		(h->route->input == CONF_INPUT_DRIVER && s != h->driver)) {
 		deny(h, s);
 		return;
 	}

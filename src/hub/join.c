@@ -66,8 +66,8 @@ static void join(struct hub_attempt *a)
 	if (!a->leave)
 		a->leave = hub_leave_new(a->params.client);
 	if (j && a->leave)
-		a->hub = hubs_join(
-			w, a->params.client, str_of(a->path), &a->reason);
+		a->hub = hubs_join(w, a->params.client, a->params.client->route,
+			str_of(a->path), &a->reason);
 	if (a->hub) {
 		hub_ask_seat(a->hub, j);
 		return;

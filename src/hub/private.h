@@ -29,6 +29,7 @@
 #include "hub/hub.h"
 #include "hub/letters.h"
 
+struct attached;
 struct attempt;
 struct route_state;
 
@@ -123,6 +124,11 @@ struct hub {
 	enum hub_state state;
 	struct attempt *attempt;
 	struct end *trunk;
+	/* backend = attach: whose end the trunk is; NULL: there is none. */
+	struct attached *attached;
+	uint64_t
+		claimed; /* the place is kept for this simulation; 0: for none */
+	bool over; /* HELD: its run has ended, no simulation is waited for */
 	struct end_owner trunk_owner;
 	struct client trunk_client;
 	TAILQ_HEAD(, seat) seats; /* in order of joining */
@@ -188,6 +194,38 @@ void hub_open_trunk(struct hub *h);
 void hub_close_trunk(struct hub *h, const struct ending *why);
 /* Whether a client that comes becomes a member at once. */
 bool hub_lets_in(const struct hub *h);
+
+/* NEW: its own identity, in the log and for its backend. */
+void hub_name_trunk(struct hub *h);
+/* Takes ownership; its owner is the hub's, or whoever stands between them. */
+void hub_take_trunk(struct hub *h, struct end *e);
+/* It has one that is open, or needs none: OPEN; who waits is let in. */
+void hub_trunk_open(struct hub *h);
+/* What its backend sent last is still for all. */
+void hub_say_last(struct hub *h);
+/* All members are told that they end, and why. */
+void hub_end_members(struct hub *h, const struct ending *why);
+/* What the trunk's end says, to the hub. */
+void hub_trunk_ended(struct hub *h, const struct ending *why);
+void hub_trunk_gone(struct hub *h);
+/*
+ * A simulation is its trunk from now on, in place of any other. It is told first
+ * where it is, if place is not NULL: its own path.
+ */
+void hub_take_attached(struct hub *h, struct attached *a, const char *place);
+/* The simulation that its place was kept for does not come. */
+void hub_is_not_attached(struct hub *h);
+/* Whether a simulation has its place. */
+bool hub_is_attached(const struct hub *h);
+/* It waits for simulations to come, and is there behind their end. */
+bool hub_is_for_attach(const struct hub *h);
+/*
+ * attach: the run has ended, or is not waited for any longer. The members are
+ * told why; the hub stays for linger, with its replay, for a new run.
+ */
+void hub_run_over(struct hub *h, const struct ending *why);
+/* attach: without members and a simulation it does not stay for ever. */
+void hub_linger_if_left(struct hub *h);
 
 /* Its trunk was open for so long that its end is no failure to open. */
 bool hub_is_steady(const struct hub *h);

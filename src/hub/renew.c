@@ -34,7 +34,8 @@ static void use_conf(struct hub *h, const struct conf_route *route)
 		h->former = before; /* the trunk knows its route */
 		return;
 	}
-	if (same && !h->former)
+	/* A simulation's session does so for itself. */
+	if (same && !h->former && !h->attached)
 		end_renew(h->trunk, route);
 	conf_unref(before);
 }
@@ -65,7 +66,10 @@ static void exchange_backend(struct hub *h, const struct conf_route *route)
 
 static bool is_carried_over(const struct hub *h, const struct conf_route *route)
 {
-	return h->holds && h->route->addressing == route->addressing &&
+	return h->holds &&
+	       (h->route->to.kind == BACKEND_ATTACH) ==
+		       (route->to.kind == BACKEND_ATTACH) &&
+	       h->route->addressing == route->addressing &&
 	       h->route->to.kind != BACKEND_ROOM &&
 	       route->to.kind != BACKEND_ROOM;
 }

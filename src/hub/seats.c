@@ -140,7 +140,8 @@ static struct seat *add_seat(struct hub *h, struct hub_join *j)
 	if (++h->seats_n > h->seats_most)
 		h->seats_most = h->seats_n;
 	hub_remote(h, s->worker)->seats++;
-	timer_clear(h->home->loop, &h->linger);
+	if (!h->over) /* that runs from the end of the run */
+		timer_clear(h->home->loop, &h->linger);
 	take_drivers_seat(h, s);
 	choose_driver(h);
 	return s;
@@ -174,6 +175,8 @@ void hub_linger_when_empty(struct hub *h)
 		hub_end(h, &(struct ending){ .reason = REASON_SHUTDOWN });
 	} else if (h->removed) {
 		hub_end(h, &(struct ending){ .reason = REASON_ROUTE_REMOVED });
+	} else if (hub_is_for_attach(h)) {
+		hub_linger_if_left(h);
 	} else if (!hub_is_kept(h)) {
 		timer_set(h->home->loop, &h->linger,
 			loop_now(h->home->loop) + h->route->linger);
@@ -299,6 +302,12 @@ static void linger_over(struct timer *t)
 {
 	struct hub *h = CONTAINER_OF(t, struct hub, linger);
 
+	if (h->over && h->seats_n > 0) {
+		hub_end(h, &(struct ending){ .reason = REASON_ATTACH_MISSING,
+				   .detail = "linger has passed since the "
+					     "last run" });
+		return;
+	}
 	if (h->seats_n == 0 && !hub_is_kept(h) && hub_unlist(h, false))
 		hub_end(h, &(struct ending){ .reason = REASON_LINGER });
 }

@@ -47,15 +47,6 @@ static void send_event(struct hub *h, struct buf *text, bool failed)
 	buf_free(text);
 }
 
-static const char *perm_word(uint8_t perm)
-{
-	static const char *const words[] = {
-		[JWT_READ] = "r", [JWT_WRITE] = "w", [JWT_READ_WRITE] = "rw"
-	};
-
-	return words[perm & JWT_READ_WRITE] ? words[perm & JWT_READ_WRITE] : "";
-}
-
 /* What waits of this seat; it may be gone then. */
 static void tell_of(struct hub *h, struct seat *s)
 {
@@ -70,12 +61,12 @@ static void tell_of(struct hub *h, struct seat *s)
 			&text, s->id, reason_get(s->left)->word);
 		hub_seat_free(s);
 	} else {
-		failed = tagged_add_joined(
-			&text, &(struct tagged_client){ .id = s->id,
-				       .subject = s->subject,
-				       .perm = perm_word(s->perm),
-				       .peer = addr_format(&s->peer, peer),
-				       .path = h->path });
+		failed = tagged_add_joined(&text,
+			&(struct tagged_client){ .id = s->id,
+				.subject = s->subject,
+				.perm = jwt_perm_word((enum jwt_perm)s->perm),
+				.peer = addr_format(&s->peer, peer),
+				.path = h->path });
 		s->known = SEAT_KNOWN;
 	}
 	send_event(h, &text, failed < 0);

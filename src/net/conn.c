@@ -23,7 +23,6 @@
 #define CONN_DROP_MAX (8u << 20)
 
 static void conn_event(evutil_socket_t fd, short what, void *arg);
-static void conn_timer(struct timer *t);
 static void conn_deferred(struct deferred *d);
 
 /* --- life -----------------------------------------------------------------*/
@@ -48,6 +47,16 @@ static struct event *write_event_of(struct conn *c)
 					event_get_struct_event_size());
 }
 
+void conn_watch_nothing(struct conn *c)
+{
+	c->watch = 0;
+	event_assign(event_of(c), c->loop->base, c->fd, EV_READ | EV_PERSIST,
+		conn_event, c);
+	if (c->two_fds)
+		event_assign(write_event_of(c), c->loop->base, c->wfd,
+			EV_WRITE | EV_PERSIST, conn_event, c);
+}
+
 struct conn *conn_new(
 	struct loop *l, int fd, int wfd, const struct conn_cb *cb, void *owner)
 {
@@ -55,7 +64,7 @@ struct conn *conn_new(
 	struct conn *c = calloc(
 		1, sizeof(*c) + events * event_get_struct_event_size());
 
-	if (!c || timer_init(l, &c->timer, conn_timer) < 0) {
+	if (!c || timer_init(l, &c->timer, conn_linger_over) < 0) {
 		free(c);
 		close_fds(fd, wfd);
 		return NULL;
@@ -69,11 +78,7 @@ struct conn *conn_new(
 	c->wfd = wfd;
 	STAILQ_INIT(&c->queue);
 	c->read_ms = c->sent_ms = loop_now(l);
-	event_assign(
-		event_of(c), l->base, fd, EV_READ | EV_PERSIST, conn_event, c);
-	if (c->two_fds)
-		event_assign(write_event_of(c), l->base, wfd,
-			EV_WRITE | EV_PERSIST, conn_event, c);
+	conn_watch_nothing(c);
 	return c;
 }
 
@@ -667,7 +672,7 @@ void conn_finish(struct conn *c, uint32_t linger_ms)
 }
 
 /* It may take as long as it makes progress. */
-static void conn_timer(struct timer *t)
+void conn_linger_over(struct timer *t)
 {
 	struct conn *c = CONTAINER_OF(t, struct conn, timer);
 	int64_t due;

@@ -79,6 +79,13 @@ struct transport {
 	 * end, though the socket may be good.
 	 */
 	bool has_own_end;
+	/*
+	 * The connection changes its loop: the old one is to know it no more,
+	 * false: it must, for now; the new one is in place, -1 without memory.
+	 * NULL: there is nothing to do.
+	 */
+	bool (*leave)(struct conn *c);
+	int (*enter)(struct conn *c);
 };
 
 #define CONN_MORE 0x100 /* none of libevent's */
@@ -230,6 +237,18 @@ void conn_send_gathered(struct conn *c);
  * are dropped until its end. Without progress for linger_ms it is closed.
  */
 void conn_finish(struct conn *c, uint32_t linger_ms);
+/*
+ * It changes its thread. leave: its loop knows it no more, and its owner hears
+ * nothing until enter, on the other thread; what was read and not used goes
+ * with it. False: it stays, because bytes are under way or its peer has ended.
+ * enter: reading is off. -1 without memory: it is forsaken next, or tried again.
+ * forsake: it has left, and never enters: closed and freed, its owner is not
+ * told. What it kept is counted in this budget.
+ */
+struct budget;
+MUST_CHECK bool conn_leave(struct conn *c);
+MUST_CHECK int conn_enter(struct conn *c, struct loop *l);
+void conn_forsake(struct conn *c, struct budget *budget);
 /* For transports: reads, though the socket may not have become readable. */
 void conn_read(struct conn *c);
 /* Closes now, queue or not. */

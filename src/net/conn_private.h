@@ -42,6 +42,10 @@ static inline bool conn_has_more(const struct conn *c)
 }
 
 /* conn.c */
+/* It is its loop's, which is to watch nothing of it yet. */
+void conn_watch_nothing(struct conn *c);
+/* The timer of FINISHING and LINGERING. */
+void conn_linger_over(struct timer *t);
 /* The one place where libevent is told what to watch for. */
 void conn_update(struct conn *c);
 /* At the end of the turn the owner is told what could not be told at once. */

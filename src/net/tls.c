@@ -533,22 +533,14 @@ static void tls_free(struct conn *c)
 		TAILQ_REMOVE(&l->warm, t, warm_next);
 	if (t->waiting)
 		TAILQ_REMOVE(&l->line, t, line);
-	budget_sub(c->loop->budget, t->held.n);
+	if (t->held.n > 0) /* else it may have left its loop */
+		budget_sub(c->loop->budget, t->held.n);
 	buf_free(&t->held);
 	mbedtls_ssl_free(&t->ssl);
 	tls_context_unref(t->context);
 	free(t->host);
 	free(t);
 }
-
-const struct transport transport_tls = {
-	.recv = tls_recv,
-	.send = tls_send,
-	.shut = tls_shut,
-	.free = tls_free,
-	.wants = tls_wants,
-	.has_own_end = true,
-};
 
 void tls_fall_back(struct conn *c)
 {
@@ -585,6 +577,41 @@ static struct tls_loop *tls_loop_of(struct loop *l)
 	loop_part_add(l, &t->part, tls_loop_free);
 	return t;
 }
+
+static bool tls_leave(struct conn *c)
+{
+	struct tls *t = c->transport_data;
+
+	if (t->opening || t->waiting || t->held.n > 0 || t->more ||
+		t->cause != TLS_NOTHING)
+		return false;
+	if (t->warm)
+		cool(t);
+	t->loop = NULL;
+	return true;
+}
+
+static int tls_enter(struct conn *c)
+{
+	struct tls *t = c->transport_data;
+
+	t->loop = tls_loop_of(c->loop);
+	if (!t->loop)
+		return -1;
+	note_activity(t);
+	return 0;
+}
+
+const struct transport transport_tls = {
+	.recv = tls_recv,
+	.send = tls_send,
+	.shut = tls_shut,
+	.free = tls_free,
+	.wants = tls_wants,
+	.has_own_end = true,
+	.leave = tls_leave,
+	.enter = tls_enter,
+};
 
 static struct tls *tls_new(struct conn *c, struct tls_context *x)
 {

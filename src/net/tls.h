@@ -91,7 +91,10 @@ MUST_CHECK struct tls_context *tls_server_new(
 	const struct tls_server_params *p, char text[TLS_TEXT]);
 MUST_CHECK struct tls_context *tls_client_new(
 	const struct tls_client_params *p, char text[TLS_TEXT]);
-/* Connections hold references of their own. NULL is fine. */
+/*
+ * Connections hold references of their own, and may be on another thread: what
+ * they use of it is not changed any more. NULL is fine.
+ */
 struct tls_context *tls_context_ref(struct tls_context *x);
 void tls_context_unref(struct tls_context *x);
 

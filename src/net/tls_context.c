@@ -345,7 +345,7 @@ static struct tls_context *context_new(bool server, char text[TLS_TEXT])
 		snprintf(text, TLS_TEXT, "no memory");
 		return NULL;
 	}
-	x->references = 1;
+	atomic_init(&x->references, 1);
 	x->server = server;
 	mbedtls_ssl_config_init(&x->config);
 	mbedtls_x509_crt_init(&x->ca);
@@ -430,13 +430,14 @@ fail:
 
 struct tls_context *tls_context_ref(struct tls_context *x)
 {
-	x->references++;
+	atomic_fetch_add_explicit(&x->references, 1, memory_order_relaxed);
 	return x;
 }
 
 void tls_context_unref(struct tls_context *x)
 {
-	if (!x || --x->references > 0)
+	if (!x || atomic_fetch_sub_explicit(
+			  &x->references, 1, memory_order_acq_rel) > 1)
 		return;
 	/* Before what it points to. */
 	mbedtls_ssl_config_free(&x->config);

@@ -5,6 +5,7 @@
 #ifndef NET_TLS_PRIVATE_H
 #define NET_TLS_PRIVATE_H
 
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 #include "base/buf.h"
@@ -18,7 +19,7 @@ struct tls_parsed { /* an identity */
 };
 
 struct tls_context {
-	unsigned references; /* one thread's */
+	atomic_uint references;
 	bool server;
 	enum tls_ask ask;
 	mbedtls_ssl_config config;

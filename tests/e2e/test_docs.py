@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 INI_PAGE = ROOT / "man/wsrelayd.ini.5"
 SECTIONS = {"SERVER": "THE DAEMON", "LISTEN": "LISTENERS",
             "CERTIFICATE": "CERTIFICATES", "KEY": "KEYS", "PAGE": "PAGES",
-            "ROUTE": "ROUTES"}
+            "ROUTE": "ROUTES", "ATTACH": "ATTACHED SIMULATIONS"}
 NUMBERS = ("COUNT", "SIZE", "TIME")
 
 
@@ -150,6 +150,13 @@ def test_tagged_page_shows_the_example(name):
     shown = ".Bd -literal -offset 4n\n%s\n.Ed\n" % as_mdoc(
         (ROOT / "conf/examples" / name).read_text())
     assert shown in (ROOT / "man/wsrelayd-tagged.7").read_text()
+
+
+@pytest.mark.parametrize("name", ["attach.ini", "attach.py"])
+def test_attach_page_shows_the_example(name):
+    shown = ".Bd -literal -offset 4n\n%s\n.Ed\n" % as_mdoc(
+        (ROOT / "conf/examples" / name).read_text())
+    assert shown in (ROOT / "man/wsrelayd-attach.7").read_text()
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ static const struct {
 	{ SECTION_ROUTE, "path", "/r" },
 	{ SECTION_ROUTE, "backend", "tcp://127.0.0.1:7000" },
 	{ SECTION_ROUTE, "framing", "raw" },
+	{ SECTION_ATTACH, "path", "/at" },
 };
 
 static const char *const headers[SECTION_COUNT] = {
@@ -39,6 +40,13 @@ static const char *const headers[SECTION_COUNT] = {
 	[SECTION_KEY] = "[key k]",
 	[SECTION_PAGE] = "[page p]",
 	[SECTION_ROUTE] = "[route r]",
+	[SECTION_ATTACH] = "[attach a]",
+};
+
+/* What a section cannot do without, in front of it. */
+static const char *const companions[SECTION_COUNT] = {
+	[SECTION_ATTACH] = "[route ar]\npath = /ar\nbackend = attach:a\n"
+			   "mode = hub\nqueue_limit = 16M\n",
 };
 
 #define NO_WORDS   "\"x\" is not known here, expected "
@@ -212,7 +220,8 @@ static const struct key_case {
 	{ SECTION_ROUTE, "backend", "unix:/run/s", "http://x",
 		"\"http://x\" is not understood, expected tcp://HOST:PORT, "
 		"tls://HOST:PORT, unix:/PATH, ws://HOST[:PORT][/PATH], "
-		"wss://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS or echo:",
+		"wss://HOST[:PORT][/PATH], exec:/PROGRAM ARGUMENTS, "
+		"attach:NAME or echo:",
 		NULL },
 	{ SECTION_ROUTE, "framing", "len32", "x", NO_WORDS "raw, line or len32",
 		NULL },
@@ -354,6 +363,33 @@ static const struct key_case {
 		NO_NETWORK ", or unix", NULL },
 	{ SECTION_ROUTE, "deny", "10.0.0.0/8", "10.0.0.1/8",
 		NO_NETWORK ", or unix", NULL },
+
+	{ SECTION_ATTACH, "path", "/at", "/at/{id}x", NULL, NULL },
+	{ SECTION_ATTACH, "host", "a.example", "x y",
+		NOT_FORMED "a host name or address without a port", NULL },
+	{ SECTION_ATTACH, "listen", "l", "m",
+		"there is no [listen m], expected names of listeners", NULL },
+	{ SECTION_ATTACH, "keys", "k", "j",
+		"there is no [key j], expected names of keys", NULL },
+	{ SECTION_ATTACH, "client_subjects", NULL, "alice",
+		"\"alice\" is not well-formed, expected a certificate's "
+		"subject, as in CN=alice, O=lab",
+		NULL },
+	{ SECTION_ATTACH, "max_connections", "2", "1.5", NULL, NULL },
+	{ SECTION_ATTACH, "max_connections_per_subject", "2", "1000001",
+		NO_RANGE("1000001", "0 to 1000000"), NULL },
+	{ SECTION_ATTACH, "max_session", "8h", "99ms", NULL, NULL },
+	{ SECTION_ATTACH, "on_key_loss", "close", "x", NO_WORDS "keep or close",
+		NULL },
+	{ SECTION_ATTACH, "attach_conflict", "replace", "x",
+		NO_WORDS "same, refuse or replace", NULL },
+	{ SECTION_ATTACH, "watch_at", "https://a.example/v", "a.example",
+		"\"a.example\" is no address, expected https://HOST/PATH",
+		NULL },
+	{ SECTION_ATTACH, "allow", "10.0.0.0/8", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
+	{ SECTION_ATTACH, "deny", "10.0.0.0/8", "10.0.0.1/8",
+		NO_NETWORK ", or unix", NULL },
 };
 
 static bool is_given(
@@ -377,7 +413,8 @@ static int make_text(
 	for (int s = 0; s < SECTION_COUNT; s++) {
 		enum keys_section section = (enum keys_section)s;
 
-		n += (size_t)snprintf(text + n, size - n, "%s\n", headers[s]);
+		n += (size_t)snprintf(text + n, size - n, "%s%s\n",
+			companions[s] ? companions[s] : "", headers[s]);
 		if (c->section == section) {
 			n += (size_t)snprintf(text + n, size - n, "%s = %s\n%s",
 				c->key, value, c->with ? c->with : "");

@@ -47,6 +47,15 @@ static const char second[] = "[certificate c]\n"
 			     "framing = raw\n"
 			     "backend_ca = ca2\n"
 			     "backend_certificate = c\n"
+			     "keys = j\n"
+			     "[attach t]\n"
+			     "path = /t/{id}\n"
+			     "keys = j\n"
+			     "[route t]\n"
+			     "path = /w/{id}\n"
+			     "backend = attach:t\n"
+			     "mode = hub\n"
+			     "queue_limit = 16M\n"
 			     "keys = j\n";
 
 static void write_files(void)

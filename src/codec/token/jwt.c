@@ -148,6 +148,7 @@ static const struct {
 	{ "r", JWT_READ },
 	{ "w", JWT_WRITE },
 	{ "rw", JWT_READ_WRITE },
+	{ "serve", JWT_SERVE },
 };
 
 static enum jwt_result perm_read(struct jwt *t, const json_t *perm)
@@ -176,7 +177,7 @@ static enum jwt_result payload_read(
 	r = audience_read(t, json_object_get(payload, "aud"));
 	if (r != JWT_OK)
 		return r;
-	*why = "perm is not r, w or rw";
+	*why = "perm is not r, w, rw or serve";
 	return perm_read(t, json_object_get(payload, "perm"));
 }
 

@@ -50,7 +50,14 @@ struct jwt_key {
 	bool pathless;        /* tokens need no path, and may be at+jwt */
 };
 
-enum jwt_perm { JWT_READ = 1, JWT_WRITE = 2, JWT_READ_WRITE = 3 };
+enum jwt_perm {
+	JWT_READ = 1,
+	JWT_WRITE = 2,
+	JWT_READ_WRITE = 3,
+	JWT_SERVE = 4, /* to be the simulation of a hub, and nothing else */
+};
+/* As in the claim perm; NULL: it is none of these. */
+const char *jwt_perm_word(enum jwt_perm perm);
 
 /* Times are NumericDates in milliseconds; JWT_NEVER where absent. */
 #define JWT_NEVER INT64_MIN
@@ -103,7 +110,7 @@ enum jwt_result {
  * names, alg none or unknown, crit present, typ other than JWT, wsuri+jwt or
  * at+jwt, a claim of the wrong type, exp missing, a date before 1970 or after
  * 9999, a path without '/' in front, a sub that is too long or has blanks at
- * its ends, control characters, a perm other than r, w, rw.
+ * its ends, control characters, a perm other than r, w, rw, serve.
  */
 MUST_CHECK enum jwt_result jwt_parse(
 	struct jwt *t, struct str token, const char **why);

@@ -68,7 +68,7 @@ static json_t *header_new(const struct jwt_key *key, const char *alg)
 	return header;
 }
 
-static const char *perm_word(enum jwt_perm perm)
+const char *jwt_perm_word(enum jwt_perm perm)
 {
 	switch (perm) {
 	case JWT_READ:
@@ -77,6 +77,8 @@ static const char *perm_word(enum jwt_perm perm)
 		return "w";
 	case JWT_READ_WRITE:
 		return "rw";
+	case JWT_SERVE:
+		return "serve";
 	}
 	return NULL;
 }
@@ -90,7 +92,7 @@ static json_t *payload_new(const struct jwt_claims *c)
 		set_date(payload, "exp", c->exp_ms) < 0 ||
 		set_text(payload, "sub", c->sub) < 0 ||
 		set_text(payload, "sub_key", c->sub_key) < 0 ||
-		set_text(payload, "perm", perm_word(c->perm)) < 0 ||
+		set_text(payload, "perm", jwt_perm_word(c->perm)) < 0 ||
 		set_text(payload, "jti", c->jti) < 0 ||
 		set_text(payload, "iss", c->issuer) < 0 ||
 		set_text(payload, "aud", c->audience) < 0 ||
