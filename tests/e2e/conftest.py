@@ -20,6 +20,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "alone(reason): measures what a busy "
                             "machine changes, and runs without neighbours; "
                             "see scripts/check-e2e")
+    config.addinivalue_line("markers", "long(reason): takes many seconds, and "
+                            "so begins with the first")
     if secure.SECURE:
         secure.trust(os.environ)
 
@@ -36,6 +38,19 @@ def pytest_collection_modifyitems(config, items):
             bool(item.get_closest_marker("alone")) == (alone == "only")
     config.hook.pytest_deselected(items=[i for i in items if not chosen(i)])
     items[:] = [i for i in items if chosen(i)]
+    for item in items:
+        if shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    # What keeps one worker busy for long begins first, or all wait for it.
+    items.sort(key=lambda i: not (shares(i) or i.get_closest_marker("long")))
+
+
+def shares(item):
+    """Whether it uses the browser, or what is made once for its module: one
+    worker runs these tests of a module, and so makes that once."""
+    return "driver" in item.fixturenames or any(
+        found[-1].scope == "module"
+        for found in item._fixtureinfo.name2fixturedefs.values())
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -44,6 +44,7 @@ LEAN = {"ASAN_OPTIONS": SANITIZERS["ASAN_OPTIONS"] +
         ":quarantine_size_mb=1:malloc_context_size=4"}
 SECONDS = 0.6       # of a flood
 MOST = 1024 * MB    # of it, too
+LEAST = 1 << 18     # bytes: a read; less is no flood
 BEFORE = 0.2        # seconds of echoes without it
 PACE = 0.004        # between two echoes
 LOOK = 0.05         # between two looks at the memory
@@ -97,7 +98,8 @@ class Pipe:
 
 def pump(writers, readers=(), seconds=SECONDS, most=MOST):
     """Writes to each socket of writers its bytes, over and over, and reads
-    the readers, until it is over. Returns how much that was."""
+    the readers, until it is over: on a busy machine later, with LEAST. Returns
+    how much that was."""
     pipes = {x.fileno(): Pipe(x) for x in [*writers, *readers]}
     for x in readers:
         pipes[x.fileno()].events |= select.EPOLLIN
@@ -113,7 +115,13 @@ def pump(writers, readers=(), seconds=SECONDS, most=MOST):
     def total():
         return Pumped(sum(x.sent for x in pipes.values()),
                       sum(x.received for x in pipes.values()))
-    while time.monotonic() < end and total().sent < most:
+
+    def is_over():
+        late = time.monotonic() - end
+        sent, received = total()
+        enough = (sent if writers else received) > LEAST
+        return late >= (0 if enough else PATIENCE) or sent >= most
+    while not is_over():
         for fd, what in poll.poll(0.05):
             if not pipes[fd].go_on(what):
                 poll.unregister(fd)

@@ -621,7 +621,8 @@ def test_try_takes_one_word():
 
 
 def test_try_leaves_nothing(try_):
-    process = try_("cat")
+    name = f"MINE={os.getpid()}"    # among those of other tests
+    process = try_(f"env {name} cat")
     body = DIRECT.open(process.url, timeout=PATIENCE).read()
     assert body == (ROOT / "src/page/assets/try.html").read_bytes()
     pid = process.process.pid
@@ -629,6 +630,6 @@ def test_try_leaves_nothing(try_):
             if "memfd:wsrelayd-key" in os.readlink(fd)]
     assert key.stat().st_mode & 0o777 == 0o600
     made = [p for p in pathlib.Path("/tmp").glob("wsrelayd-try-*")
-            if p.is_dir() and '"cat"' in (p / "wsuri.json").read_text()]
+            if p.is_dir() and name in (p / "wsuri.json").read_text()]
     process.stop()
     assert made and not any(p.exists() for p in made)

@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from browser import errors, resize, wait_for
 from demo import AWAY, DEMO, fits
 from relay import PATIENCE
+from relay import wait_for as wait_until
 
 pytestmark = pytest.mark.plain("the demo has no TLS")
 
@@ -185,7 +186,6 @@ FOLLOW = """window.from = { n: picture.n, skipped: stats.skipped };
     window.share = () => 1 - (stats.skipped - from.skipped) / (picture.n - from.n)"""
 
 
-@pytest.mark.alone("pictures in three pages of one browser")
 def test_a_thin_line_is_its_own_affair(three):
     """Of the pictures a few come, and these are young; the others' pages get
     theirs. All is counted in pictures, of which a busy machine has fewer."""
@@ -218,10 +218,12 @@ def test_a_thin_line_is_its_own_affair(three):
     three.ask("b", FOLLOW)
     three.wait("b", "return picture.n >= from.n + 60")
     assert three.ask("b", "return share()") > 2 * thin["share"]
-    # It was the relay that left them out: the close line counts them.
-    dropped = int(three.process.find(
-        r"reason=client-close .*messages_dropped=([1-9]\d*)"))
-    assert dropped >= thin["skipped"]
+    # It was the relay that left them out: the close line counts them. (On a busy
+    # machine it left a few out for others, too.)
+    wait_until(lambda: any(
+        int(dropped) >= thin["skipped"] for dropped in re.findall(
+            r"reason=client-close .*messages_dropped=(\d+)",
+            "".join(three.process.errors))), "the count of what was left out")
 
 
 def test_the_relay_is_stopped_and_started(three, demo):

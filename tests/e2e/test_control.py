@@ -435,7 +435,8 @@ def test_closed(relay, workers):
     alice.closed(1008, "read-only")
     member = Client(r, "/room/7")
     member.send_close(1000)
-    member.rest()
+    assert member.recv().code == 1000
+    member.ended()
     assert Client(r, "/keyed", wait=False).answer() == 401
     for line in (r.wait_log("close", route="keyed"),
                  r.wait_log("close", route="room"), r.wait_log("refuse")):
@@ -607,7 +608,7 @@ def test_loglevel(relay):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_kill(relay, workers):
-    r = relay(ECHO + ROOM, server=CONTROL + f"workers = {workers}\n")
+    r = relay(ECHO + "close_timeout = 300ms\n" + ROOM, server=CONTROL + f"workers = {workers}\n")
     one, two, three = (Client(r, "/echo") for _ in range(3))
     members = [Client(r, "/room/7") for _ in range(2)]
     ids = [x["id"] for x in ask(r, "clients", "--route", "echo")]

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from floods import MB, Fair, Flood, ask, pump, repeated
+from floods import LEAST, MB, Fair, Flood, ask, pump, repeated
 from peers import (BINARY, CONT, PING, TEXT, Client, Server, frame, ws_pair)
 from rawhttp import head, upgrade
 from relay import KEY, RUNNER, b64, mint
@@ -22,7 +22,6 @@ SMALL = repeated(frame(TEXT, "x"))
 EMPTY = repeated(frame(TEXT))
 PINGS = repeated(frame(PING))
 SAID = {"ws": repeated(frame(TEXT, "x", mask=None)), "line": repeated(b"x\n")}
-READ = 1 << 18      # bytes of a read
 # What is taken of somebody who does not end: some MiB, and what lies in the
 # buffers of two kernels.
 UNENDING = 64 * MB
@@ -70,7 +69,7 @@ def test_mail(fair, data):
     f = fair(room(), workers=2)
     home, away = clients(f, "/room", 2)
     assert f.flood(pump, {away.sock: data}, [home.sock, away.sock],
-                   connections=2).sent > READ
+                   connections=2).sent > LEAST
 
 
 # --- input ---------------------------------------------------------------------
@@ -78,7 +77,7 @@ def test_mail(fair, data):
 def test_input_of_an_echo(fair):
     f = fair("")
     c = Client(f.r, "/echo")
-    assert f.flood(pump, {c.sock: SMALL}, [c.sock]).sent > READ
+    assert f.flood(pump, {c.sock: SMALL}, [c.sock]).sent > LEAST
 
 
 def test_input_of_a_hub(fair):
@@ -88,7 +87,7 @@ def test_input_of_a_hub(fair):
         backend = s.accept()
         c.upgraded()
         assert f.flood(pump, {c.sock: SMALL}, [backend.sock],
-                       connections=2).sent > READ
+                       connections=2).sent > LEAST
 
 
 @pytest.mark.parametrize("n", [40, 400])
@@ -96,7 +95,7 @@ def test_input_of_a_room(fair, n):
     f = fair(room())
     members = clients(f, "/room", n)
     assert f.flood(pump, {members[0].sock: SMALL}, sockets(members),
-                   connections=n).sent > READ
+                   connections=n).sent > LEAST
 
 
 def test_input_of_many_rooms(fair):
@@ -105,7 +104,7 @@ def test_input_of_many_rooms(fair):
     rooms = [clients(f, f"/room/{i}", 10) for i in range(40)]
     everybody = sockets(itertools.chain(*rooms))
     assert f.flood(pump, {r[0].sock: SMALL for r in rooms}, everybody,
-                   connections=400).sent > READ
+                   connections=400).sent > LEAST
 
 
 # --- pings, fragments ------------------------------------------------------------
@@ -116,7 +115,7 @@ def test_pings(fair, n):
     f = fair(KEY + route("r", "echo:", auth="token"))
     many = [Client(f.r, "/r", token=mint("/r", perm="r")) for _ in range(n)]
     assert f.flood(pump, writers(many, PINGS), sockets(many),
-                   connections=n).sent > READ
+                   connections=n).sent > LEAST
 
 
 @pytest.mark.parametrize("n,rate", [(1, ""), (20, ""),
@@ -128,7 +127,7 @@ def test_fragments(fair, n, rate):
     for c in many:
         c.send(TEXT, fin=False)
     assert f.flood(pump, writers(many, repeated(frame(CONT, fin=False))),
-                   sockets(many), connections=n).sent > READ
+                   sockets(many), connections=n).sent > LEAST
 
 
 # --- empty messages --------------------------------------------------------------
@@ -138,7 +137,7 @@ def test_empty_messages_in_a_room(fair, workers):
     f = fair(room(), workers=workers)
     members = clients(f, "/room", 2)
     assert f.flood(pump, writers(members[1:], EMPTY),
-                   connections=2).sent > READ
+                   connections=2).sent > LEAST
 
 
 def test_empty_messages_that_are_held(fair):
@@ -151,7 +150,7 @@ def test_empty_messages_that_are_held(fair):
         c.upgraded()
     backend.close()
     f.r.wait_log("hub-lost")
-    assert f.flood(pump, {c.sock: EMPTY}, connections=2).sent > READ
+    assert f.flood(pump, {c.sock: EMPTY}, connections=2).sent > LEAST
 
 
 @pytest.mark.parametrize("slow", ["close", "drop-old"])
@@ -160,7 +159,7 @@ def test_empty_messages_for_viewers_that_do_not_read(fair, slow):
     speaker = Client(f.r, "/room")
     viewers = clients(f, "/room", 40, rcvbuf=4096)
     assert f.flood(pump, {speaker.sock: EMPTY},
-                   connections=len(viewers)).sent > READ
+                   connections=len(viewers)).sent > LEAST
 
 
 def test_backlogs_that_leave(fair):
@@ -169,7 +168,7 @@ def test_backlogs_that_leave(fair):
     speaker = Client(f.r, "/room")
     viewers = clients(f, "/room", 10, rcvbuf=4096)
     Flood(pump, {speaker.sock: SMALL}, [], 1.6).done()
-    assert f.flood(pump, {}, sockets(viewers), connections=11).received > READ
+    assert f.flood(pump, {}, sockets(viewers), connections=11).received > LEAST
 
 
 def test_mixed_policies(fair):
@@ -178,7 +177,7 @@ def test_mixed_policies(fair):
     speaker, _ = Client(f.r, "/room"), Client(f.r, "/room", rcvbuf=4096)
     data = repeated(frame(BINARY, "x")) + \
         repeated(frame(TEXT, "x") + frame(BINARY, "x"))
-    assert f.flood(pump, {speaker.sock: data}, connections=2).sent > READ
+    assert f.flood(pump, {speaker.sock: data}, connections=2).sent > LEAST
 
 
 def test_held_messages_that_leave(fair):
@@ -198,7 +197,7 @@ def test_held_messages_that_leave(fair):
     def again():
         with Server(port=port) as s:
             return pump({}, [s.accept().sock])
-    assert f.flood(again, connections=2).received > READ
+    assert f.flood(again, connections=2).received > LEAST
 
 
 # --- files -----------------------------------------------------------------------
@@ -213,7 +212,7 @@ def test_files(fair, n):
                   many, connections=n).received
     for s in many:
         s.close()
-    assert got > READ
+    assert got > LEAST
 
 
 # --- those who come ----------------------------------------------------------------
@@ -228,7 +227,7 @@ def test_requests_in_a_row(fair):
     """On one connection, faster than they are answered."""
     f = fair("[page all]\nroot = {dir}\n")
     with f.r.socket() as s:
-        assert f.flood(pump, {s: repeated(head("/healthz"))}, [s]).sent > READ
+        assert f.flood(pump, {s: repeated(head("/healthz"))}, [s]).sent > LEAST
 
 
 def test_requests_of_programs(fair):
@@ -301,7 +300,7 @@ def test_backend(fair, kind, mode):
     with Server() as s:
         f, c, b = opened(fair, s, kind, mode)
         assert f.flood(pump, {b.sock: SAID[kind]}, [c.sock],
-                       connections=2).sent > READ
+                       connections=2).sent > LEAST
 
 
 @kinds
@@ -310,7 +309,7 @@ def test_backend_of_many(fair, kind):
         f, c, b = opened(fair, s, kind, "hub")
         members = [c, *clients(f, "/r", 399)]
         assert f.flood(pump, {b.sock: SAID[kind]}, sockets(members),
-                       connections=401).sent > READ
+                       connections=401).sent > LEAST
 
 
 def test_backends_with_long_messages(fair):
@@ -324,7 +323,7 @@ def test_backends_with_long_messages(fair):
             members[-1].upgraded()
         line = b"x" * (15 * MB) + b"\n"
         assert f.flood(pump, writers(backends, line), sockets(members),
-                       connections=40).sent > READ
+                       connections=40).sent > LEAST
 
 
 @some
@@ -333,7 +332,7 @@ def test_backend_whose_client_has_left(fair, kind, mode):
         f, c, b = opened(fair, s, kind, mode)
         c.close()
         sent = f.flood(pump, {b.sock: SAID[kind]}, connections=2).sent
-        assert READ < sent and (mode == "hub" or sent < UNENDING)
+        assert LEAST < sent and (mode == "hub" or sent < UNENDING)
 
 
 @some
@@ -344,7 +343,7 @@ def test_backend_whose_client_is_closed_for_memory(fair, kind, mode):
         sent = f.flood(pump, {b.sock: SAID[kind]}, [], 1.6,
                        connections=2).sent
         f.r.wait_log("close", reason="memory", id=c.id)
-        assert READ < sent and (mode == "hub" or sent < UNENDING)
+        assert LEAST < sent and (mode == "hub" or sent < UNENDING)
 
 
 def test_client_that_is_closed_for_memory(fair):
@@ -352,7 +351,7 @@ def test_client_that_is_closed_for_memory(fair):
     c = Client(f.r, "/echo", rcvbuf=4096)
     sent = f.flood(pump, {c.sock: SMALL}, [], 1.6).sent
     f.r.wait_log("close", reason="memory", id=c.id)
-    assert READ < sent < UNENDING
+    assert LEAST < sent < UNENDING
 
 
 @modes
@@ -365,4 +364,4 @@ def test_backend_that_takes_nothing(fair, tmp_path, mode):
         b.sock.shutdown(0)
         c.send(TEXT, "lost")
         assert f.flood(pump, {b.sock: SAID["line"]},
-                       connections=2).sent > READ
+                       connections=2).sent > LEAST

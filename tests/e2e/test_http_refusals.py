@@ -361,6 +361,7 @@ def opening(relay):
 path = /r
 backend = ws://127.0.0.1:{s.port}
 auth = none
+close_timeout = 1s
 """, server="workers = 1")
         with Client(r, "/r", wait=False) as c:
             c.write(frame(b"question"))
@@ -390,7 +391,7 @@ def test_half_closed_client_gets_its_refusal(opening):
     assert (c.answer(), c.body) == (403, b"no")
 
 
-@pytest.mark.parametrize("rate", [0, 1])
+@pytest.mark.parametrize("rate", [0, 2])
 @pytest.mark.parametrize("messages", [0, 1, 200])
 def test_client_that_leaves_while_its_backend_opens(relay, messages, rate):
     """Its end looks like that of a half-closed one, until something is sent
@@ -401,6 +402,7 @@ def test_client_that_leaves_while_its_backend_opens(relay, messages, rate):
 path = /r
 backend = ws://127.0.0.1:{s.port}
 auth = none
+close_timeout = 300ms
 message_rate = {rate}
 """, server="workers = 1")
         message = b"\x82\x7e\x10\0" + bytes(4096)

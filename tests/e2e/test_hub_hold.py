@@ -106,8 +106,8 @@ def test_nobody_notices_but_by_a_gap(relay, workers, tmp_path, kind):
         # It listens before it is asked.
         wait_for(lambda: listens(port), "its port")
     try:
-        r = relay(hub(backend, "framing = line", HOLD, "slow = latest"),
-                  server=f"workers = {workers}")
+        r = relay(hub(backend, "framing = line", HOLD, "slow = latest",
+                      "close_timeout = 300ms"), server=f"workers = {workers}")
         members = [Client(r, "/h/1") for _ in range(50)]
         first, = {int(c.recv().text.split()[0]) for c in members}
         jobs = [Background(two_lives, c, first) for c in members]
@@ -460,7 +460,8 @@ def test_what_lived_long_starts_anew(relay, workers):
 
 @pytest.mark.parametrize("how", ["close", "reset", "utf8", "long"])
 def test_losses_of_a_stream(relay, workers, how):
-    h = Held(relay, workers, "max_backend_message = 1000")
+    h = Held(relay, workers, "max_backend_message = 1000",
+             "close_timeout = 300ms")
     members = [h.join() for _ in range(5)]
     h.say("last")
     if how == "utf8":
@@ -519,8 +520,8 @@ def test_a_program_that_hears_nothing(relay, workers, tmp_path):
     command = program(tmp_path, "print(os.getpid(), flush=True)\n"
                       "os.close(0)\nwhile True:\n time.sleep(0.02)\n"
                       " print('tick', flush=True)")
-    r = relay(hub(f"exec:{command}", HOLD, "queue_limit = 64K"),
-              server=f"workers = {workers}")
+    r = relay(hub(f"exec:{command}", HOLD, "queue_limit = 64K",
+                  "close_timeout = 300ms"), server=f"workers = {workers}")
     c = Client(r, "/h/1")
     pid = int(c.recv().text)
     for i in range(40):

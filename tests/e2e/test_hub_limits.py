@@ -115,7 +115,8 @@ def test_a_message_for_a_thousand(relay, workers):
 
 def test_over_max_memory_the_slowest_goes(relay, workers):
     """Whoever has most waiting; the others and the hub live."""
-    h = Hub(relay, workers, "queue_limit = 1G", server="max_memory = 4M")
+    h = Hub(relay, workers, "queue_limit = 1G", "close_timeout = 300ms",
+            server="max_memory = 4M")
     live, lazy = h.join(), h.join(rcvbuf=4096)
     for i in range(40):
         h.say(bytes([i]) * 1_000_000, BINARY)

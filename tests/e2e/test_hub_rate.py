@@ -81,7 +81,8 @@ def test_one_kind_is_latest(relay, workers):
 
 def test_close_waits_within_queue_limit(relay, workers):
     """Nothing is lost and nobody closed below it; over it 1013."""
-    h = Hub(relay, workers, "max_rate = 100", "queue_limit = 64K")
+    h = Hub(relay, workers, "max_rate = 100", "queue_limit = 64K",
+            "close_timeout = 300ms")
     c = h.join()
     start = time.monotonic()
     for i in range(150):

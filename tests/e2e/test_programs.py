@@ -107,7 +107,8 @@ def test_children_of_a_program_take_no_place(relay, tmp_path):
 
 def test_a_session_of_its_own_is_not_followed(relay, tmp_path):
     """Forked twice, as daemons do it: out of the group, out of sight."""
-    r = relay(route(tmp_path, "leave(True, True)", "max_processes = 1"))
+    r = relay(route(tmp_path, "leave(True, True)", "max_processes = 1",
+                    "close_timeout = 500ms"))
     c = Client(r, "/r")
     middle = int(c.recv().text)
     c.closed(1000)

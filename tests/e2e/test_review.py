@@ -51,6 +51,7 @@ def test_ignored_children_are_waited_for(relay):
 path = /exec
 backend = exec:/bin/true
 auth = none
+close_timeout = 300ms
 """, wrap=["/bin/bash", "-c", "trap '' CHLD; exec \"$@\"", "bash"])
     c = Client(r, "/exec", wait=False)
     c.answer()
@@ -69,7 +70,8 @@ os.close(0)
 print("closed", flush=True)
 time.sleep(60)          # it lives on
 """)
-    r = relay(exec_route("").replace("{dir}", str(tmp_path)))
+    r = relay(exec_route("", "close_timeout = 300ms").replace(
+        "{dir}", str(tmp_path)))
     c = Client(r, "/exec")
     for _ in range(40):
         c.send(TEXT, "x" * 100000)
@@ -164,7 +166,7 @@ def test_last_words_of_a_backend_that_hears_no_more(relay):
     """It has closed, and a client that speaks on gets it reset: what had
     arrived before that is delivered all the same."""
     with Server() as s:
-        r = relay(tcp_route(s.port, "queue_limit = 64K"))
+        r = relay(tcp_route(s.port, "queue_limit = 64K\nclose_timeout = 1s"))
         c = Client(r, "/tcp", rcvbuf=4096)
         b = s.accept()
         # What its own kernel still holds is lost when it is reset.
@@ -193,7 +195,8 @@ def test_unfinished_messages_are_counted(relay):
     """Beginnings of messages from many backends are memory like any other."""
     n, part = 12, 1 << 20
     with Server() as s:
-        r = relay(tcp_route(s.port).replace("raw", "line"),
+        r = relay(tcp_route(s.port, "close_timeout = 300ms").replace(
+            "raw", "line"),
                   server="max_memory = 4M\nworkers = 1")
         clients, backends = [], []
         with contextlib.suppress(AssertionError):  # refused: memory is full

@@ -322,6 +322,7 @@ def test_no_finding_of_sslscan(tls_relay, certificates):
 
 
 @pytest.mark.skipif(not shutil.which("testssl"), reason="no testssl.sh here")
+@pytest.mark.long("a shell script")
 @pytest.mark.parametrize("checks", [
     ["-p", "-s", "-f", "-P", "-h"], ["-U"]], ids=["what", "vulnerabilities"])
 def test_no_finding_of_testssl(tls_relay, tmp_path, checks):

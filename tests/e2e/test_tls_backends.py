@@ -286,7 +286,7 @@ def test_no_word_in_the_handshake(secured, kind):
 def test_the_backends_end(secured, how):
     """A stream without its close_notify may have been cut by somebody."""
     with server() as s:
-        r = secured("tls", s)
+        r = secured("tls", s, "close_timeout = 300ms")
         c, b = opened(r, s, "tls")
         b.write(b"last\n")
         if how == "cut":
@@ -309,7 +309,7 @@ def test_the_backends_end(secured, how):
 @pytest.mark.parametrize("how", ["close", "cut"])
 def test_the_end_of_a_wss_backend(secured, how):
     with server() as s:
-        r = secured("wss", s)
+        r = secured("wss", s, "close_timeout = 300ms")
         c, b = opened(r, s, "wss")
         if how == "cut":
             b.sock.raw.close()
