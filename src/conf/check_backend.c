@@ -4,6 +4,7 @@
  * beyond its part.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "conf/check.h"
 #include "conf/hidden.h"
 #include "conf/ini.h"
+#include "conf/program.h"
 #include "conf/value.h"
 
 #define SOCKET_PATH_MAX 107 /* sockaddr_un less its NUL */
@@ -251,16 +253,54 @@ static int split_arguments(
 	return 0;
 }
 
-static void check_program(struct builder *b, const struct conf_route *r)
+/*
+ * A name is made a path, as relative names are made absolute: what wsrelayd -T
+ * prints, and what a reload compares, is the file that was found.
+ */
+static int find_program(struct builder *b, struct conf_route *r)
 {
-	const char *program = r->to.argv[0];
+	struct str name = str_of(r->to.argv[0]);
+	char *found = program_find(name), *backend = NULL;
+	const char *behind = strstr(r->backend + strlen("exec:"), name.p) +
+			     name.n;
+
+	if (!found) {
+		build_error(b, at_backend(r),
+			"there is no program \"%s\" in PATH (%s), expected "
+			"one, or exec:/PROGRAM",
+			name.p, program_path());
+		return -1;
+	}
+	if (asprintf(&backend, "exec:%s%s", found, behind) < 0) {
+		free(found);
+		build_no_memory(b);
+		return -1;
+	}
+	if (strlen("backend=") + strlen(backend) > INI_LINE_MAX)
+		build_error(b, at_backend(r),
+			"\"%s\" is %s, which makes a line of more than %d "
+			"bytes, expected a shorter one",
+			name.p, found, INI_LINE_MAX);
+	r->to.searched = r->to.argv[0];
+	r->to.argv[0] = found;
+	free(r->backend);
+	r->backend = backend;
+	return 0;
+}
+
+static void check_program(struct builder *b, struct conf_route *r)
+{
+	const char *program;
 	struct stat st;
 
 	/* argc is not 0. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+	if (!strpbrk(r->to.argv[0], "/{}") && find_program(b, r) < 0)
+		return;
+	program = r->to.argv[0];
 	if (program[0] != '/')
 		build_error(b, at_backend(r),
 			"\"%s\" is no absolute path, "
-			"expected exec:/PROGRAM",
+			"expected exec:/PROGRAM, or a name that is in PATH",
 			program);
 	else if (template_has_captures(str_of(program)))
 		build_error(b, at_backend(r),

@@ -202,6 +202,7 @@ static void free_backend(struct conf_backend *to)
 	for (size_t i = 0; i < to->argc; i++)
 		free(to->argv[i]);
 	free(to->argv);
+	free(to->searched);
 }
 
 /* What check_all made of the values. */

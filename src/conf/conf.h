@@ -46,7 +46,8 @@ struct conf_address { /* one address = of a listener */
 	enum { LISTEN_TCP, LISTEN_UNIX, LISTEN_FD } kind;
 	struct addr addr; /* LISTEN_TCP */
 	char *path;       /* LISTEN_UNIX: the path; LISTEN_FD: the name */
-	char *text;       /* as written */
+	char *text;       /* as written, or what a word for it means */
+	bool if_ipv6;     /* LISTEN_TCP, of a word: not on a machine without */
 };
 
 struct conf_addresses {
@@ -229,6 +230,8 @@ struct conf_backend {
 	char **argv; /* exec: templates, NULL-terminated; argv[0] absolute */
 	size_t argc;
 	const struct conf_attach *attach; /* attach: the section it names */
+	char *searched; /* exec: the name that argv[0] was found by in PATH;
+			   NULL: it was given with its path */
 };
 
 /* reject origins "same" and "any" are told apart from a list. */

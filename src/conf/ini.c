@@ -50,10 +50,6 @@ static struct str take_line(struct reader *r)
 /* What no line may have, comments included. */
 static bool bytes_are_fine(const struct reader *r, struct str s)
 {
-	if (r->line == 1 && str_starts(s, STR("\xEF\xBB\xBF"))) {
-		complain(r, "a byte order mark, expected UTF-8 without one");
-		return false;
-	}
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
@@ -222,11 +218,46 @@ static int take_pair(
 	return 1;
 }
 
+/* By its byte order mark, or as an ASCII letter looks in it. */
+static bool is_utf16(struct str text)
+{
+	return str_starts(text, STR("\xFF\xFE")) ||
+	       str_starts(text, STR("\xFE\xFF")) ||
+	       (text.n >= 2 && (text.p[0] == '\0') != (text.p[1] == '\0'));
+}
+
+/*
+ * What editors of another system write, told once: each of the lines would be
+ * wrong for it. False: there is no more to read.
+ */
+static bool encoding_is_fine(struct reader *r)
+{
+	static const struct str mark = { "\xEF\xBB\xBF", 3 };
+
+	r->line = 1;
+	if (is_utf16(r->rest)) {
+		complain(r, "UTF-16 text, expected UTF-8: save the file as "
+			    "UTF-8 without a byte order mark");
+		r->h->section(r->h->data, r->line, NULL);
+		return false;
+	}
+	if (str_starts(r->rest, mark)) {
+		complain(r, "a byte order mark, expected UTF-8 without one");
+		r->rest.p += mark.n;
+		r->rest.n -= mark.n;
+	}
+	r->line = 0;
+	return true;
+}
+
 void ini_read(struct str text, const struct ini_handler *h)
 {
 	struct reader r = { .rest = text, .h = h };
-	int line = ini_parse_stream(read_line, &r, take_pair, &r);
+	int line;
 
+	if (!encoding_is_fine(&r))
+		return;
+	line = ini_parse_stream(read_line, &r, take_pair, &r);
 	/* The checks above leave nothing for it to refuse. */
 	if (line != 0)
 		h->error(h->data, line > 0 ? line : 1,

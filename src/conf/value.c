@@ -312,8 +312,8 @@ static int parse_address(
 	} else if (addr_parse(&a->addr, s) < 0 || !names_port(s)) {
 		return value_fail(why,
 			"\"%.*s\" is not understood, expected "
-			"192.0.2.7:PORT, [2001:db8::7]:PORT, unix:/PATH or "
-			"fd:NAME",
+			"192.0.2.7:PORT, [2001:db8::7]:PORT, localhost:PORT, "
+			"*:PORT, unix:/PATH or fd:NAME",
 			(int)s.n, s.p);
 	} else {
 		a->kind = LISTEN_TCP;
@@ -329,10 +329,10 @@ static void free_address(struct conf_address *a)
 	free(a->text);
 }
 
-static int add_address(
-	struct conf_addresses *list, struct str s, char why[VALUE_WHY])
+static int append_address(struct conf_addresses *list, struct str s,
+	bool if_ipv6, char why[VALUE_WHY])
 {
-	struct conf_address a = { 0 };
+	struct conf_address a = { .if_ipv6 = if_ipv6 };
 	struct conf_address *v;
 
 	if (parse_address(&a, s, why) < 0)
@@ -347,6 +347,53 @@ static int add_address(
 	}
 	v[list->n++] = a;
 	return 0;
+}
+
+/*
+ * A word is an address of each family, with sockets of their own: so none
+ * depends on how the system maps one onto the other.
+ */
+static const struct {
+	struct str word;
+	const char *ipv4, *ipv6;
+} both_families[] = {
+	{ { "localhost:", 10 }, "127.0.0.1", "[::1]" },
+	{ { "*:", 2 }, "0.0.0.0", "[::]" },
+	{ { ":", 1 }, "0.0.0.0", "[::]" },
+};
+
+static int append_both(struct conf_addresses *list, const char *ipv4,
+	const char *ipv6, struct str port, char why[VALUE_WHY])
+{
+	const char *const hosts[] = { ipv4, ipv6 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		struct buf text = { 0 };
+		int r = buf_add_printf(
+			&text, "%s:%.*s", hosts[i], (int)port.n, port.p);
+
+		r = r < 0 ? fail_memory(why)
+			  : append_address(list, buf_str(&text), i > 0, why);
+		buf_free(&text);
+		if (r < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_address(
+	struct conf_addresses *list, struct str s, char why[VALUE_WHY])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(both_families); i++) {
+		struct str port = { s.p + both_families[i].word.n,
+			s.n - both_families[i].word.n };
+
+		if (str_starts(s, both_families[i].word) && port.n > 0 &&
+			port.p[0] >= '0' && port.p[0] <= '9')
+			return append_both(list, both_families[i].ipv4,
+				both_families[i].ipv6, port, why);
+	}
+	return append_address(list, s, false, why);
 }
 
 /* --- lists ----------------------------------------------------------------- */

@@ -139,6 +139,12 @@ static void print_good(const struct conf *c)
 
 	for (size_t i = 0; i < c->routes_n; i++)
 		hubs += c->routes[i].mode == CONF_MODE_HUB;
+	for (size_t i = 0; i < c->routes_n; i++)
+		if (c->routes[i].to.searched)
+			printf("[route %s] backend: %s is %s\n",
+				c->routes[i].section.name,
+				c->routes[i].to.searched,
+				c->routes[i].to.argv[0]);
 	printf("configuration is good");
 	print_count(&between, c->routes_n, "route");
 	print_count(&between, c->pages_n, "page");

@@ -241,6 +241,10 @@ static int bind_one(struct daemon *d, const struct conf *conf,
 
 	if (!b)
 		b = bound_new(d, conf, l, a, fds);
+	/* A word such as localhost: this family is not on this machine. */
+	if (!b && a->if_ipv6 &&
+		(errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+		return 0;
 	if (!b)
 		return -1;
 	b->next_listen = l;

@@ -18,6 +18,7 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "conf/conf.h"
+#include "conf/program.h"
 #include "net/listener.h"
 #include "page/assets.h"
 
@@ -35,45 +36,15 @@ struct try_setup {
 
 /* --- the command -------------------------------------------------------------------*/
 
-static bool is_program(const char *path)
-{
-	struct stat st;
-
-	/* The x of a directory means something else. */
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-	       access(path, X_OK) == 0;
-}
-
 /* The program's file, as the shell would find it. */
 static char *find_program(struct str word)
 {
-	const char *path = getenv("PATH");
-	char *name = str_dup(word);
-	char *found = NULL, *copy, *dir, *rest;
+	char *name, *found;
 
-	if (!name)
-		return NULL;
-	if (strchr(name, '/')) {
-		found = realpath(name, NULL);
-		free(name);
-		return found;
-	}
-	copy = rest = str_dup(str_of(path ? path : "/usr/bin:/bin"));
-	while (copy && !found && (dir = strsep(&rest, ":"))) {
-		struct buf b = { 0 };
-
-		if (buf_add_printf(&b, "%s/%s", *dir ? dir : ".", name) == 0 &&
-			buf_add(&b, "", 1, SIZE_MAX) == 0 &&
-			is_program((char *)b.p))
-			found = realpath((char *)b.p, NULL);
-		/* What a name like python3 links to may depend on the name. */
-		if (found && *dir == '/') {
-			free(found);
-			found = str_dup((struct str){ (char *)b.p, b.n - 1 });
-		}
-		buf_free(&b);
-	}
-	free(copy);
+	if (!memchr(word.p, '/', word.n))
+		return program_find(word);
+	name = str_dup(word);
+	found = name ? realpath(name, NULL) : NULL;
 	free(name);
 	return found;
 }
@@ -108,8 +79,8 @@ static const char *find_shell(const char *command)
 	if (p)
 		return p;
 	for (p = command; *p; p++)
-		if (strchr("|&", *p) && (p == command || p[-1] == ' ' ||
-						p[1] == ' ' || !p[1]))
+		if (strchr("|&", *p) &&
+			(p == command || p[-1] == ' ' || p[1] == ' ' || !p[1]))
 			return p;
 	return NULL;
 }

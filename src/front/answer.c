@@ -188,8 +188,9 @@ void front_answer(
 	struct reply reply = { .status = a->status,
 		.fields = buf_str(&a->fields),
 		.close = must_close(f, r),
-		/* RFC 9110 section 15.4.5: a 304 has no content. */
-		.has_length = a->status != 304 && !a->size_unknown,
+		/* RFC 9110, 15.3.5 and 15.4.5: these have no content. */
+		.has_length = a->status != 204 && a->status != 304 &&
+			      !a->size_unknown,
 		.length = a->fd >= 0 ? a->size : a->body.n };
 
 	if (a->reason != REASON_NONE) {

@@ -438,16 +438,51 @@ bool page_is_builtin(struct str path)
 	return str_eq(path, STR("/wsrelay.js"));
 }
 
+static bool is_icon(struct str path)
+{
+	return str_eq(path, STR("/favicon.ico"));
+}
+
+bool page_lacks_icon(const struct page_match *match, struct str path)
+{
+	struct stat st;
+	char *name;
+	int fd = -1;
+
+	if (!is_icon(path))
+		return false;
+	if (match && file_name(&name, match->rest, false) == REASON_NONE) {
+		fd = docroot_open(match->page->root, name, &st);
+		free(name);
+	}
+	if (fd >= 0)
+		close(fd);
+	return fd < 0;
+}
+
+/* Asked for again tomorrow. */
+static enum reason answer_no_icon(struct page_answer *a)
+{
+	a->status = 204;
+	return page_fields_add(&a->fields, "Cache-Control", "max-age=86400") <
+				       0 ||
+			       page_fields_add_policy(&a->fields) < 0
+		       ? REASON_INTERNAL
+		       : REASON_NONE;
+}
+
 bool page_builtin(
 	struct page_answer *a, struct str path, const struct request *request)
 {
 	enum reason reason;
 
-	if (!page_is_builtin(path))
+	if (!page_is_builtin(path) && !is_icon(path))
 		return false;
 	*a = (struct page_answer){ .fd = -1, .status = 200 };
-	reason = answer_asset(
-		a, request, asset_get(STR("wsrelay.js")), mime_of(path)->type);
+	reason = is_icon(path) ? answer_no_icon(a)
+			       : answer_asset(a, request,
+					 asset_get(STR("wsrelay.js")),
+					 mime_of(path)->type);
 	if (reason != REASON_NONE) {
 		page_answer_free(a);
 		a->reason = reason;

@@ -45,7 +45,7 @@ struct page_answer {
 			       answer; else front.c refuses with it */
 	char why[DETAIL_MAX]; /* of a reason, in words for the log; empty when
 			       its own text says it all */
-	int status;           /* 200, 304, 301, 303 */
+	int status;           /* 200, 204, 304, 301, 303 */
 	struct buf fields;    /* "Name: value\r\n" ..., without Content-Length,
 			       Connection and Date */
 	struct buf body;      /* when fd is -1 */
@@ -100,8 +100,13 @@ void page_answer(struct page_answer *a, const struct page_match *match,
 	int64_t now_ms);
 bool page_is_builtin(struct str path);
 /*
- * What is built in, served where a listener has pages: "/wsrelay.js". False
- * when there is no such thing; *a is then not touched.
+ * Whether it is "/favicon.ico", which browsers ask for with each page, and no
+ * page has it: match may be NULL. It then is built in, as 204: there is none.
+ */
+bool page_lacks_icon(const struct page_match *match, struct str path);
+/*
+ * What is built in, served where a listener has pages: "/wsrelay.js", and the
+ * icon above. False when there is no such thing; *a is then not touched.
  */
 MUST_CHECK bool page_builtin(
 	struct page_answer *a, struct str path, const struct request *request);

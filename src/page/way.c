@@ -29,4 +29,9 @@ void way_find(struct way *w, const struct conf *conf,
 		w->kind = WAY_ROUTE;
 	else if (!r->upgrade && page_find(conf, listen, r->path, &w->page))
 		w->kind = WAY_PAGE;
+	/* Also where the page is for invited people only. */
+	if (w->kind != WAY_ROUTE && !r->upgrade &&
+		page_is_on_listener(conf, listen) &&
+		page_lacks_icon(w->kind == WAY_PAGE ? &w->page : NULL, r->path))
+		w->kind = WAY_BUILTIN;
 }

@@ -123,7 +123,7 @@ class Peer:
             assert m2, f"no field: {line!r}"
             fields.append((m2.group(1).decode(), m2.group(2).decode()))
         answer = Answer(int(m.group(1)), fields, b"")
-        if answer.status in (101, 304) or method == "HEAD":
+        if answer.status in (101, 204, 304) or method == "HEAD":
             return answer
         if answer["Transfer-Encoding"]:
             assert answer["Transfer-Encoding"] == "chunked"

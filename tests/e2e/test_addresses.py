@@ -67,6 +67,47 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.parametrize("word, bound", [
+    ("localhost", ["127.0.0.1", "[::1]"]), ("*", ["0.0.0.0", "[::]"]),
+    ("", ["0.0.0.0", "[::]"])])
+def test_words_for_addresses(relay, word, bound):
+    r = relay(ECHO, listen=f"""
+[listen word]
+address = {word}:0
+hosts = *
+""")
+    lines = r.wait_log("listen", listen="word", count=2) and \
+        r.log("listen", listen="word")
+    assert [x["address"].rpartition(":")[0] for x in lines] == bound
+    for x, there in zip(lines, ("127.0.0.1", "::1")):
+        with socket.create_connection(
+                (there, int(x["address"].rpartition(":")[2]))):
+            pass
+
+
+def test_words_without_ipv6(relay):
+    """What the machine has not is left out; an address that is named is
+    an error."""
+    without = """
+import ctypes, os, sys
+from pathlib import Path
+if ctypes.CDLL(None).unshare(0x40000000):      # CLONE_NEWNET
+    sys.exit("no namespaces")
+for x in "all", "default", "lo":
+    Path(f"/proc/sys/net/ipv6/conf/{x}/disable_ipv6").write_text("1")
+os.system("ip link set lo up")
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+    wrap = [sys.executable, "-c", without]
+    if subprocess.run([*wrap, "true"]).returncode:
+        pytest.skip("no network namespaces, or no IPv6 to take away")
+    r = relay(ECHO, listen="[listen word]\naddress = localhost:0\n",
+              wrap=wrap)
+    assert len(r.log("listen", listen="word")) == 1
+    with pytest.raises(AssertionError, match=r"cannot listen on \[::1\]:0"):
+        relay(ECHO, listen="[listen word]\naddress = [::1]:0\n", wrap=wrap)
+
+
 def test_ipv4_on_a_socket_for_both(relay):
     """It is IPv4 in logs, lists, limits and towards backends."""
     with Server(tls=False) as s:

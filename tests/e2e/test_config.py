@@ -97,6 +97,13 @@ def test_check_counts(run, sections, counts):
         (0, f"configuration is good{counts}\n")
 
 
+def test_check_says_which_program(run):
+    p = run("-t", ini="[listen a]\n[key k]\nsecret_file = secret\n[route r]\n"
+            "path = /r\nbackend = exec:sh -x\n", env={"PATH": "/bin"})
+    assert p.stdout == "[route r] backend: sh is /bin/sh\n" \
+        "configuration is good: 1 route\n"
+
+
 def test_check_does_not_need_the_port(run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ini = f"[listen a]\naddress = 127.0.0.1:{taken.getsockname()[1]}\n"

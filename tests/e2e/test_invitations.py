@@ -532,7 +532,7 @@ def opens(driver, base, link, token):
 
 @pytest.mark.plain("test_over_tls is the same over TLS")
 def test_in_a_browser(shared, driver, console):
-    console += ["401", "favicon", "Back-Forward Cache"]
+    console += ["401", "Back-Forward Cache"]
     base = f"http://localhost:{shared.port}"
     token = mint("/desk/*", sub="alice")
     opens(driver, base, f"{base}/desk/?token={token}", token)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from rawhttp import Peer, ask, frame, head, upgrade
-from relay import SECRET, Relay, mint, wait_for
+from relay import KEY, SECRET, Relay, mint, wait_for
 from secure import WS
 
 INI = """
@@ -376,6 +376,30 @@ def test_cross_site(shared, site, refused):
     assert get(shared, "/t/", Sec_Fetch_Site=site).status == 200
     assert get(shared, "/t/a.js", Sec_Fetch_Site=site).status == 200
     assert get(shared, "/t.js", Sec_Fetch_Site=site).status == 200
+
+
+# --- the icon that browsers ask for ----------------------------------------
+
+def test_no_icon(relay):
+    """No 404 in consoles and logs; the pages' own wins, for whom they let
+    in; a relay without pages has none."""
+    desk = "[page desk]\npath = /desk\nroot = {dir}\nauth = token\n" + KEY
+    root = "[page all]\npath = /\nroot = {dir}\nauth = token\n"
+    for ini in desk, desk + root:
+        r = relay(ini)
+        for method in "GET", "HEAD":
+            answer = ask(r, head("/favicon.ico", method), method=method)
+            assert (answer.status, answer.body) == (204, b"")
+            assert answer["Content-Length"] is None
+            assert answer["Cache-Control"] == "max-age=86400"
+        assert not r.log("refuse")
+    (r.dir / "favicon.ico").write_bytes(b"icon")
+    assert ask(r, head("/favicon.ico")).status == 401
+    good = ask(r, head("/favicon.ico?token=" + mint("/*")))
+    assert (good.status, good.body) == (200, b"icon")
+    assert ask(r, upgrade("/favicon.ico")).status == 404
+    r = relay("[route a]\npath = /a\nbackend = echo:\nauth = none\n")
+    assert ask(r, head("/favicon.ico")).status == 404
 
 
 # --- invitations -----------------------------------------------------------

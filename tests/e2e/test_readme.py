@@ -82,7 +82,7 @@ def test_page_shows_and_steers(driver, address):
     assert driver.execute_script(here) >= 50
     assert driver.execute_script(
         "return document.querySelector('input').valueAsNumber") == 0
-    assert [e for e in errors(driver) if "favicon" not in e] == []
+    assert errors(driver) == []
 
 
 def test_wsuri_is_fresh(address):

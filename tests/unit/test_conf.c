@@ -104,9 +104,10 @@ static const struct key_case {
 		"conf.d/*.ini, which may match none)",
 		NULL },
 
-	{ SECTION_LISTEN, "address", "[::1]:81", "localhost:80",
-		"\"localhost:80\" is not understood, expected 192.0.2.7:PORT, "
-		"[2001:db8::7]:PORT, unix:/PATH or fd:NAME",
+	{ SECTION_LISTEN, "address", "[::1]:81", "localhos:80",
+		"\"localhos:80\" is not understood, expected 192.0.2.7:PORT, "
+		"[2001:db8::7]:PORT, localhost:PORT, *:PORT, unix:/PATH or "
+		"fd:NAME",
 		NULL },
 	{ SECTION_LISTEN, "role", "admin", "x", NO_WORDS "public or admin",
 		NULL },

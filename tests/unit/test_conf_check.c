@@ -83,6 +83,12 @@ static void test_sections(void **state)
 	expect_errors("x = y\n[listen a]\n",
 		"t.ini:1: x: is in front of the first section, expected "
 		"[section] before it\n");
+	/* One complaint of the file, and none of what it hides. */
+	expect_errors("\xEF\xBB\xBF[listen l]\n" ROUTE "backend = echo:\n",
+		"t.ini:1: a byte order mark, expected UTF-8 without one\n");
+	expect_errors("\xFF\xFE[", "t.ini:1: UTF-16 text, expected UTF-8: "
+				   "save the file as UTF-8 without a byte "
+				   "order mark\n");
 }
 
 static void test_missing(void **state)
@@ -120,15 +126,35 @@ static void test_listeners(void **state)
 			"expected it once: [listen c] has it\n"
 			"t.ini:10: [listen c] address: unix:/x is there twice, "
 			"expected it once: [listen c] has it\n" },
+		/* A word is two addresses. */
+		{ "[listen c]\naddress = [::1]:80\naddress = localhost:80\n",
+			"t.ini:8: [listen c] address: [::1]:80 is there "
+			"twice, expected it once: [listen c] has it\n" },
+		{ "[listen c]\naddress = localhost:\naddress = *:x\n"
+		  "address = :65536\n",
+			"t.ini:7: [listen c] address: \"localhost:\" is not "
+			"understood, expected 192.0.2.7:PORT, "
+			"[2001:db8::7]:PORT, localhost:PORT, *:PORT, "
+			"unix:/PATH or fd:NAME\n"
+			"t.ini:8: [listen c] address: \"*:x\" is not "
+			"understood, expected 192.0.2.7:PORT, "
+			"[2001:db8::7]:PORT, localhost:PORT, *:PORT, "
+			"unix:/PATH or fd:NAME\n"
+			"t.ini:9: [listen c] address: \"0.0.0.0:65536\" is "
+			"not understood, expected 192.0.2.7:PORT, "
+			"[2001:db8::7]:PORT, localhost:PORT, *:PORT, "
+			"unix:/PATH or fd:NAME\n" },
 		/* Any free port, twice, is two ports. */
 		{ "[listen c]\naddress = [::1]:0\naddress = [::1]:0\n", NULL },
 		{ "[listen c]\naddress = ::1\naddress = 127.0.0.1\n",
 			"t.ini:7: [listen c] address: \"::1\" is not "
 			"understood, expected 192.0.2.7:PORT, "
-			"[2001:db8::7]:PORT, unix:/PATH or fd:NAME\n"
+			"[2001:db8::7]:PORT, localhost:PORT, *:PORT, "
+			"unix:/PATH or fd:NAME\n"
 			"t.ini:8: [listen c] address: \"127.0.0.1\" is not "
 			"understood, expected 192.0.2.7:PORT, "
-			"[2001:db8::7]:PORT, unix:/PATH or fd:NAME\n" },
+			"[2001:db8::7]:PORT, localhost:PORT, *:PORT, "
+			"unix:/PATH or fd:NAME\n" },
 		{ "[listen c]\naddress = unix:x\naddress = fd:\n",
 			"t.ini:7: [listen c] address: \"unix:x\" is not "
 			"understood, expected unix:/PATH of at most 107 "
@@ -139,8 +165,9 @@ static void test_listeners(void **state)
 		{ "[listen c]\naddress =\n",
 			"t.ini:7: [listen c] address: is empty, expected a "
 			"value: Where connections are accepted: IPv4:PORT, "
-			"[IPv6]:PORT, unix:/PATH, or fd:NAME for a socket that "
-			"the service manager passes\n" },
+			"[IPv6]:PORT, localhost:PORT, *:PORT (all addresses), "
+			"unix:/PATH, or fd:NAME for a socket that the service "
+			"manager passes\n" },
 		{ "[listen c]\nallow = 10.1.0.0/16 192.0.2.7\n"
 		  "deny = 10.0.0.0/8\n",
 			"t.ini:7: [listen c] allow: 10.1.0.0/16 is covered by "
@@ -296,14 +323,64 @@ static void expect_framed(const char *backend, const char *want)
 	expect_backend(both, want);
 }
 
+static void expect_program(const char *backend, const char *want)
+{
+	char text[512];
+	struct buf dump = { 0 };
+	struct conf *c, *again;
+
+	snprintf(text, sizeof(text),
+		FRONT KEYS "[route r]\npath = /r\nbackend = exec:%s\n",
+		backend);
+	c = load_good(text);
+	assert_string_equal(c->routes[0].to.argv[0], want);
+	assert_string_equal(c->routes[0].to.searched, "sh");
+	/* Wherever it is kept, it is this file. */
+	assert_int_equal(conf_dump(&dump, c), 0);
+	assert_int_equal(buf_add(&dump, "", 1, SIZE_MAX), 0);
+	again = load_good((const char *)dump.p);
+	assert_string_equal(again->routes[0].to.argv[0], want);
+	assert_null(again->routes[0].to.searched);
+	assert_int_equal(again->routes[0].to.argc, c->routes[0].to.argc);
+	buf_free(&dump);
+	conf_unref(again);
+	conf_unref(c);
+}
+
+static void test_programs_in_path(void **state)
+{
+	char *before = str_dup(str_of(getenv("PATH")));
+	char path[512], want[256], where[200];
+	(void)state;
+
+	assert_non_null(getcwd(where, sizeof(where)));
+	assert_int_equal(mkdir("no", 0700) + mkdir("no/sh", 0700), 0);
+	assert_int_equal(mkdir("yes", 0700), 0);
+	put_text("yes/sh", "#!/bin/true\n");
+	/* A directory, a file that is not executable, relative names. */
+	snprintf(path, sizeof(path), "yes::%s/no:%s/yes:/bin", where, where);
+	setenv("PATH", path, 1);
+	expect_program("sh -c", "/bin/sh");
+	assert_int_equal(chmod("yes/sh", 0700), 0);
+	snprintf(want, sizeof(want), "%s/yes/sh", where);
+	expect_program("sh sh --x=y", want);
+	expect_program("sh", want);
+	setenv("PATH", "yes:/none", 1);
+	expect_backend("exec:sh x", "there is no program \"sh\" in PATH "
+				    "(yes:/none), expected one, or "
+				    "exec:/PROGRAM");
+	setenv("PATH", before, 1);
+	free(before);
+}
+
 static void test_bad_backends(void **state)
 {
 	(void)state;
 	expect_backend("echo:x", "\"x\" behind echo:, expected echo:");
 	expect_backend("exec:", "no program, expected exec:/PROGRAM "
 				"ARGUMENTS");
-	expect_backend("exec:sh", "\"sh\" is no absolute path, expected "
-				  "exec:/PROGRAM");
+	expect_backend("exec:./sh", "\"./sh\" is no absolute path, expected "
+				    "exec:/PROGRAM, or a name that is in PATH");
 	expect_backend("exec:/bin/{id}", "a capture in the program's name, "
 					 "expected one only in its arguments");
 	expect_backend("exec:/none/x", "/none/x: No such file or directory, "
@@ -693,8 +770,8 @@ static void test_all_in_one_run(void **state)
 		"the beginning of the line (values do not go on in a second "
 		"line; a list's key may be repeated)\n"
 		"t.ini:6: [listen a] address: \"nowhere\" is not understood, "
-		"expected 192.0.2.7:PORT, [2001:db8::7]:PORT, unix:/PATH or "
-		"fd:NAME\n"
+		"expected 192.0.2.7:PORT, [2001:db8::7]:PORT, localhost:PORT, "
+		"*:PORT, unix:/PATH or fd:NAME\n"
 		"t.ini:7: [listen a] max_headr: is not known, expected "
 		"max_header\n"
 		"t.ini:11: [route r] ping_interval: \"30\" has no unit, "
@@ -808,6 +885,7 @@ int main(void)
 		cmocka_unit_test(test_admin),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_backends),
+		cmocka_unit_test(test_programs_in_path),
 		cmocka_unit_test(test_bad_backends),
 		cmocka_unit_test(test_framing),
 		cmocka_unit_test(test_meaning),

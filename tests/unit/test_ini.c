@@ -113,7 +113,15 @@ static void test_bytes(void **state)
 	EXPECT("a = \033[1m\n", "1!a control character\n");
 	EXPECT("a = \177\n", "1!a control character\n");
 	EXPECT("a = \xFF\n", "1!bytes that are not UTF-8\n");
-	EXPECT("\xEF\xBB\xBF[a]\nk = v\n", "1!a byte order mark\n2 k=v\n");
+	EXPECT("\xEF\xBB\xBF[a]\nk = v\n",
+		"1!a byte order mark\n1[a]\n2 k=v\n");
+	EXPECT("\xEF\xBB\xBFx\n\xEF\xBB\xBF[a]\n",
+		"1!a byte order mark\n1!no \"key =\" in this line\n"
+		"2!no \"key =\" in this line\n");
+	EXPECT("\xFF\xFE[\0a\0]\0\n\0k\0=\0v\0", "1!UTF-16 text\n1[]?\n");
+	EXPECT("\xFE\xFF\0[\0a\0]\0\n", "1!UTF-16 text\n1[]?\n");
+	EXPECT("[\0a\0]\0\n\0", "1!UTF-16 text\n1[]?\n");
+	EXPECT("\0[\0a\0]\0\n", "1!UTF-16 text\n1[]?\n");
 	EXPECT("[a\0]\nk = v\n", "1!a NUL byte\n1[]?\n2 k=v\n");
 }
 
