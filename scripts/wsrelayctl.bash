@@ -19,6 +19,10 @@ _wsrelayctl() {
 		return
 		;;
 	esac
+	if [[ $command == play || $command == record ]] && [[ $cur != -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	fi
 	if [[ $command == '' && $cur != -* ]]; then
 		# The first word of the lines that list commands.
 		words=$("$program" -h 2>/dev/null |

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "codec/framing.h"
 #include "codec/token/jwt.h"
 #include "conf/conf.h"
 #include "conf/hidden.h"
@@ -183,7 +184,7 @@ static struct str inherited(const char *name, const char *otherwise)
 	return str_of(value && *value ? value : otherwise);
 }
 
-#define ENV_FIXED 12
+#define ENV_FIXED 13
 
 static char **make_env(const struct backend_params *p, struct str query)
 {
@@ -207,6 +208,9 @@ static char **make_env(const struct backend_params *p, struct str query)
 		{ "WSRELAY_CLIENT_CERT", str_of(c->certificate) },
 		{ "WSRELAY_PERM",
 			str_of(jwt_perm_word((enum jwt_perm)c->verdict.perm)) },
+		{ "WSRELAY_FRAMING",
+			str_of(framing_get((enum framing_id)r->framing)
+					->name) },
 		{ "REMOTE_ADDR", str_of(addr_format_ip(&c->peer, peer)) },
 	};
 	size_t n = 0;

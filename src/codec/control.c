@@ -70,6 +70,15 @@ static const struct control_argument tapped[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument recorded[] = {
+	{ "path", CONTROL_TEXT, CONTROL_REQUIRED | CONTROL_PLAIN, "PATH" },
+	/* Where the caller writes it: for the log. */
+	{ "file", CONTROL_TEXT, CONTROL_REQUIRED | CONTROL_PLAIN, "FILE" },
+	{ "route", CONTROL_TEXT, 0, "NAME" },
+	UNTIL,
+	{ .name = NULL },
+};
+
 static const struct control_argument reload[] = {
 	{ "dry-run", CONTROL_FLAG, 0, NULL },
 	{ .name = NULL },

@@ -15,6 +15,7 @@
 #include "codec/control.h"
 #include "ctl/ctl.h"
 #include "ctl/call.h"
+#include "ctl/record.h"
 #include "ctl/rows.h"
 #include "ctl/since.h"
 #include "ctl/tap.h"
@@ -287,6 +288,19 @@ static enum ctl_status show(struct call *c, struct rows *rows)
 	}
 }
 
+/* rows NULL: as lines of JSON. */
+static enum ctl_status show_answer(
+	const struct ask *k, struct call *c, struct rows *rows)
+{
+	const char *file = json_string_value(
+		json_object_get(k->request, "file"));
+
+	if (file)
+		return record_write(c, file, !rows);
+	return k->command->flags & CONTROL_ENDLESS ? tap_show(c, !rows)
+						   : show(c, rows);
+}
+
 static enum rows_kind kind_of(const struct control_command *c)
 {
 	if (c->flags & CONTROL_SHEET)
@@ -321,9 +335,7 @@ static enum ctl_status ask(struct ask *k)
 		ctl_complain("no memory");
 	else if (call_open(&call, path) == 0 &&
 		 call_ask(&call, k->request) == 0)
-		status = k->command->flags & CONTROL_ENDLESS
-				 ? tap_show(&call, k->global.json)
-				 : show(&call, rows);
+		status = show_answer(k, &call, rows);
 	rows_free(rows);
 	call_close(&call);
 	free(path);

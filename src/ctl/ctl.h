@@ -54,6 +54,7 @@ MUST_CHECK struct conf *ctl_token_conf(const struct ctl_token_options *o);
 /* file: -c before the command, or NULL. argv[0] is the command. */
 enum ctl_status ctl_key_run(const char *file, int argc, char **argv);
 enum ctl_status ctl_token_run(const char *file, int argc, char **argv);
+enum ctl_status ctl_play_run(const char *file, int argc, char **argv);
 enum ctl_status ctl_invite_run(const char *file, int argc, char **argv);
 /*
  * Appends a token, nothing that the relay would refuse. Fits o to the key. -1,

@@ -1,10 +1,11 @@
 /*
- * main.c: wsrelayctl: makes keys, makes tokens, explains tokens, and asks a
- * running daemon.
+ * main.c: wsrelayctl: makes keys, makes tokens, explains tokens, plays
+ * recordings, and asks a running daemon.
  *
  *   main -> a row of commands[] -> key:   key.c
  *                               -> token: token.c -> mint.c, show.c
  *                               -> invite: invite.c -> mint.c, address.c, qr.c
+ *                               -> play:  play.c
  *                               -> top:   top.c -> sample.c
  *        else the table of what daemons are asked: ask.c
  */
@@ -22,6 +23,7 @@ static const struct command {
 	{ "token", ctl_token_run },
 	{ "invite", ctl_invite_run },
 	{ "key", ctl_key_run },
+	{ "play", ctl_play_run },
 };
 
 static const char help[] =
@@ -35,6 +37,8 @@ static const char help[] =
 	"           [--key NAME] [--private-key FILE]\n"
 	"       wsrelayctl [-c FILE] token --show - [--path PATH]\n"
 	"       wsrelayctl key [FILE | -]\n"
+	"       wsrelayctl play [--speed X] [--loop] [--framing line|len32] "
+	"FILE\n"
 	"       wsrelayctl [--socket PATH | -c FILE] COMMAND [--json] "
 	"[OPTION...]\n"
 	"       wsrelayctl [--socket PATH | -c FILE] top [--interval SECONDS]\n"
@@ -47,6 +51,7 @@ static const char help[] =
 	"  token --show -\n"
 	"            explain one that is read from standard input\n"
 	"  key       make a secret file\n"
+	"  play      print a recording's messages at their times, for exec:\n"
 	"  -V        print the version\n"
 	"  -h        print this\n"
 	"\n"

@@ -282,25 +282,6 @@ static struct tapping *tapping_new(struct answer *a, struct tap_filter *f)
 	return NULL;
 }
 
-/* NULL, or why there can be no such tap. */
-static const char *check(const struct answer *a)
-{
-	const char *name = control_text(a->request, "route");
-	const struct conf_route *route = name ? conf_find_route(a->daemon->conf,
-							str_of(name))
-					      : NULL;
-
-	if (name && !route)
-		return "there is no route of this name";
-	if (route && !route->tap)
-		return "the route has tap = no";
-	if (control_number(a->request, "limit") == 0)
-		return "limit: expected 1 or more";
-	if (a->daemon->tappings_n == TAPPINGS_MAX)
-		return "4 taps are on already";
-	return NULL;
-}
-
 /* -1 without memory. */
 static int add_limits(struct tap_filter *f, const struct control_request *r)
 {
@@ -313,22 +294,39 @@ static int add_limits(struct tap_filter *f, const struct control_request *r)
 	return route && !f->route ? -1 : 0;
 }
 
+/* NULL, or why there can be no such tap. */
+static const char *check(const struct answer *a, const struct tap_filter *f)
+{
+	const struct conf_route *route = NULL;
+
+	if (f->route)
+		route = conf_find_route(a->daemon->conf, str_of(f->route));
+	if (f->route && !route)
+		return "there is no route of this name";
+	if (route && !route->tap)
+		return "the route has tap = no";
+	if (control_number(a->request, "limit") == 0)
+		return "limit: expected 1 or more";
+	if (a->daemon->tappings_n == TAPPINGS_MAX)
+		return "4 taps are on already";
+	return NULL;
+}
+
 void tapping_begin(struct answer *a, struct tap_filter *f)
 {
 	struct daemon *d = a->daemon;
 	int64_t time = control_number(a->request, "for");
-	const char *why = check(a);
+	const char *why = "no memory";
 	struct tapping *x = NULL;
 
+	if (add_limits(f, a->request) == 0)
+		why = check(a, f);
 	if (why) {
 		tap_filter_free(f);
 		answer_refuse(a, "%s", why);
 		return;
 	}
-	if (add_limits(f, a->request) == 0)
-		x = tapping_new(a, f);
-	else
-		tap_filter_free(f);
+	x = tapping_new(a, f);
 	if (!x) {
 		answer_refuse(a, "no memory");
 		return;

@@ -730,7 +730,7 @@ sys.stdin.read()
         "WSRELAY_ID": c.id, "WSRELAY_ROUTE": "r",
         "WSRELAY_PATH": "/r/a.b-1", "WSRELAY_QUERY": "x=1&y=%20",
         "WSRELAY_SUBJECT": "alice", "WSRELAY_PERM": "rw",
-        "WSRELAY_CLIENT_CERT": "",
+        "WSRELAY_CLIENT_CERT": "", "WSRELAY_FRAMING": "line",
         "REMOTE_ADDR": "127.0.0.1", "A": "1", "B": "two words = 2"}
 
 

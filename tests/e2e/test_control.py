@@ -653,7 +653,8 @@ def commands():
 
 
 def test_completion():
-    assert set(complete("")) == {*commands(), "top", "key", "token"}
+    assert set(complete("")) == {*commands(), "top", "key", "play", "token",
+                                 "invite"}
     assert complete("clo") == ["closed"]
     assert complete("-c", "x.ini", "ro") == ["routes"]
     assert set(complete("clients", "--s")) == {"--socket", "--sub", "--slow"}

@@ -137,8 +137,8 @@ def as_mdoc(text):
 
 @pytest.mark.parametrize("name", [
     "mint.py", "mint.js", "mint.jl", "mint.sh",
-    "simulation.ini", "classroom.ini", "wall.ini", "oidc.ini", "tls.ini", "nginx.conf",
-    "haproxy.cfg", "haproxy-tcp.cfg"])
+    "simulation.ini", "classroom.ini", "wall.ini", "lesson.ini", "oidc.ini",
+    "tls.ini", "nginx.conf", "haproxy.cfg", "haproxy-tcp.cfg"])
 def test_page_shows_the_example(name):
     shown = ".Bd -literal -offset 4n\n%s\n.Ed\n" % as_mdoc(
         (ROOT / "conf/examples" / name).read_text())

@@ -77,7 +77,8 @@ def site(tmp_path, certificates):
 def placed(site, example, *changes):
     """The example with its files in site, and with these changes."""
     text = (EXAMPLES / example).read_text()
-    for place in "/etc/wsrelayd/", "/srv/sim/", "/srv/wall/":
+    for place in ("/etc/wsrelayd/", "/srv/sim/", "/srv/wall/",
+                  "/srv/lesson/"):
         text = text.replace(place, f"{site}/")
     text = replace(text, *changes)
     ini = site / "wsrelayd.ini"
@@ -200,6 +201,19 @@ def test_wall(net, desk, site):
     finally:
         wall.kill()
         wall.wait()
+
+
+def test_lesson(net, desk, site):
+    """Changed: its address, and where wsrelayctl is."""
+    (site / "www/wsuri.json").write_text('{"wsuri": "{{wsuri /lesson}}"}')
+    (site / "wave.rec").write_text(
+        "wsrelayd-recording 1\n\n0 text 8\n{\"x\":10}\n0.5 end\n")
+    ini = placed(site, "lesson.ini", REACHED,
+                 ("/usr/bin/wsrelayctl", str(BUILD / "wsrelayctl")))
+    with served(net, ini), net.inside("desk"):
+        shows(desk, f"http://{SERVER}:8080/")
+        wait_for(desk, CX + " === 10", PATIENCE)
+        desk.get("about:blank")
 
 
 def test_tls(net, desk, site):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import struct
 import subprocess
 import time
@@ -12,8 +11,8 @@ import time
 import pytest
 
 from controls import CONTROL, READONLY, Caller, ask, ctl
-from peers import BINARY, CONT, PING, TEXT, Background, Client, Server, WsPeer
-from relay import (BUILD, PATIENCE, RUNNER, free_port, wait_for)
+from peers import BINARY, CONT, PING, TEXT, Client, Server, WsPeer
+from relay import BUILD, KEY, PATIENCE, RUNNER, mint, wait_for
 
 pytestmark = pytest.mark.plain("about a socket of its own")
 
@@ -242,7 +241,6 @@ def test_raw_bytes_are_shown_as_they_are_read(relay):
 
 def test_what_may_not_be_said_is_not_shown(relay):
     """Only what the relay takes: a reader's message is none."""
-    from relay import KEY, mint
     r = start(relay, "[route keyed]\npath = /keyed\nbackend = echo:\n" + KEY)
     reader = Client(r, "/keyed", token=mint("/keyed", perm="r"))
     with Tap(r):
