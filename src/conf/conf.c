@@ -102,6 +102,21 @@ char *conf_read_control(const char *file)
 	return path;
 }
 
+int conf_default_control(char **path)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	struct buf out = { 0 };
+
+	*path = NULL;
+	if (!directory || directory[0] != '/')
+		return 0;
+	if (buf_add_printf(&out, "%.*s/control.sock",
+		    (int)strcspn(directory, ":"), directory) == 0)
+		*path = str_dup(buf_str(&out));
+	buf_free(&out);
+	return *path ? 0 : -1;
+}
+
 struct conf *conf_load_text(
 	const char *name, struct str text, struct buf *errors)
 {

@@ -427,6 +427,12 @@ MUST_CHECK struct conf *conf_load_text(
  */
 MUST_CHECK char *conf_read_control(const char *file);
 /*
+ * The path without that key: in the first of the service's own directories
+ * (RUNTIME_DIRECTORY, systemd.exec(5)), owned; NULL outside of a service. -1: no
+ * memory.
+ */
+MUST_CHECK int conf_default_control(char **path);
+/*
  * A new snapshot with the settings of c, section by section at the same
  * indices, for which every file that they name is read again: secrets,
  * certificates, keys, authorities. The INI files are not. A section with a file

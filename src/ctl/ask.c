@@ -320,7 +320,13 @@ char *ctl_ask_socket(const struct ctl_global *g)
 		free(path);
 		return NULL;
 	}
-	return str_dup(str_of(g->socket ? g->socket : CALL_DEFAULT_SOCKET));
+	/* A command of the service itself, such as ExecReload=, has its own. */
+	if (g->socket || conf_default_control(&path) < 0 || !path)
+		path = str_dup(
+			str_of(g->socket ? g->socket : CALL_DEFAULT_SOCKET));
+	if (!path)
+		ctl_complain("no memory");
+	return path;
 }
 
 static enum ctl_status ask(struct ask *k)
@@ -331,9 +337,9 @@ static enum ctl_status ask(struct ask *k)
 	struct call call = { .fd = -1 };
 	enum ctl_status status = CTL_UNREACHABLE;
 
-	if (!path || (!k->global.json && !rows))
+	if (!k->global.json && !rows)
 		ctl_complain("no memory");
-	else if (call_open(&call, path) == 0 &&
+	else if (path && call_open(&call, path) == 0 &&
 		 call_ask(&call, k->request) == 0)
 		status = show_answer(k, &call, rows);
 	rows_free(rows);

@@ -82,7 +82,7 @@ struct ctl_global {
 bool ctl_ask_knows(const char *name);
 enum ctl_status ctl_ask_run(
 	const struct ctl_global *global, int argc, char **argv);
-/* Owned: where the daemon listens; NULL without memory. */
+/* Owned: where the daemon listens. NULL: it complained. */
 MUST_CHECK char *ctl_ask_socket(const struct ctl_global *g);
 enum ctl_status ctl_top_run(
 	const struct ctl_global *global, int argc, char **argv);

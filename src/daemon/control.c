@@ -151,23 +151,6 @@ static const struct listener_cb place_cb = {
 
 /* --- life -----------------------------------------------------------------*/
 
-/* The first of the directories, as systemd.exec(5) has them. -1: no memory. */
-static int default_path(char **path)
-{
-	const char *directory = getenv("RUNTIME_DIRECTORY");
-	struct buf out = { 0 };
-
-	*path = NULL;
-	if (!directory || directory[0] != '/')
-		return 0;
-	if (buf_add_printf(&out, "%.*s/control.sock",
-		    (int)strcspn(directory, ":"), directory) < 0)
-		return -1;
-	*path = str_dup(buf_str(&out));
-	buf_free(&out);
-	return *path ? 0 : -1;
-}
-
 /* -1: it complained. What is only a default may be missing. */
 static int place_bind(struct place *p, const char *user, const char *key)
 {
@@ -206,7 +189,7 @@ int control_bind(struct daemon *d, const struct conf *conf)
 		all->fd = readonly->fd = -1;
 	if (!control || place_init(all, d, s->control) < 0 ||
 		place_init(readonly, d, s->control_readonly) < 0 ||
-		(!s->control && default_path(&all->path) < 0)) {
+		(!s->control && conf_default_control(&all->path) < 0)) {
 		daemon_complain("wsrelayd: no memory\n");
 		return -1;
 	}

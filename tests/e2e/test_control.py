@@ -36,9 +36,14 @@ def test_its_file_is_for_the_group_and_goes_with_the_daemon(relay):
 
 
 def test_default_is_the_runtime_directory(relay, tmp_path):
-    r = relay(ECHO, env={"RUNTIME_DIRECTORY": f"{tmp_path}:/run/other"})
+    """For the commands of its unit, too, such as ExecReload=."""
+    directory = {"RUNTIME_DIRECTORY": f"{tmp_path}:/run/other"}
+    r = relay(ECHO, env=directory)
     row, = json_rows(ctl("--socket", tmp_path / "control.sock", "--json",
                          "status"))
+    assert row["pid"] == r.pid
+    row, = json_rows(ctl("-c", r.ini, "--json", "status",
+                         env={**os.environ, **directory}))
     assert row["pid"] == r.pid
 
 
@@ -57,7 +62,9 @@ def test_none(relay, tmp_path):
     r = relay(ECHO, server="control = none",
               env={"RUNTIME_DIRECTORY": str(tmp_path)})
     assert not r.log("control-listen") and not list(tmp_path.iterdir())
-    assert "control = none" in ctl("-c", r.ini, "status", status=3).stderr
+    said = ctl("-c", r.ini, "status", status=3).stderr
+    assert said.endswith("control = none: the daemon has no socket\n")
+    assert said.count("\n") == 1
 
 
 def test_none_without_a_runtime_directory(relay):
