@@ -18,8 +18,26 @@ static const struct control_argument none[] = { { .name = NULL } };
 		"ip", CONTROL_TEXT, 0, "NETWORK"                               \
 	}
 
+/* Of those that are connected. */
+#define FILTER_CLIENTS                                                         \
+	FILTER,                                                                \
+	{                                                                      \
+		"kid", CONTROL_TEXT, 0, "KID"                                  \
+	}
+
+/* Which tokens: what daemon/revoking.h reads. */
+#define TOKENS                                                                 \
+	{ "sub", CONTROL_TEXT, 0, "SUBJECT" },                                 \
+		{ "key", CONTROL_TEXT, 0, "NAME" },                            \
+		{ "kid", CONTROL_TEXT, 0, "KID" },                             \
+		{ "jti", CONTROL_TEXT, 0, "JTI" },                             \
+		{ "hash", CONTROL_TEXT, 0, "HEX" },                            \
+	{                                                                      \
+		"token", CONTROL_TEXT, CONTROL_SECRET | CONTROL_STDIN, "-"     \
+	}
+
 static const struct control_argument clients[] = {
-	FILTER,
+	FILTER_CLIENTS,
 	{ "slow", CONTROL_FLAG, 0, NULL },
 	{ .name = NULL },
 };
@@ -48,9 +66,21 @@ static const struct control_argument one_id[] = {
 
 static const struct control_argument killed[] = {
 	{ "id", CONTROL_TEXTS, CONTROL_PLAIN, "ID" },
-	FILTER,
+	FILTER_CLIENTS,
 	{ "code", CONTROL_NUMBER, 0, "CODE" },
 	{ "reason", CONTROL_TEXT, 0, "TEXT" },
+	{ .name = NULL },
+};
+
+static const struct control_argument revoked[] = {
+	{ "id", CONTROL_TEXTS, CONTROL_PLAIN, "ID" },
+	TOKENS,
+	{ "for", CONTROL_NUMBER, CONTROL_TIME, "TIME" },
+	{ .name = NULL },
+};
+
+static const struct control_argument unrevoked[] = {
+	TOKENS,
 	{ .name = NULL },
 };
 

@@ -60,6 +60,8 @@ enum {
 	CONTROL_SINCE = 1 << 3,
 	/* wsrelayctl: a length of time, such as 10m, sent as milliseconds */
 	CONTROL_TIME = 1 << 4,
+	/* wsrelayctl: it is given as "-", and read from standard input */
+	CONTROL_STDIN = 1 << 5,
 };
 
 struct control_argument {

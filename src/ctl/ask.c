@@ -78,11 +78,33 @@ static int add_time(
 	int64_t ms;
 
 	if (since_parse_length(&ms, text) < 0) {
-		ctl_complain("--%s: expected a time such as 90s, 10m or 2h",
+		ctl_complain("--%s: expected a time such as 90s, 10m, 2h or 3d",
 			a->name);
 		return -1;
 	}
 	return json_object_set_new(k->request, a->name, json_integer(ms));
+}
+
+/* A token, as it is: never from the arguments, which all users can see. */
+static int add_stdin(
+	struct ask *k, const struct control_argument *a, const char *text)
+{
+	char bytes[CTL_TOKEN_TEXT];
+	struct str token;
+
+	if (strcmp(text, "-") != 0) {
+		ctl_complain("--%s: expected -: it is read from standard "
+			     "input",
+			a->name);
+		return -1;
+	}
+	if (ctl_read_token(bytes, sizeof(bytes), "token", &token) < 0)
+		return -1;
+	if (json_object_set_new(
+		    k->request, a->name, json_stringn(token.p, token.n)) == 0)
+		return 0;
+	ctl_complain("standard input: it is no token");
+	return -1;
 }
 
 static int add_number(
@@ -123,6 +145,8 @@ static int add_argument(
 {
 	switch (a->type) {
 	case CONTROL_TEXT:
+		if (a->flags & CONTROL_STDIN)
+			return add_stdin(k, a, text);
 		return json_object_set_new(
 			k->request, a->name, json_string(text));
 	case CONTROL_NUMBER:

@@ -66,6 +66,13 @@ MUST_CHECK int ctl_mint(struct buf *token, struct ctl_token_options *o,
 enum ctl_status ctl_mint_token(
 	struct ctl_token_options *o, const struct conf *conf);
 /*
+ * One token, or a wsuri with one in its parameter param, from standard input,
+ * into text of CTL_TOKEN_TEXT bytes. -1: it complained.
+ */
+#define CTL_TOKEN_TEXT (2 * 8192)
+MUST_CHECK int ctl_read_token(
+	char *text, size_t size, const char *param, struct str *token);
+/*
  * Explains the token on standard input; conf may be NULL. CTL_OK when the
  * relay would take it, as far as can be known.
  */

@@ -19,8 +19,7 @@
 #include "conf/conf.h"
 #include "gate/auth_reason.h"
 
-/* One token, or a wsuri with one in it, from standard input. */
-static int token_read(
+int ctl_read_token(
 	char *text, size_t size, const char *param, struct str *token)
 {
 	size_t n = fread(text, 1, size, stdin);
@@ -126,14 +125,15 @@ static enum ctl_status token_explain(const struct ctl_token_options *o,
 enum ctl_status ctl_show_token(
 	const struct ctl_token_options *o, const struct conf *conf)
 {
-	char text[2 * JWT_TOKEN_MAX];
+	char text[CTL_TOKEN_TEXT];
 	enum ctl_status status = CTL_REFUSED;
 	struct buf json = { 0 };
 	struct str token;
 	const char *why;
 	struct jwt t;
 
-	if (token_read(text, sizeof(text), o->route.token_param, &token) < 0)
+	if (ctl_read_token(text, sizeof(text), o->route.token_param, &token) <
+		0)
 		return CTL_REFUSED;
 	if (jwt_show(&json, token, &why) < 0) {
 		ctl_complain("not a token: %s", why);

@@ -10,6 +10,7 @@
 #include "daemon/filter.h"
 #include "daemon/visit.h"
 #include "end/ws.h"
+#include "gate/bearer.h"
 #include "gate/identity.h"
 #include "net/conn.h"
 #include "pair/session.h"
@@ -119,6 +120,7 @@ static struct log_field time_left(const struct session *s, int64_t now)
 static void add_sheet(struct visit *v, struct worker *w, struct session *s)
 {
 	const struct client *c = &s->client;
+	const struct bearer *b = c->verdict.bearer;
 	const struct session_side *client = &s->sides[END_CLIENT];
 	const struct session_side *backend = &s->sides[END_BACKEND];
 	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
@@ -131,6 +133,8 @@ static void add_sheet(struct visit *v, struct worker *w, struct session *s)
 		F_STR("backend", c->route->backend),
 		F_STR("subject", client_subject(c)),
 		F_VIEW("key", identity_key(c->verdict.identity)),
+		F_STR("kid", b ? b->kid : NULL),
+		F_STR("jti", b ? b->jti : NULL),
 		F_STR("certificate", c->certificate),
 		F_STR("peer", addr_format(&c->peer, peer)),
 		F_STR("rights", jwt_perm_word((enum jwt_perm)c->verdict.perm)),

@@ -23,7 +23,7 @@ struct closes {
 static bool fits(const struct closes *x, const struct closed *c)
 {
 	const struct filter_client client = { c->route,
-		identity_subject(c->identity), c->identity, &c->peer };
+		identity_subject(c->identity), c->identity, NULL, &c->peer };
 
 	return c->at_ms >= x->since &&
 	       (!x->reason ||

@@ -4,58 +4,40 @@
  */
 #include "daemon/command.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "codec/utf8.h"
 #include "codec/ws.h"
 #include "conf/conf.h"
+#include "daemon/closing.h"
 #include "daemon/filter.h"
 #include "daemon/visit.h"
 #include "end/ending.h"
 #include "pair/session.h"
 #include "worker/worker.h"
 
-#define IDS_MAX 1000
-
 struct kill {
 	struct visit visit;
 	struct filter filter;
-	uint64_t *ids; /* none: those that fit the filter */
-	size_t ids_n;
-	int64_t killed;
-	uint16_t code; /* 0: the reason's own */
+	struct closing closing; /* no ids: those that fit the filter */
+	uint16_t code;          /* 0: the reason's own */
 	char text[WS_CLOSE_REASON_MAX + 1];
 };
 
 static bool is_meant(const struct kill *x, const struct session *s)
 {
-	if (!session_is_open(s) || !filter_fits_session(&x->filter, s))
-		return false;
-	if (x->ids_n == 0)
-		return true;
-	for (size_t i = 0; i < x->ids_n; i++)
-		if (x->ids[i] == s->client.id)
-			return true;
-	return false;
+	return session_is_open(s) && filter_fits_session(&x->filter, s) &&
+	       (x->closing.ids_n == 0 || closing_has_id(&x->closing, s));
 }
 
 static void kill_one(struct kill *x, struct session *s)
 {
-	struct end *e = s->sides[END_CLIENT].end;
-	char id[CLIENT_ID_TEXT], peer[ADDR_TEXT];
-
-	VISIT_ROW(&x->visit, F_STR("id", client_id(&s->client, id)),
-		F_STR("route", s->client.route->section.name),
-		F_STR("subject", client_subject(&s->client)),
-		F_STR("peer", addr_format(&s->client.peer, peer)));
-	x->killed++;
-	e->owner->cb->ended(
-		e, &(struct ending){ .reason = REASON_KILLED,
-			   .code = x->code,
-			   .text = x->text[0] ? str_of(x->text) : STR_NONE,
-			   .detail = "by wsrelayctl" });
+	closing_close(&x->closing, &x->visit, s,
+		&(struct ending){ .reason = REASON_KILLED,
+			.code = x->code,
+			.text = x->text[0] ? str_of(x->text) : STR_NONE,
+			.detail = "by wsrelayctl" });
 }
 
 static bool run_kill(struct visit *v, struct worker *w)
@@ -73,7 +55,7 @@ static bool run_kill(struct visit *v, struct worker *w)
 
 static void kill_done(struct visit *v, struct answer *a)
 {
-	if (CONTAINER_OF(v, struct kill, visit)->killed > 0)
+	if (CONTAINER_OF(v, struct kill, visit)->closing.closed > 0)
 		answer_end(a);
 	else
 		answer_refuse(a, "no client is that");
@@ -84,7 +66,7 @@ static void free_kill(struct visit *v)
 	struct kill *x = CONTAINER_OF(v, struct kill, visit);
 
 	filter_free(&x->filter);
-	free(x->ids);
+	closing_free(&x->closing);
 }
 
 static const struct visit_kind kill_kind = {
@@ -95,24 +77,7 @@ static const struct visit_kind kill_kind = {
 };
 
 /* NULL, or what is wrong with them. */
-static const char *read_ids(struct kill *x, const struct control_request *r)
-{
-	const char *text;
-
-	x->ids = calloc(IDS_MAX, sizeof(*x->ids));
-	if (!x->ids)
-		return "no memory";
-	while ((text = control_text_at(r, "id", x->ids_n))) {
-		if (x->ids_n == IDS_MAX)
-			return "id: there are more than 1000";
-		if (client_parse_id(text, &x->ids[x->ids_n++]) < 0)
-			return "id: expected those of the log, such as "
-			       "6d2f0a1c";
-	}
-	return NULL;
-}
-
-static const char *read_closing(struct kill *x, const struct control_request *r)
+static const char *read_words(struct kill *x, const struct control_request *r)
 {
 	const char *text = control_text(r, "reason");
 	int64_t code = control_number(r, "code");
@@ -131,16 +96,16 @@ static const char *read_closing(struct kill *x, const struct control_request *r)
 
 static const char *read_kill(struct kill *x, const struct control_request *r)
 {
-	const char *why = read_ids(x, r);
+	const char *why = closing_read_ids(&x->closing, r);
 
 	if (!why)
-		why = read_closing(x, r);
+		why = read_words(x, r);
 	if (why || filter_read(&x->filter, r, &why) < 0)
 		return why;
-	if (x->ids_n == 0 && !x->filter.route && !x->filter.sub &&
-		!x->filter.key && !x->filter.has_net)
-		return "expected ids, route, sub, key or ip: nothing else says "
-		       "which clients";
+	if (x->closing.ids_n == 0 && !x->filter.route && !x->filter.sub &&
+		!x->filter.key && !x->filter.kid && !x->filter.has_net)
+		return "expected ids, route, sub, key, kid or ip: nothing else "
+		       "says which clients";
 	return NULL;
 }
 

@@ -28,6 +28,7 @@
 #include "worker/route_counters.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
+#include "gate/revocations.h"
 #include "gate/verified.h"
 #include "pair/pair.h"
 #include "daemon/private.h"
@@ -400,7 +401,9 @@ static int start_daemon(struct daemon *d)
 	d->shared.records = sections_records(d->sections);
 	d->shared.admission = admission_new();
 	d->shared.verified = verified_new();
-	if (!d->shared.admission || !d->shared.verified)
+	d->shared.revocations = revocations_new();
+	if (!d->shared.admission || !d->shared.verified ||
+		!d->shared.revocations)
 		return -1;
 	budget_init(&d->shared.budget, (size_t)d->conf->server.max_memory);
 	d->loop = loop_new(&d->shared.budget);
@@ -460,6 +463,7 @@ static void daemon_free(struct daemon *d)
 	control_free(d);
 	admission_free(d->shared.admission);
 	verified_free(d->shared.verified);
+	revocations_free(d->shared.revocations);
 	conf_unref(d->conf);
 	sections_free(d->sections);
 	programs_free(&d->shared);

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "codec/control.h"
 #include "conf/conf.h"
+#include "gate/bearer.h"
 #include "gate/client.h"
 #include "gate/identity.h"
 #include "pair/session.h"
@@ -32,7 +33,7 @@ int filter_read(
 	f->has_net = net != NULL;
 	*why = "no memory";
 	if (copy(&f->route, r, "route") == 0 && copy(&f->sub, r, "sub") == 0 &&
-		copy(&f->key, r, "key") == 0)
+		copy(&f->key, r, "key") == 0 && copy(&f->kid, r, "kid") == 0)
 		return 0;
 	filter_free(f);
 	return -1;
@@ -43,6 +44,7 @@ void filter_free(struct filter *f)
 	free(f->route);
 	free(f->sub);
 	free(f->key);
+	free(f->kid);
 	*f = (struct filter){ 0 };
 }
 
@@ -51,10 +53,19 @@ static bool same(const char *wanted, const char *is)
 	return !wanted || (is && strcmp(wanted, is) == 0);
 }
 
+/* The key that the subject belongs to; of a token without one its signer. */
+static bool same_key(const char *wanted, const struct filter_client *c)
+{
+	if (c->identity)
+		return str_eq(str_of(wanted), identity_key(c->identity));
+	return c->bearer && strcmp(wanted, c->bearer->key) == 0;
+}
+
 bool filter_fits(const struct filter *f, const struct filter_client *c)
 {
 	return same(f->route, c->route) && same(f->sub, c->subject) &&
-	       (!f->key || str_eq(str_of(f->key), identity_key(c->identity))) &&
+	       (!f->key || same_key(f->key, c)) &&
+	       same(f->kid, c->bearer ? c->bearer->kid : NULL) &&
 	       (!f->has_net || cidr_contains(&f->net, c->peer));
 }
 
@@ -68,7 +79,7 @@ bool filter_fits_session(const struct filter *f, const struct session *s)
 {
 	const struct filter_client c = { s->client.route->section.name,
 		client_subject(&s->client), s->client.verdict.identity,
-		&s->client.peer };
+		s->client.verdict.bearer, &s->client.peer };
 
 	return filter_fits(f, &c) && (!f->slow || is_slow(s));
 }

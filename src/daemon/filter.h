@@ -1,6 +1,6 @@
 /*
- * filter.h: which clients a request is about: its arguments route, sub, key, ip
- * and slow, each of which may be given, and all of which must fit then.
+ * filter.h: which clients a request is about: its arguments route, sub, key, kid,
+ * ip and slow, each of which may be given, and all of which must fit then.
  */
 #ifndef DAEMON_FILTER_H
 #define DAEMON_FILTER_H
@@ -11,11 +11,12 @@
 #include "base/addr.h"
 #include "base/compiler.h"
 
+struct bearer;
 struct control_request;
 struct session;
 
 struct filter { /* NULL, false: any */
-	char *route, *sub, *key;
+	char *route, *sub, *key, *kid;
 	bool has_net, slow;
 	struct cidr net;
 };
@@ -28,7 +29,8 @@ void filter_free(struct filter *f);
 /* What a client is compared by. */
 struct filter_client {
 	const char *route, *subject;
-	const char *identity; /* gate/identity.h */
+	const char *identity;        /* gate/identity.h */
+	const struct bearer *bearer; /* NULL: no token, or not known */
 	const struct addr *peer;
 };
 MUST_CHECK bool filter_fits(

@@ -34,7 +34,8 @@ static void free_letter(struct letter *l)
 
 bool visit_goes_on(struct visit *v, struct worker *w)
 {
-	return !v->failed && v->rows.n < VISIT_ROWS && loop_share_left(w->loop);
+	return (!v->failed || v->kind->finishes) && v->rows.n < VISIT_ROWS &&
+	       loop_share_left(w->loop);
 }
 
 /* A letter's turn is a share of its own already (worker/mailbox.c). */
@@ -88,7 +89,10 @@ static void finish(struct visit *v)
 {
 	struct answer *a = v->answer;
 
-	if (v->failed)
+	v->finished = true;
+	if (!a)
+		visit_free(v);
+	else if (v->failed)
 		answer_refuse(a, "no memory");
 	else if (v->kind->done)
 		v->kind->done(v, a);
@@ -96,18 +100,36 @@ static void finish(struct visit *v)
 		answer_end(a);
 }
 
-static void go_on(struct answer *a)
+/* To the worker where it has more, the next, or once more to the first. */
+static void next_stop(struct visit *v)
 {
-	struct visit *v = a->state;
+	bool failed = v->failed && !v->kind->finishes;
 
 	if (!v->more) {
 		v->at++;
 		v->more = true;
 	}
-	if (v->at < v->daemon->workers_n && !v->failed && !v->enough)
+	if (v->at == v->daemon->workers_n && v->round + 1 < v->rounds) {
+		v->round++;
+		v->at = 0;
+	}
+	if (v->at < v->daemon->workers_n && !failed && !v->enough)
 		post(v, &to_worker);
 	else
 		finish(v);
+}
+
+static void go_on(struct answer *a)
+{
+	next_stop(a->state);
+}
+
+static void go_on_alone(struct visit *v)
+{
+	if (v->kind->finishes && !v->finished)
+		next_stop(v);
+	else
+		give_up(v);
 }
 
 static void open_here(struct worker *w, struct letter *l)
@@ -116,13 +138,14 @@ static void open_here(struct worker *w, struct letter *l)
 
 	(void)w; /* none: it is the main thread's mailbox */
 	v->away = false;
-	if (!v->answer) {
-		give_up(v);
+	if (v->answer) {
+		answer_add(v->answer, v->rows.p, v->rows.n);
+		v->rows.n = 0;
+		answer_continue(v->answer);
 		return;
 	}
-	answer_add(v->answer, v->rows.p, v->rows.n);
 	v->rows.n = 0;
-	answer_continue(v->answer);
+	go_on_alone(v);
 }
 
 static const struct letter_kind to_main = {
@@ -136,7 +159,7 @@ static void left(struct answer *a)
 
 	v->answer = NULL;
 	if (!v->away) /* else it finds that out when it comes back */
-		give_up(v);
+		go_on_alone(v);
 }
 
 struct visit *visit_new(struct answer *a, const struct visit_kind *kind)

@@ -41,6 +41,11 @@ struct visit_kind {
 	void (*done)(struct visit *v, struct answer *a);
 	/* What it has beside the walk and the rows; may be NULL. */
 	void (*free)(struct visit *v);
+	/*
+	 * What it does must be done whole: it goes on when its caller has left,
+	 * then without done, and without memory for rows.
+	 */
+	bool finishes;
 };
 
 struct visit {
@@ -48,14 +53,17 @@ struct visit {
 	const struct visit_kind *kind;
 	struct walk walk; /* on the worker that it is at */
 	struct buf rows;
-	bool failed; /* no memory: the answer says so */
-	bool enough; /* no other worker is of interest */
+	bool failed;     /* no memory: the answer says so */
+	bool enough;     /* no other worker is of interest */
+	unsigned rounds; /* over all workers, if more than one; before begin */
+	unsigned round;  /* this one, from 0 */
 	/* Private to visit.c. */
 	struct daemon *daemon;
 	struct answer *answer; /* NULL: its caller has left; main thread */
 	size_t at;             /* the worker */
 	bool more;             /* there, as it said */
 	bool away;             /* it is a letter now; main thread */
+	bool finished;         /* it asks nothing more */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "codec/http/handshake.h"
 #include "codec/ws.h"
@@ -225,6 +226,24 @@ out:
 	conf_unref(kept);
 }
 
+/*
+ * Its token may have been revoked since it was verified: what closes the
+ * sessions of that token cannot find this one, which opens now.
+ */
+static void refuse_or_upgrade(
+	struct front *f, struct str protocol, const struct opened *o)
+{
+	enum reason r = auth_check_again(
+		f->worker->shared, &f->client, clock_unix_ms());
+
+	if (r == REASON_NONE) {
+		front_upgrade(f, protocol, o);
+		return;
+	}
+	discard(o);
+	front_refuse(f, NULL, r, "while its backend opened");
+}
+
 /* A ws backend's own refusal goes on as it came, where a status is shown. */
 static void pass_refusal(struct front *f, const struct backend_result *b)
 {
@@ -253,7 +272,7 @@ static void opening_done(
 		if (r->reason == REASON_NONE)
 			discard(o);
 	} else if (r->reason == REASON_NONE) {
-		front_upgrade(f, r->protocol, o);
+		refuse_or_upgrade(f, r->protocol, o);
 	} else {
 		if (log_quota_take(
 			    &f->worker->fronts->backend_errors, r->reason))

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/detail.h"
 #include "base/log.h"
 #include "base/mbedtls.h"
@@ -15,9 +16,11 @@
 #include "gate/admission.h"
 #include "gate/auth_key.h"
 #include "gate/auth_reason.h"
+#include "gate/bearer.h"
 #include "gate/client.h"
 #include "gate/identity.h"
 #include "gate/request.h"
+#include "gate/revocations.h"
 #include "gate/used_tokens.h"
 
 #define BEARER "Bearer "
@@ -136,22 +139,22 @@ static void find_in_subprotocols(struct found *f, const struct request *r)
  * The subject is the signing key's, or that of the key whose invitation opened
  * the page that minted the token: only the key of such a page may say so.
  */
-static enum reason take_identity(const struct jwt *t,
-	const struct conf_key *key, struct client *c, struct detail *detail)
+static enum reason take_identity(char **identity, const struct jwt *t,
+	const struct conf *conf, const struct conf_key *key, const char **why)
 {
 	const char *of = key->section.name;
 
 	if (!t->sub || !*t->sub)
 		return REASON_NONE;
 	if (t->sub_key && key->mints) {
-		if (!conf_find_key(c->conf, str_of(t->sub_key))) {
-			detail->text = "its sub_key names no key";
+		if (!conf_find_key(conf, str_of(t->sub_key))) {
+			*why = "its sub_key names no key";
 			return REASON_TOKEN_UNKNOWN_KEY;
 		}
 		of = t->sub_key;
 	}
-	c->verdict.identity = identity_new(of, t->sub);
-	return c->verdict.identity ? REASON_NONE : REASON_INTERNAL;
+	*identity = identity_new(of, t->sub);
+	return *identity ? REASON_NONE : REASON_INTERNAL;
 }
 
 /* --- single use -----------------------------------------------------------------------*/
@@ -231,6 +234,15 @@ static struct str path_to_check(const struct auth_params *a,
 
 /* --- all of it ------------------------------------------------------------------------*/
 
+enum reason auth_check_again(
+	struct shared *s, const struct client *c, int64_t now_ms)
+{
+	if (!s) /* no daemon runs: nothing is known to be revoked */
+		return REASON_NONE;
+	return revocations_check(
+		s->revocations, c->verdict.identity, c->verdict.bearer, now_ms);
+}
+
 static struct auth_key find_key(
 	const struct auth_params *a, const struct jwt *t, struct client *c)
 {
@@ -264,9 +276,12 @@ static enum reason check_parsed(const struct auth_params *a,
 		return auth_reason(made.result);
 	if (!c->tickets.look)
 		log_signature(c, &made);
-	reason = take_identity(t, key, c, detail);
+	reason = take_identity(&v->identity, t, c->conf, key, &detail->text);
 	if (reason != REASON_NONE)
 		return reason;
+	v->bearer = bearer_new(t, key->section.name, made.kid, a->now_ms);
+	if (!v->bearer)
+		return REASON_INTERNAL;
 	result = jwt_check(
 		t, &key->jwt, a->now_ms, path_to_check(a, t, r), &why);
 	if (result == JWT_MALFORMED)
@@ -295,6 +310,9 @@ static enum reason check_parsed(const struct auth_params *a,
 		detail_set(detail, "the token is for ", str_of(t->origin));
 		return REASON_ORIGIN;
 	}
+	reason = auth_check_again(a->shared, c, a->now_ms);
+	if (reason != REASON_NONE)
+		return reason;
 	if (a->single_use) {
 		reason = reserve(a, t, key, c, detail);
 		if (reason != REASON_NONE)
@@ -340,4 +358,52 @@ enum reason auth_check(const struct auth_params *a, const struct request *r,
 				  : auth_reason(result);
 	jwt_free(&t);
 	return reason;
+}
+
+/* --- outside of a request -------------------------------------------------------------*/
+
+static const struct conf_key *find_signer(
+	const struct conf *conf, const struct jwt *t)
+{
+	for (size_t i = 0; i < conf->keys_n; i++)
+		if (jwt_verify(t, &conf->keys[i].jwt) == JWT_OK)
+			return &conf->keys[i];
+	return NULL;
+}
+
+int auth_read_token(struct auth_token *out, const struct conf *conf,
+	struct str token, const char **why)
+{
+	const struct conf_key *key;
+	struct jwt t;
+	int result = -1;
+
+	*out = (struct auth_token){ .identity = NULL };
+	*why = "no memory";
+	if (jwt_parse(&t, token, why) != JWT_OK)
+		goto out;
+	key = find_signer(conf, &t);
+	*why = "no key of the configuration has signed it";
+	if (!key)
+		goto out;
+	*why = "no memory";
+	if (take_identity(&out->identity, &t, conf, key, why) != REASON_NONE)
+		goto out;
+	/* Its kid is that of the section: of which of its keys is not asked. */
+	out->bearer = bearer_new(
+		&t, key->section.name, key->section.name, clock_unix_ms());
+	if (out->bearer)
+		result = 0;
+	else
+		auth_token_free(out);
+out:
+	jwt_free(&t);
+	return result;
+}
+
+void auth_token_free(struct auth_token *t)
+{
+	free(t->identity);
+	free(t->bearer);
+	*t = (struct auth_token){ .identity = NULL };
 }

@@ -39,6 +39,12 @@ static const struct jwt_public *next_public(struct search *s)
 	return NULL;
 }
 
+static const char *kid_of(
+	const struct jwt_public *p, const struct conf_key *key)
+{
+	return p->kid ? p->kid : key->section.name;
+}
+
 static struct auth_key find_secret(
 	const struct conf_keys *keys, const struct jwt *t)
 {
@@ -53,6 +59,7 @@ static struct auth_key find_secret(
 		if (a.result != JWT_OK)
 			continue;
 		a.key = keys->v[i];
+		a.kid = a.key->section.name;
 		break;
 	}
 	return a;
@@ -81,6 +88,7 @@ static struct auth_key find_known(const struct conf_keys *keys,
 	for (int tries = 0; tries < JWT_TRIES && (p = next_public(&s)); tries++)
 		if (verified_has(v, text, p->id, now_ms)) {
 			a = (struct auth_key){ .key = s.key,
+				.kid = kid_of(p, s.key),
 				.result = JWT_OK,
 				.remembered = true };
 			break;
@@ -107,6 +115,7 @@ static struct auth_key try_public(const struct auth_key_search *how,
 	a.verified = true;
 	if (a.result == JWT_OK) {
 		a.key = s.key;
+		a.kid = kid_of(p, s.key);
 		if (how->verified && t->exp > how->now_ms)
 			verified_add(how->verified, text, p->id, t->exp);
 		return a;

@@ -15,6 +15,7 @@ struct verified;
 
 struct auth_key {
 	const struct conf_key *key; /* NULL: none of them */
+	const char *kid;            /* of that one, borrowed from it */
 	enum jwt_result result;     /* of the last try */
 	bool remembered;            /* it was verified before */
 	bool verified;              /* a public key was tried: that took time */

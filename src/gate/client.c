@@ -30,6 +30,7 @@ const char *client_subject(const struct client *c)
 void client_free(struct client *c)
 {
 	free(c->verdict.identity);
+	free(c->verdict.bearer);
 	free(c->certificate);
 	conf_unref(c->conf);
 	*c = (struct client){ .id = c->id };

@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "base/compiler.h"
 
+struct bearer;
 struct conf;
 struct conf_listen;
 struct conf_route;
@@ -46,15 +47,16 @@ struct client_tickets {
  * keys.
  */
 struct client_verdict {
-	char *identity;    /* see identity.h; NULL = no sub */
-	const char *key;   /* that signed its token, in conf; NULL = none */
-	int64_t token_exp; /* Unix ms; JWT_NEVER */
-	int64_t expire_at; /* Unix ms, JWT_NEVER = does not */
-	uint8_t perm;      /* enum jwt_perm */
-	bool may_verify;   /* a public key may be tried in this turn */
-	bool verified;     /* one was: that took time */
-	bool waits;        /* one must be, in another turn */
-	uint8_t tried;     /* public keys that did not make its token */
+	char *identity;        /* see identity.h; NULL = no sub */
+	struct bearer *bearer; /* see bearer.h; NULL = no token */
+	const char *key;       /* that signed its token, in conf; NULL = none */
+	int64_t token_exp;     /* Unix ms; JWT_NEVER */
+	int64_t expire_at;     /* Unix ms, JWT_NEVER = does not */
+	uint8_t perm;          /* enum jwt_perm */
+	bool may_verify;       /* a public key may be tried in this turn */
+	bool verified;         /* one was: that took time */
+	bool waits;            /* one must be, in another turn */
+	uint8_t tried;         /* public keys that did not make its token */
 };
 
 /* The connection and its user, with the tickets and the verdict above. */

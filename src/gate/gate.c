@@ -256,7 +256,9 @@ static void forget_visitor(struct client *c)
 
 	assert(!c->tickets.subject); /* that comes last */
 	free(v->identity);
+	free(v->bearer);
 	v->identity = NULL;
+	v->bearer = NULL;
 	v->key = NULL;
 	v->perm = JWT_READ_WRITE;
 	v->token_exp = v->expire_at = JWT_NEVER;

@@ -36,6 +36,7 @@ struct taps_here;
 struct cgroups;
 struct programs_here;
 struct route_counters;
+struct revocations;
 struct route_records;
 struct verified;
 
@@ -58,7 +59,8 @@ struct reloads {                       /* the main thread writes */
 struct shared {
 	struct admission *admission;
 	struct verified *verified; /* signatures, see verified.h */
-	struct worker **workers;   /* fixed once they run */
+	struct revocations *revocations;
+	struct worker **workers; /* fixed once they run */
 	size_t workers_n;
 	struct budget budget;      /* of all that waits: max_memory */
 	atomic_size_t connections; /* client connections */

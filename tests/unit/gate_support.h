@@ -20,6 +20,7 @@
 #include "gate/client.h"
 #include "gate/gate.h"
 #include "gate/request.h"
+#include "gate/revocations.h"
 #include "gate/verified.h"
 #include "daemon/sections.h"
 
@@ -51,6 +52,8 @@ static inline void gate_open(struct gate *g, struct conf *conf)
 	g->shared.records = sections_records(g->sections);
 	g->shared.admission = admission_new();
 	g->shared.verified = verified_new();
+	g->shared.revocations = revocations_new();
+	assert_non_null(g->shared.revocations);
 	assert_non_null(g->shared.admission);
 	assert_non_null(g->shared.verified);
 }
@@ -60,6 +63,7 @@ static inline void gate_close(struct gate *g)
 	assert_int_equal(atomic_load(&g->shared.connections), 0);
 	admission_free(g->shared.admission);
 	verified_free(g->shared.verified);
+	revocations_free(g->shared.revocations);
 	conf_unref(g->conf);
 	sections_free(g->sections);
 }
