@@ -64,6 +64,11 @@ static const struct control_argument one_id[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument one_route[] = {
+	{ "route", CONTROL_TEXT, CONTROL_REQUIRED | CONTROL_PLAIN, "ROUTE" },
+	{ .name = NULL },
+};
+
 static const struct control_argument killed[] = {
 	{ "id", CONTROL_TEXTS, CONTROL_PLAIN, "ID" },
 	FILTER_CLIENTS,

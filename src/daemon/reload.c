@@ -92,11 +92,23 @@ static void use_server(struct daemon *d, const struct conf_server *s)
 	budget_set_limit(&d->shared.budget, (size_t)s->max_memory);
 }
 
+/*
+ * A route that an earlier file took away comes back as if it were new: not
+ * paused, even where something of it has lived on.
+ */
+static void open_added(const struct conf *before, const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->routes_n; i++)
+		if (!conf_same_route(before, &conf->routes[i]))
+			atomic_store(&conf->routes[i].state->paused, false);
+}
+
 /* It is bound and adopted, and the daemon's from now on. */
 static void use(struct daemon *d, struct conf *conf)
 {
 	struct conf *before = d->conf;
 
+	open_added(before, conf);
 	daemon_assign_listens(d, conf);
 	for (size_t i = 0; i < d->workers_n; i++)
 		daemon_worker_set_conf(d->workers[i], conf);

@@ -12,6 +12,7 @@
 #include "base/mbedtls.h"
 #include "conf/conf.h"
 #include "worker/route_counters.h"
+#include "worker/section.h"
 #include "worker/worker.h"
 
 /* --- the daemon ------------------------------------------------------------*/
@@ -102,6 +103,19 @@ int metrics_list_crls(struct metrics_list *l, struct buf *out)
 		if (listen->client_crl &&
 			write_time(out, l->name, "listen", listen->section.name,
 				listen->client_crl_until) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int metrics_list_paused_routes(struct metrics_list *l, struct buf *out)
+{
+	for (size_t i = 0; i < l->conf->routes_n; i++) {
+		const struct conf_route *r = &l->conf->routes[i];
+
+		if (buf_add_printf(out, "%s{route=\"%s\"} %d\n", l->name,
+			    r->section.name,
+			    atomic_load(&r->state->paused)) < 0)
 			return -1;
 	}
 	return 0;

@@ -45,6 +45,8 @@ MUST_CHECK int metrics_list_reloads(struct metrics_list *l, struct buf *out);
 MUST_CHECK int metrics_list_certificates(
 	struct metrics_list *l, struct buf *out);
 MUST_CHECK int metrics_list_crls(struct metrics_list *l, struct buf *out);
+MUST_CHECK int metrics_list_paused_routes(
+	struct metrics_list *l, struct buf *out);
 MUST_CHECK int metrics_list_worker_connections(
 	struct metrics_list *l, struct buf *out);
 MUST_CHECK int metrics_list_open_fds(struct metrics_list *l, struct buf *out);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/detail.h"
 #include "codec/http/origin.h"
+#include "worker/section.h"
 #include "worker/worker.h"
 #include "gate/admission.h"
 #include "gate/auth.h"
@@ -170,6 +171,16 @@ static enum reason check_certificate(const struct gate_check *g)
 		       : REASON_CLIENT_SUBJECT;
 }
 
+/* Where simulations attach is paused with the route that they serve. */
+static enum reason check_pause(const struct gate_check *g)
+{
+	const struct conf_route *route = g->client->route;
+
+	if (route->attach)
+		route = route->attach->serves;
+	return atomic_load(&route->state->paused) ? REASON_PAUSED : REASON_NONE;
+}
+
 static enum reason check_connections(const struct gate_check *g)
 {
 	return admission_enter_route(g->client);
@@ -208,6 +219,7 @@ static const struct gate_step route_steps[] = {
 	{ "upgrade", check_upgrade, false },
 	{ "address", check_route_address, false },
 	{ "certificate", check_certificate, false },
+	{ "pause", check_pause, true },
 	{ "connections", check_connections, true },
 	{ "origin", check_origin, false },
 	{ "token", check_route_token, false },

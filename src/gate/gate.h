@@ -3,8 +3,8 @@
  *
  *   ARRIVAL: request, address, limits, host
  *     -> what is asked for, see page/way.h
- *        a route: ROUTE: upgrade, address, certificate, connections, origin,
- *                 token, subject; then the backend
+ *        a route: ROUTE: upgrade, address, certificate, pause, connections,
+ *                 origin, token, subject; then the backend
  *        a page:  PAGE: address, token
  *
  * A request is let in when no step refuses it. The steps are tables, so that

@@ -285,9 +285,12 @@ static enum reason answer(struct hub *h, struct claim *c)
 		c->again = true;
 		return REASON_ATTACH_TAKEN;
 	}
+	if (atomic_load(&h->route->state->paused)) {
+		hub_not_joined(h);
+		return REASON_PAUSED;
+	}
 	if (!h->at_home && hub_settle(h) < 0) {
-		if (hub_unlist(h, false))
-			hub_unref(h); /* the directory's */
+		hub_not_joined(h);
 		return REASON_INTERNAL;
 	}
 	hub_renew(h); /* it may have been made before a reload */

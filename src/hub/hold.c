@@ -7,6 +7,9 @@
  *                    v
  *                  ENDING
  *
+ * While its route is paused it has lost its trunk, too, and nothing but resume
+ * opens it again.
+ *
  * What members send waits here in whole messages, and is given to the trunk one
  * at a time, when its connection's queue is empty: so it is known which message
  * was on its way when a trunk is lost, and no other is lost with it. That one
@@ -26,6 +29,7 @@
 #include "worker/worker.h"
 #include "end/end.h"
 #include "end/ending.h"
+#include "backend/kind.h"
 
 struct held_input { /* a whole message of a member */
 	STAILQ_ENTRY(held_input) next;
@@ -214,7 +218,7 @@ static bool is_loss(const struct hub *h, const struct ending *why)
 {
 	static const enum reason losses[] = { REASON_BACKEND_RESET,
 		REASON_BACKEND_EXIT, REASON_BACKEND_PROTOCOL,
-		REASON_PING_TIMEOUT, REASON_ROUTE_CHANGED };
+		REASON_PING_TIMEOUT, REASON_ROUTE_CHANGED, REASON_PAUSED };
 	int kind = (int)h->route->to.kind;
 
 	for (size_t i = 0; i < ARRAY_SIZE(losses); i++)
@@ -232,14 +236,17 @@ static bool is_loss(const struct hub *h, const struct ending *why)
 	       why->code != WS_CODE_NONE;
 }
 
-/* Returns in how many ms; -1: not at all, a simulation comes by itself. */
+/*
+ * The ms until then; -1: not by itself, but when the route is not paused any more,
+ * or a simulation comes.
+ */
 static int64_t try_later(struct hub *h)
 {
 	struct loop *l = h->home->loop;
 	uint32_t random;
 	int64_t ms;
 
-	if (hub_is_for_attach(h))
+	if (hub_is_for_attach(h) || hub_is_paused(h))
 		return -1;
 	worker_random(h->home, (uint8_t *)&random, sizeof(random));
 	ms = backoff_next(&h->hold.backoff, random);
@@ -259,12 +266,16 @@ static void log_held(const struct hub *h, enum log_level level,
 		retry_ms >= 0 ? F_INT("retry_ms", retry_ms) : F_NONE);
 }
 
-/* The members wait, not longer than hold_timeout since the loss. */
+/*
+ * The members wait, not longer than hold_timeout since the loss, or since its
+ * route was paused last.
+ */
 static void wait_for_trunk(struct hub *h)
 {
 	struct loop *l = h->home->loop;
 
-	if (h->seats_n == 0 || h->state != HUB_HELD || h->over)
+	if (h->seats_n == 0 || h->state != HUB_HELD || h->over ||
+		hub_is_paused(h))
 		return;
 	if (h->hold.due == 0)
 		h->hold.due = loop_now(l) + h->route->hold_timeout;
@@ -296,7 +307,8 @@ bool hub_hold_lost(struct hub *h, const struct ending *why)
 		hub_run_over(h, why);
 		return true;
 	}
-	log_held(h, LOG_WARN, "hub-lost", why, try_later(h));
+	log_held(h, why->reason == REASON_PAUSED ? LOG_INFO : LOG_WARN,
+		"hub-lost", why, try_later(h));
 	wait_for_trunk(h);
 	hub_linger_if_left(h);
 	return true;
@@ -387,7 +399,7 @@ void hub_hold_trunk_gone(struct hub *h)
 	h->trunk = NULL;
 	hub_forget_former(h);
 	if (!h->hold.retry.at && !h->attempt && !h->home->draining &&
-		!hub_is_for_attach(h))
+		!hub_is_for_attach(h) && !hub_is_paused(h))
 		hub_open_trunk(h);
 }
 
@@ -396,8 +408,37 @@ static void retry(struct timer *t)
 	struct hub *h = CONTAINER_OF(t, struct hub, hold.retry);
 
 	/* There are never two: the old one is waited for. */
-	if (h->state == HUB_HELD && !h->trunk && !h->home->draining)
+	if (h->state == HUB_HELD && !h->trunk && !h->home->draining &&
+		!hub_is_paused(h))
 		hub_open_trunk(h);
+}
+
+void hub_hold_pause(struct hub *h)
+{
+	static const struct ending why = { .reason = REASON_PAUSED };
+	struct loop *l = h->home->loop;
+
+	if (hub_hold_lost(h, &why))
+		hub_close_trunk(h, &why);
+	if (h->attempt) {
+		backend_cancel(h->attempt);
+		h->attempt = NULL;
+	}
+	timer_clear(l, &h->hold.retry);
+	timer_clear(l, &h->hold.deadline);
+	h->hold.due = 0;
+	hub_refuse_untold(h, &why);
+}
+
+void hub_hold_resume(struct hub *h)
+{
+	if (h->state != HUB_HELD)
+		return;
+	wait_for_trunk(h);
+	if (h->trunk || h->attempt || h->hold.retry.at || hub_is_for_attach(h))
+		return; /* what is under way comes first, or comes by itself */
+	backoff_reset(&h->hold.backoff);
+	hub_open_trunk(h);
 }
 
 static void deadline(struct timer *t)

@@ -39,8 +39,10 @@ struct hub_leave;
 struct hub_route;
 struct message;
 struct piece;
+struct route_state;
 struct seat;
 struct shared;
+struct walk;
 struct worker;
 
 /* Messages that a shard is given at one time, at most. */
@@ -102,6 +104,18 @@ MUST_CHECK int hubs_init(struct worker *w);
 void hubs_fini(struct worker *w);
 /* A reload: the worker has a newer snapshot. */
 void hubs_renew(struct worker *w);
+/*
+ * home: the hubs of a route that was paused, or is not any more, do what that
+ * means for them (route_state.paused): one with each call, in a walk that
+ * begins with the first. False: there was none left. Counts what has become of
+ * them; again and again is harmless.
+ */
+struct hub_pauses {
+	int64_t waiting, waiting_members; /* without a trunk */
+	int64_t closed, closed_members;
+};
+bool hubs_heed_pause(struct worker *w, const struct route_state *route,
+	struct walk *walk, struct hub_pauses *n);
 /* home: the relay stops. */
 void hubs_drain(struct worker *w);
 /*

@@ -23,9 +23,9 @@ struct hub *hubs_next(struct worker *w, struct walk *walk)
 	return h;
 }
 
-static const char *state_word(enum hub_state s)
+static const char *state_word(const struct hub *h)
 {
-	switch (s) {
+	switch (h->state) {
 	case HUB_NEW:
 		return "new";
 	case HUB_OPENING:
@@ -33,7 +33,7 @@ static const char *state_word(enum hub_state s)
 	case HUB_OPEN:
 		return "open";
 	case HUB_HELD:
-		return "held";
+		return hub_is_paused(h) && !h->over ? "paused" : "held";
 	case HUB_ENDING:
 		return "ending";
 	}
@@ -53,7 +53,7 @@ void hub_info_get(const struct hub *h, struct hub_info *out)
 	*out = (struct hub_info){ .id = h->trunk_client.id,
 		.route = h->route,
 		.path = h->path,
-		.state = state_word(h->state),
+		.state = state_word(h),
 		.members = h->seats_n,
 		.members_most = h->seats_most,
 		.driver = h->driver ? h->driver->id : 0,

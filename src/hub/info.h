@@ -19,7 +19,7 @@ struct hub_info {
 	uint64_t id; /* of its trunk, as in the log; 0: it has none yet */
 	const struct conf_route *route;
 	const char *path;
-	const char *state; /* new, opening, open, held, ending */
+	const char *state; /* new, opening, open, held, paused, ending */
 	size_t members, members_most;
 	uint64_t driver;             /* a client's id; 0: none */
 	int64_t opened_ms;           /* its trunk, last; 0: never */

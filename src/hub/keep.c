@@ -6,7 +6,7 @@
  *                       ^ or a client comes before that
  *
  * The keeper lives on the worker that is the hub's home, whichever worker makes
- * it.
+ * it. While the route is paused it opens none: resume does.
  */
 #include "hub/private.h"
 
@@ -62,8 +62,8 @@ static void open_hub(struct timer *t)
 {
 	struct keeper *k = CONTAINER_OF(t, struct keeper, timer);
 
-	if (!k->worker->draining && !hub_exists(k) &&
-		hubs_open_kept(k->worker, k->route) < 0)
+	if (!k->worker->draining && !atomic_load(&k->route->paused) &&
+		!hub_exists(k) && hubs_open_kept(k->worker, k->route) < 0)
 		try_later(k);
 }
 
@@ -143,6 +143,17 @@ void hubs_renew_kept(struct worker *w)
 			F_STR("detail", "no memory for trunk = always"));
 }
 
+void hubs_resume_kept(struct worker *w, const struct route_state *route)
+{
+	struct keeper *k = find_keeper(w, route);
+
+	if (!k)
+		return;
+	backoff_reset(&k->backoff);
+	timer_clear(w->loop, &k->timer);
+	open_hub(&k->timer);
+}
+
 void hubs_keep_no_more(struct worker *w)
 {
 	struct keeper *k, *next;
@@ -171,7 +182,7 @@ int64_t hub_keeper_ends(struct hub *h, bool *loud)
 	struct keeper *k = keeper_of(h);
 
 	*loud = true;
-	if (!k || h->home->draining)
+	if (!k || h->home->draining || atomic_load(&k->route->paused))
 		return -1;
 	if (hub_is_steady(h))
 		backoff_reset(&k->backoff);

@@ -21,7 +21,9 @@
 #include "base/table.h"
 #include "base/waiting.h"
 #include "codec/tagged.h"
+#include "conf/conf.h"
 #include "net/loop.h"
+#include "worker/section.h"
 #include "gate/client.h"
 #include "end/end.h"
 #include "hub/backlog.h"
@@ -239,6 +241,8 @@ MUST_CHECK int hubs_open_kept(
 /* keep.c */
 /* A reload: which hubs are kept may have changed. */
 void hubs_renew_kept(struct worker *w);
+/* A route that is not paused any more: its hub is there again. */
+void hubs_resume_kept(struct worker *w, const struct route_state *route);
 void hubs_keep_no_more(struct worker *w);
 /* Whether it is there from the start, with members or without. */
 bool hub_is_kept(const struct hub *h);
@@ -271,6 +275,13 @@ MUST_CHECK bool hub_hold_lost(struct hub *h, const struct ending *why);
 MUST_CHECK bool hub_hold_failed(struct hub *h, const struct ending *why);
 /* HELD: the old trunk is closed. */
 void hub_hold_trunk_gone(struct hub *h);
+/*
+ * Its route is paused: it has lost its trunk, or gives up trying, and clients
+ * that were not let in yet are refused. Its route is not paused any more: it
+ * tries again. Both may end an empty one, and change nothing when repeated.
+ */
+void hub_hold_pause(struct hub *h);
+void hub_hold_resume(struct hub *h);
 /* Whether a new trunk's subprotocol is what the members were told. */
 bool hub_hold_fits(const struct hub *h, struct str protocol);
 /* It is OPEN: what waits is sent. */
@@ -301,6 +312,10 @@ void hub_hold_free(struct hub *h);
 MUST_CHECK int hub_settle(struct hub *h);
 void hub_tell_joined(struct hub *h, struct seat *s);
 void hub_linger_when_empty(struct hub *h);
+/* What was on its way is refused: one that was made for that alone ends. */
+void hub_not_joined(struct hub *h);
+/* It lives on: those that have a seat and were not told lose it. */
+void hub_refuse_untold(struct hub *h, const struct ending *why);
 /* The same for one that has a seat, and is not told of it: it leaves it. */
 void hub_refuse_seat(struct hub *h, struct seat *s, const struct ending *why);
 void hub_tell_refused(struct hub *h, struct hub_join *answer,
@@ -369,6 +384,16 @@ void hub_tagged_tell_all(struct hub *h);
 /* There is room for what has waited. */
 void hub_tagged_drained(struct hub *h);
 void hub_tagged_free(struct hub *h);
+
+/* pause.c */
+/* Its route is paused, and it has a backend, which is not opened then. */
+static inline bool hub_is_paused(const struct hub *h)
+{
+	return h->route->to.kind != BACKEND_ROOM &&
+	       atomic_load(&h->route->state->paused);
+}
+/* Does what its route's being paused, or not, means for it; it may end. */
+void hub_heed_pause(struct hub *h);
 
 /* tap.c: only while h->home->tapped */
 /* A member's message, that its backend gets: p is whole. */

@@ -123,7 +123,10 @@ void hubs_renew(struct worker *w)
 
 	for (h = TAILQ_FIRST(&w->hubs->list); h; h = next) {
 		next = TAILQ_NEXT(h, home_next);
+		hub_ref(h); /* it may end of either */
 		hub_renew(h);
+		hub_heed_pause(h); /* see daemon/reload.c open_added */
+		hub_unref(h);
 	}
 	hubs_renew_kept(w);
 }

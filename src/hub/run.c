@@ -131,6 +131,11 @@ void hub_take_attached(struct hub *h, struct attached *a, const char *place)
 					       : REASON_ROUTE_CHANGED);
 		return;
 	}
+	if (hub_is_paused(h)) {
+		turn_away(a, REASON_PAUSED);
+		hub_is_not_attached(h);
+		return;
+	}
 	if (h->attached)
 		replace(h);
 	if (h->state == HUB_NEW)

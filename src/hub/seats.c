@@ -7,6 +7,7 @@
 #include "base/message.h"
 #include "conf/conf.h"
 #include "worker/route_counters.h"
+#include "worker/section.h"
 #include "worker/worker.h"
 #include "gate/identity.h"
 #include "end/end.h"
@@ -184,11 +185,27 @@ void hub_linger_when_empty(struct hub *h)
 	}
 }
 
+void hub_not_joined(struct hub *h)
+{
+	if (h->at_home)
+		hub_linger_when_empty(h);
+	else if (hub_unlist(h, false))
+		hub_unref(h); /* the directory's */
+}
+
+static void turn_away(
+	struct hub *h, struct hub_join *j, const struct ending *why)
+{
+	hub_tell_refused(h, j, why, false);
+	hub_not_joined(h);
+}
+
 static void read_join(struct hub *h, struct hub_join *j)
 {
 	static const struct ending over = { .reason = REASON_BACKEND_CLOSE };
 	static const struct ending memory = { .reason = REASON_INTERNAL };
 	static const struct ending removed = { .reason = REASON_ROUTE_REMOVED };
+	static const struct ending paused = { .reason = REASON_PAUSED };
 	struct seat *s;
 
 	hub_join_seen(h);
@@ -196,10 +213,12 @@ static void read_join(struct hub *h, struct hub_join *j)
 		hub_tell_refused(h, j, &over, true);
 		return;
 	}
+	if (atomic_load(&h->route->state->paused)) {
+		turn_away(h, j, &paused);
+		return;
+	}
 	if (!h->at_home && hub_settle(h) < 0) {
-		hub_tell_refused(h, j, &memory, false);
-		if (hub_unlist(h, false))
-			hub_unref(h); /* the directory's */
+		turn_away(h, j, &memory);
 		return;
 	}
 	hub_renew(h); /* it may have been made before a reload */
@@ -211,8 +230,7 @@ static void read_join(struct hub *h, struct hub_join *j)
 	}
 	s = add_seat(h, j);
 	if (!s) {
-		hub_tell_refused(h, j, &memory, false);
-		hub_linger_when_empty(h); /* it may be for this client alone */
+		turn_away(h, j, &memory);
 		return;
 	}
 	if (h->state == HUB_NEW) {
@@ -269,6 +287,20 @@ static void remove_seat(struct hub *h, struct seat *s, enum reason reason)
 	s->gone = true;
 	if (s->waiting_n == 0)
 		hub_tagged_left(h, s);
+}
+
+void hub_refuse_untold(struct hub *h, const struct ending *why)
+{
+	struct seat *s, *next;
+
+	for (s = TAILQ_FIRST(&h->seats); s; s = next) {
+		next = TAILQ_NEXT(s, next);
+		if (s->told)
+			continue;
+		hub_refuse_seat(h, s, why);
+		remove_seat(h, s, why->reason);
+	}
+	hub_linger_when_empty(h);
 }
 
 static void open_leave(struct worker *w, struct letter *letter)

@@ -41,12 +41,14 @@ struct route_state {
 	struct counts *subjects; /* connections by identity */
 	/* By worker; those of its name outlive it, see route_counters.h. */
 	struct route_counters *counters;
-	struct hub_route *hubs; /* hub/directory.c */
+	struct hub_route *hubs;  /* hub/directory.c */
 	struct trouble *trouble; /* with its backend */
 	/* Unix ms: when a session was last opened, and so its backend. */
 	atomic_int_least64_t opened_at;
 	/* That no subprotocol was selected was said. */
 	atomic_bool unselected_told;
+	/* The operator's pause: no client comes in, and hubs have no trunk. */
+	atomic_bool paused;
 };
 
 struct listen_state {

@@ -258,15 +258,15 @@ def test_routes(relay, workers):
                for path in ("/echo", "/room/1", "/room/1", "/room/2")]
     echo, room = ask(r, "routes")
     assert echo == {"route": "echo", "path": "/echo", "mode": "pair",
-                    "backend": "echo:", "auth": "none", "clients": 1,
-                    "max_clients": 0, "programs": 0, "client_messages": 0,
+                    "backend": "echo:", "auth": "none", "state": "open",
+                    "clients": 1, "max_clients": 0, "programs": 0, "client_messages": 0,
                     "client_bytes": 0, "backend_messages": 0,
                     "backend_bytes": 0}
     assert room["clients"] == 3 and room["hubs"] == 2
     table = ctl("--socket", r.dir / "control.sock", "routes").stdout
     assert table.splitlines()[0].split() == [
-        "ROUTE", "PATH", "MODE", "BACKEND", "AUTH", "CLIENTS", "MAX",
-        "CLIENTS", "PROGRAMS", "CLIENT", "MESSAGES", "CLIENT", "BYTES",
+        "ROUTE", "PATH", "MODE", "BACKEND", "AUTH", "STATE", "CLIENTS",
+        "MAX", "CLIENTS", "PROGRAMS", "CLIENT", "MESSAGES", "CLIENT", "BYTES",
         "BACKEND", "MESSAGES", "BACKEND", "BYTES", "HUBS"]
     for c in clients:
         c.close()
