@@ -4,8 +4,13 @@
  *   link -> request, built anew -> ws_answer: 101: ws_end
  *                                          -> else: passed on
  */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec/http/cookie.h"
 #include "codec/http/forwarded.h"
@@ -23,6 +28,9 @@
 #include "backend/kind.h"
 #include "backend/link.h"
 #include "backend/ws_answer.h"
+
+#define TOKEN_FILE_MAX 8192
+#define TOKEN_DETAIL   300
 
 struct ws_attempt {
 	struct attempt attempt;
@@ -192,13 +200,15 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 			    http_field(&r->head, str_of(passed[i]))) < 0)
 			return -1;
 	/* On a route without tokens the field is the backend's. */
-	if (c->route->auth == CONF_AUTH_NONE &&
+	if (c->route->auth == CONF_AUTH_NONE && !c->route->backend_token_file &&
 		add_field(out, "Authorization",
 			http_field(&r->head, STR("Authorization"))) < 0)
 		return -1;
 	if (add_cookies(out, p) < 0)
 		return -1;
-	if (add_forwarded(out, c, r) < 0 ||
+	if (buf_add_printf(out, REQUEST_HOPS_FIELD ": %u\r\n", c->hops + 1u) <
+			0 ||
+		add_forwarded(out, c, r) < 0 ||
 		add_field(out, "X-Wsrelay-Id", str_of(client_id(c, id))) < 0 ||
 		add_field(out, "X-Wsrelay-Route",
 			str_of(c->route->section.name)) < 0)
@@ -208,6 +218,7 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 	return add_field(out, "X-Wsrelay-Client-Cert", str_of(c->certificate));
 }
 
+/* All but its last field, see finish_request. */
 static int make_request(struct ws_attempt *a, const struct backend_params *p)
 {
 	struct buf *out = &a->request;
@@ -223,10 +234,59 @@ static int make_request(struct ws_attempt *a, const struct backend_params *p)
 			"Sec-WebSocket-Key: %.*s\r\n",
 			HANDSHAKE_KEY, a->key) < 0 ||
 		add_field(out, "Sec-WebSocket-Protocol", buf_str(&a->offers)) <
-			0 ||
-		add_fields(out, p) < 0)
+			0)
 		return -1;
-	return buf_add_str(out, STR("\r\n"));
+	return add_fields(out, p);
+}
+
+/* What RFC 6750 section 2.1 allows: nothing that could end the field. */
+static bool is_token(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)p[i]) && !strchr("-._~+/=", p[i]))
+			return false;
+	return n > 0;
+}
+
+/* Its one line. -1 and *why. */
+static int read_token(char *out, size_t *n, const char *name, const char **why)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t got = fd < 0 ? -1 : read(fd, out, TOKEN_FILE_MAX);
+
+	*why = got < 0 ? strerror(errno) : "it holds no token in one line";
+	if (fd >= 0)
+		close(fd);
+	if (got < 0)
+		return -1;
+	*n = (size_t)got;
+	while (*n > 0 && isspace((unsigned char)out[*n - 1]))
+		(*n)--;
+	return got < TOKEN_FILE_MAX && is_token(out, *n) ? 0 : -1;
+}
+
+/* The token is as new as can be. -1 and why, in words. */
+static int finish_request(
+	struct ws_attempt *a, char detail[TOKEN_DETAIL], enum reason *reason)
+{
+	const char *name = a->attempt.params.client->route->backend_token_file;
+	char token[TOKEN_FILE_MAX];
+	const char *why;
+	size_t n;
+
+	*reason = REASON_BACKEND_TOKEN;
+	if (name && read_token(token, &n, name, &why) < 0) {
+		snprintf(detail, TOKEN_DETAIL, "%s: %s", name, why);
+		return -1;
+	}
+	*reason = REASON_INTERNAL;
+	snprintf(detail, TOKEN_DETAIL, "no memory");
+	if (name &&
+		(buf_add_str(&a->request, STR("Authorization: Bearer ")) < 0 ||
+			buf_add(&a->request, token, n, SIZE_MAX) < 0 ||
+			buf_add_str(&a->request, STR("\r\n")) < 0))
+		return -1;
+	return buf_add_str(&a->request, STR("\r\n"));
 }
 
 /* --- the response ------------------------------------------------------------------*/
@@ -356,7 +416,13 @@ static struct ws_attempt *attempt_of(struct link *l)
 static void ws_ready(struct link *l)
 {
 	struct ws_attempt *a = attempt_of(l);
+	char detail[TOKEN_DETAIL];
+	enum reason reason;
 
+	if (finish_request(a, detail, &reason) < 0) {
+		ws_attempt_failed(a, reason, detail);
+		return;
+	}
 	conn_set_owner(l->conn, &ws_cb, a);
 	conn_send_copied(l->conn, a->request.p, a->request.n);
 	buf_free(&a->request);

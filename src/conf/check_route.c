@@ -105,6 +105,8 @@ static void check_meaning(
 			"tls and wss backends" },
 		{ !r->to.tls && !r->backend_verify, "backend_verify",
 			"tls and wss backends" },
+		{ !k->ws && r->backend_token_file, "backend_token_file",
+			"ws and wss backends" },
 		{ !k->execs && r->exec_env.n > 0, "exec_env", "exec backends" },
 		{ !k->execs && r->exec_dir, "exec_dir", "exec backends" },
 		{ !k->execs && r->exec_memory > 0, "exec_memory",

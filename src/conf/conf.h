@@ -265,6 +265,7 @@ struct conf_route {
 	struct cidr_list backend_allow;
 	char *backend_ca;
 	char *backend_certificate;
+	char *backend_token_file;
 	struct conf_strings exec_env;
 	char *exec_dir;
 	int64_t exec_memory; /* these three: 0 is no limit */

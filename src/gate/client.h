@@ -67,6 +67,7 @@ struct client {
 	const struct conf_route *route;   /* NULL before one is chosen */
 	char *certificate; /* its subject, verified; NULL = none */
 	struct addr peer;  /* the client; differs behind a proxy */
+	uint8_t hops;      /* relays that it came through */
 	struct client_tickets tickets;
 	struct client_verdict verdict;
 };

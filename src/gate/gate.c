@@ -153,6 +153,15 @@ static enum reason check_upgrade(const struct gate_check *g)
 	return g->request->upgrade ? REASON_NONE : REASON_UPGRADE;
 }
 
+/* More relays than that in a row are a loop of them. */
+#define HOPS_MAX 8
+
+static enum reason check_hops(const struct gate_check *g)
+{
+	g->client->hops = g->request->hops;
+	return g->request->hops > HOPS_MAX ? REASON_HOPS : REASON_NONE;
+}
+
 static enum reason check_route_address(const struct gate_check *g)
 {
 	const struct conf_route *route = g->client->route;
@@ -217,6 +226,7 @@ static enum reason check_subject(const struct gate_check *g)
 
 static const struct gate_step route_steps[] = {
 	{ "upgrade", check_upgrade, false },
+	{ "hops", check_hops, false },
 	{ "address", check_route_address, false },
 	{ "certificate", check_certificate, false },
 	{ "pause", check_pause, true },

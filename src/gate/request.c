@@ -125,6 +125,22 @@ static enum reason check_host(struct request *r,
 		       : REASON_HOST;
 }
 
+/* What is no number counts as none: it is between relays. */
+static uint8_t read_hops(const struct http_head *head)
+{
+	struct str s = http_field(head, STR(REQUEST_HOPS_FIELD));
+	unsigned n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return 0;
+		n = n * 10 + (unsigned)(s.p[i] - '0');
+		if (n > UINT8_MAX)
+			return UINT8_MAX;
+	}
+	return (uint8_t)n;
+}
+
 enum reason request_parse(struct request *r, const char *p, size_t n,
 	const struct request_source *from, const char **why)
 {
@@ -138,6 +154,7 @@ enum reason request_parse(struct request *r, const char *p, size_t n,
 		return reason_of_status(status);
 	r->host = http_field(&r->head, STR("Host"));
 	r->origin = http_field(&r->head, STR("Origin"));
+	r->hops = read_hops(&r->head);
 	reason = parse_target(r, why);
 	if (reason != REASON_NONE)
 		return reason;

@@ -28,6 +28,9 @@ struct request_source {
 			 do not count either */
 };
 
+/* Each relay adds one to what came: a loop of them shows. */
+#define REQUEST_HOPS_FIELD "X-Wsrelay-Hops"
+
 struct request {
 	struct http_head head;
 	struct str path;  /* normalised; the request's own memory. After a
@@ -43,6 +46,7 @@ struct request {
 		peer; /* the client; behind a trusted proxy the one it names */
 	struct str origin; /* p is NULL when there is none */
 	bool upgrade;      /* asks for a WebSocket */
+	uint8_t hops;      /* relays that it came through: REQUEST_HOPS_FIELD */
 	struct str key;    /* of a proper upgrade, else STR_NONE */
 	char *memory;
 };

@@ -340,6 +340,7 @@ void hub_name_trunk(struct hub *h)
 	h->trunk_client = (struct client){ .conf = h->conf,
 		.route = h->route,
 		.peer = { .family = ADDR_UNIX },
+		.hops = h->hops,
 		.verdict.perm = JWT_READ_WRITE };
 	h->trunk_client.id = atomic_fetch_add_explicit(
 		&h->shared->next_id, 1, memory_order_relaxed);

@@ -19,6 +19,7 @@ struct hub_join *hub_join_new(struct worker *from, const struct client *c)
 	j->id = c->id;
 	j->perm = c->verdict.perm;
 	j->peer = c->peer;
+	j->hops = c->hops;
 	if (!c->verdict.identity)
 		return j;
 	j->identity = str_dup(str_of(c->verdict.identity));

@@ -40,6 +40,7 @@ struct hub_join {
 	struct worker *from;
 	uint64_t id; /* the client's */
 	uint8_t perm;
+	uint8_t hops;
 	struct addr peer;
 	char *identity; /* owned until its seat has it; see identity.h */
 	/* joined */

@@ -133,6 +133,7 @@ struct hub {
 	bool over; /* HELD: its run has ended, no simulation is waited for */
 	struct end_owner trunk_owner;
 	struct client trunk_client;
+	uint8_t hops; /* of the client that it was opened for */
 	TAILQ_HEAD(, seat) seats; /* in order of joining */
 	size_t seats_n, seats_most;
 	struct idmap seats_by_id;

@@ -228,6 +228,8 @@ static void read_join(struct hub *h, struct hub_join *j)
 		hub_linger_when_empty(h); /* made for this client: it ends */
 		return;
 	}
+	if (h->state == HUB_NEW)
+		h->hops = j->hops;
 	s = add_seat(h, j);
 	if (!s) {
 		turn_away(h, j, &memory);

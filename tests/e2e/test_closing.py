@@ -162,7 +162,8 @@ ENDS = {
 }
 # Tested elsewhere: test_control.py, test_reload_live.py, test_kill_9,
 # test_pressure.py. And internal: no memory.
-ELSEWHERE = {"killed", "key-removed", "backend-exit", "memory", "internal"}
+ELSEWHERE = {"killed", "key-removed", "backend-exit", "memory", "internal",
+             "attach-replaced"}
 
 
 @pytest.mark.parametrize("word", ENDS)

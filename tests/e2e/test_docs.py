@@ -137,7 +137,7 @@ def as_mdoc(text):
 
 @pytest.mark.parametrize("name", [
     "mint.py", "mint.js", "mint.jl", "mint.sh",
-    "simulation.ini", "classroom.ini", "wall.ini", "lesson.ini", "oidc.ini",
+    "simulation.ini", "classroom.ini", "wall.ini", "edge.ini", "core.ini", "lesson.ini", "oidc.ini",
     "tls.ini", "nginx.conf", "haproxy.cfg", "haproxy-tcp.cfg"])
 def test_page_shows_the_example(name):
     shown = ".Bd -literal -offset 4n\n%s\n.Ed\n" % as_mdoc(

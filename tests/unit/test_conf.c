@@ -237,6 +237,10 @@ static const struct key_case {
 		"there is no [certificate d], expected the name of a "
 		"certificate",
 		"backend = wss://a.example\nframing =\nbackend_ca = ca\n" },
+	{ SECTION_ROUTE, "backend_token_file", NULL, "token",
+		"means nothing to tcp backends, expected it only for ws and "
+		"wss backends",
+		NULL },
 	{ SECTION_ROUTE, "backend_verify", "yes", "x",
 		"\"x\" is not understood, expected yes or no",
 		"backend = wss://a.example\nframing =\nbackend_ca = ca\n" },
