@@ -48,6 +48,17 @@ UNIT_TESTS = $(UNIT_SOURCES:tests/unit/%.c=$(OUT)/unit/%)
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_SECONDS ?= 60
 
+# A line for each thing that is built; V=1 prints the commands instead, make -s
+# neither. The short options are make's first word.
+SHORT_OPTIONS = $(filter-out --%,$(firstword $(MAKEFLAGS)))
+ifeq ($(V),1)
+Q =
+SAY = @:
+else
+Q = @
+SAY = @$(if $(findstring s,$(SHORT_OPTIONS)),:,printf '  %-4s %s\n')
+endif
+
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -66,24 +77,29 @@ deps-%:
 	@scripts/deps $*
 
 $(OUT)/wsrelayd: $(OUT)/main.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/wsrelayctl: $(CTL_OBJECTS) $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Between fork and exec of each program, so it is small and starts fast; no
 # sanitizer can be linked statically.
 $(OUT)/step.o: OPTIMISE_$(VARIANT) = -O2 -g
 $(OUT)/wsrelayd-exec: $(OUT)/step.o
-	$(CC) -static $(LDFLAGS) -o $@ $<
+	$(SAY) LD $@
+	$(Q)$(CC) -static $(LDFLAGS) -o $@ $<
 
 $(LIB): $(LIB_OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(SAY) AR $@
+	$(Q)ar rcs $@ $^
 
 $(OUT)/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # What is built into the binary with .incbin.
 $(OUT)/page/assets.o: $(wildcard src/page/assets/*)
@@ -156,15 +172,17 @@ check-oom: | deps-test
 # ASan's own malloc, and one in front of it that fails.
 $(OUT)/oom/wsrelayd: $(OUT)/main.o $(OUT)/oom/fail.o $(LIB) | \
 		$(OUT)/oom/wsrelayd-exec
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/oom/wsrelayd-exec: $(OUT)/wsrelayd-exec
 	@mkdir -p $(@D)
-	ln -sf ../wsrelayd-exec $@
+	@ln -sf ../wsrelayd-exec $@
 
 $(OUT)/oom/fail.o: tests/oom/fail.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fno-builtin -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fno-builtin -c -o $@ $<
 
 # Build and tests in Debian 13, with its mbedTLS 3.6.
 check-trixie:
@@ -188,7 +206,8 @@ $(OUT)/unit/test_http_llhttp: UNIT_EXTRA = $(LLHTTP_OBJECTS)
 $(OUT)/unit/test_http_llhttp: $(LLHTTP_OBJECTS)
 $(LLHTTP_OBJECTS): $(OUT)/llhttp/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
-	$(CC) -I$(LLHTTP_INCLUDE) -DLLHTTP_STRICT_MODE=1 -O1 -g -w -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) -I$(LLHTTP_INCLUDE) -DLLHTTP_STRICT_MODE=1 -O1 -g -w -c -o $@ $<
 
 # Of wsrelayctl, which is in no library.
 $(OUT)/unit/test_since $(OUT)/unit/test_cell: $(OUT)/unit/test_%: $(OUT)/ctl/%.o
@@ -200,7 +219,8 @@ NO_MEMORY = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc $(OUT)/no_memory.o
 
 $(OUT)/no_memory.o: tests/unit/no_memory.c tests/unit/no_memory.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 # Time and what the kernel knows are as they say: tests/unit/end_support.h.
 $(addprefix $(OUT)/unit/test_,ws_end ws_ping stream_end): UNIT_EXTRA = \
@@ -209,7 +229,8 @@ $(OUT)/unit/test_stream_end: UNIT_EXTRA += -Wl,--wrap=proc_end_after
 
 $(OUT)/unit/%: tests/unit/%.c $(LIB) $(OUT)/no_memory.o
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) -Itests/unit -isystem $(LLHTTP_INCLUDE) $(ALL_CFLAGS) \
+	$(SAY) CCLD $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests/unit -isystem $(LLHTTP_INCLUDE) $(ALL_CFLAGS) \
 		-MMD -MP $(ALL_LDFLAGS) -o $@ $< $(UNIT_EXTRA) $(NO_MEMORY) \
 		$(LIB) -lcmocka $(LIBS)
 
@@ -226,7 +247,8 @@ fuzzers: $(FUZZ_SOURCES:tests/fuzz/%.c=$(OUT)/fuzz/%)
 
 $(OUT)/fuzz/%: tests/fuzz/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) -Itests/fuzz $(ALL_CFLAGS) -fsanitize=fuzzer \
+	$(SAY) CCLD $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests/fuzz $(ALL_CFLAGS) -fsanitize=fuzzer \
 		$(ALL_LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 # --- quality ---------------------------------------------------------------
@@ -286,7 +308,8 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make                  build build/wsrelayd and build/wsrelayctl'
+	@echo 'make                  build build/wsrelayd and build/wsrelayctl; V=1 shows'
+	@echo '                      the commands'
 	@echo 'make run              build, and run the demo'
 	@echo 'make check            unit and end-to-end tests under ASan and UBSan'
 	@echo 'make check-unit       the unit tests alone'

@@ -15,7 +15,7 @@ import pytest
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 
-from browser import wait_for
+from browser import resize, wait_for
 from demo import AWAY, OPEN, PYTHON, demo_ini, fits, open_page
 from relay import KEY, ROOT, SANITIZERS, WSRELAYCTL, WSRELAYD, RUNNER
 from relay import PATIENCE
@@ -64,6 +64,24 @@ def test_the_picture_moves(driver, console, demo):
     assert all("<path" in picture for picture in pictures)
     assert len(set(pictures)) >= 5
     assert steps == sorted(steps) and steps[-1] > steps[0]
+
+
+@pytest.mark.parametrize("height", [720, 600])
+def test_controls_without_scrolling(driver, console, demo, height):
+    """On a screen of 1280 by 720, also with a browser's bars."""
+    base = demo()[1]
+    resize(driver, 1280, height)
+    try:
+        for path, names in (("", "pause reset breeze"),
+                            ("classroom/", "calm rain thin")):
+            open_page(driver, base + path)
+            for name in names.split():
+                bottom = driver.execute_script(
+                    "return document.getElementById(arguments[0])"
+                    ".getBoundingClientRect().bottom", name)
+                assert 0 < bottom <= height, name
+    finally:
+        resize(driver, 1280, 800)
 
 
 def test_a_drag_reaches_the_simulation(driver, console, demo):
