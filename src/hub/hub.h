@@ -116,6 +116,14 @@ struct hub_pauses {
 };
 bool hubs_heed_pause(struct worker *w, const struct route_state *route,
 	struct walk *walk, struct hub_pauses *n);
+/* home: a client becomes the driver, and the backend is told of it. */
+enum hub_driven {
+	HUB_DRIVE_DONE,
+	HUB_DRIVE_NOT_HERE,   /* it has no seat in this hub */
+	HUB_DRIVE_NO_DRIVERS, /* input = all */
+	HUB_DRIVE_NO_RIGHT,   /* its token lets it read only */
+};
+MUST_CHECK enum hub_driven hub_drive(struct hub *h, uint64_t id);
 /* home: the relay stops. */
 void hubs_drain(struct worker *w);
 /*

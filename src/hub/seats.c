@@ -118,6 +118,21 @@ static void take_drivers_seat(struct hub *h, struct seat *s)
 		h->driver = s;
 }
 
+enum hub_driven hub_drive(struct hub *h, uint64_t id)
+{
+	struct seat *s = h->state == HUB_ENDING ? NULL : hub_seat_find(h, id);
+
+	if (!s)
+		return HUB_DRIVE_NOT_HERE;
+	if (h->route->input != CONF_INPUT_DRIVER)
+		return HUB_DRIVE_NO_DRIVERS;
+	if (!(s->perm & JWT_WRITE))
+		return HUB_DRIVE_NO_RIGHT;
+	h->driver = s;
+	hub_tagged_drained(h); /* tells of the driver, too */
+	return HUB_DRIVE_DONE;
+}
+
 /* Takes the letter: the answer goes with it. */
 static struct seat *add_seat(struct hub *h, struct hub_join *j)
 {

@@ -64,6 +64,41 @@ static void test_a_client_with_the_drivers_subject_takes_over(void **state)
 	expect_driver("a\n");
 }
 
+static void test_the_operator_chooses(void **state)
+{
+	struct hub *h;
+
+	(void)state;
+	world_open_with_trunk("input = driver\n");
+	joins_as(&a, 0, "one", JWT_READ_WRITE);
+	trunk_accept();
+	joins_as(&b, 1, "two", JWT_READ_WRITE);
+	joins_as(&c, 1, "three", JWT_READ_WRITE);
+	joins_as(&d, 1, "viewer", JWT_READ);
+	h = hub_at("/x");
+	assert_int_equal(hub_drive(h, c.client.id), HUB_DRIVE_DONE);
+	expect_driver("c\n");
+	assert_int_equal(hub_drive(h, d.client.id), HUB_DRIVE_NO_RIGHT);
+	assert_int_equal(hub_drive(h, 1000), HUB_DRIVE_NOT_HERE);
+	expect_driver("c\n");
+	browser_leaves(&c);
+	expect_driver("a\n");
+	assert_int_equal(hub_drive(h, c.client.id), HUB_DRIVE_NOT_HERE);
+	assert_int_equal(hub_drive(h, b.client.id), HUB_DRIVE_DONE);
+	expect_driver("b\n");
+}
+
+static void test_the_operator_chooses_where_all_drive(void **state)
+{
+	(void)state;
+	world_open_with_trunk("");
+	joins_as(&a, 1, "one", JWT_READ_WRITE);
+	trunk_accept();
+	assert_int_equal(
+		hub_drive(hub_at("/x"), a.client.id), HUB_DRIVE_NO_DRIVERS);
+	expect_driver("a\n");
+}
+
 static void test_what_another_says_is_denied_and_counted(void **state)
 {
 	(void)state;
@@ -99,6 +134,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_the_next_that_joined_drives_next),
 		T(test_a_client_with_the_drivers_subject_takes_over),
+		T(test_the_operator_chooses),
+		T(test_the_operator_chooses_where_all_drive),
 		T(test_what_another_says_is_denied_and_counted),
 		T(test_what_another_says_may_close_it),
 	};
