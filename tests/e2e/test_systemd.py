@@ -43,6 +43,7 @@ def test_files(tree):
                  "usr/share/man/man8/wsrelayctl.8",
                  "usr/share/man/man5/wsrelayd.ini.5",
                  "usr/share/wsrelayd/wsrelay.js",
+                 "usr/share/wsrelayd/wsrelay-attach.py",
                  "usr/share/wsrelayd/try/index.html",
                  "usr/share/wsrelayd/try/wsuri.json",
                  "usr/share/doc/wsrelayd/exec.conf",
