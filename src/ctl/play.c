@@ -201,10 +201,12 @@ static enum round next(struct play *p)
 {
 	struct recording_item item;
 	const char *why;
-	ssize_t used = recording_read(
-		&p->reader, p->in.p + p->used, p->in.n - p->used, &item, &why);
 	enum round round;
+	ssize_t used = 0;
 
+	if (p->used < p->in.n)
+		used = recording_read(&p->reader, p->in.p + p->used,
+			p->in.n - p->used, &item, &why);
 	if (used < 0)
 		return fail(p, why);
 	if (used == 0)

@@ -209,7 +209,7 @@ def test_lesson(net, desk, site):
     (site / "wave.rec").write_text(
         "wsrelayd-recording 1\n\n0 text 8\n{\"x\":10}\n0.5 end\n")
     ini = placed(site, "lesson.ini", REACHED,
-                 ("/usr/bin/wsrelayctl", str(BUILD / "wsrelayctl")))
+                 ("exec:wsrelayctl", f"exec:{BUILD}/wsrelayctl"))
     with served(net, ini), net.inside("desk"):
         shows(desk, f"http://{SERVER}:8080/")
         wait_for(desk, CX + " === 10", PATIENCE)

@@ -411,7 +411,7 @@ def test_the_lesson_of_the_examples(relay, tmp_path):
     (tmp_path / "www").mkdir()
     (tmp_path / "wave.rec").write_bytes(
         HEAD + b"0 text 7\n{\"x\":1}\n0.01 text 7\n{\"x\":2}\n0.02 end\n")
-    for place, here in (("/usr/bin/wsrelayctl", str(WSRELAYCTL)),
+    for place, here in (("exec:wsrelayctl", f"exec:{WSRELAYCTL}"),
                         ("/etc/wsrelayd/lab.key", "{dir}/secret"),
                         ("/srv/lesson/", f"{tmp_path}/"),
                         ("[listen public]\n", "")):

@@ -97,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	cut = read_all(data + 1, n - 1, data[0] ? data[0] : 1, &why_cut);
 	check(!why == !why_cut);
 	check_same(&whole, &cut);
-	again = read_all(whole.p, whole.n, SIZE_MAX, &why_again);
+	again = read_all(whole.n ? whole.p : (const uint8_t *)"", whole.n,
+		SIZE_MAX, &why_again);
 	check(!why_again);
 	check_same(&whole, &again);
 	buf_free(&whole);

@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 
-from peers import BINARY, CLOSE, TEXT, Client, Server, WsPeer
+from peers import BINARY, CLOSE, CONT, TEXT, Client, Server, WsPeer
 from relay import mint
 from signers import Signer, jwks
 
@@ -352,6 +352,40 @@ def console(house):
         house.leave(d)
 
 
+def tap(house):
+    """What is shown and what was dropped for want of memory is all."""
+    path = house.path("room")
+    with house.open(house.path("ws")) as c, house.open(path) as d, \
+            house.open(path) as e, \
+            socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(PATIENCE)
+        s.connect(str(house.dir / "control.sock"))
+        s.sendall(json.dumps({"command": "tap", "direction": "from_client"}
+                             ).encode() + b"\n")
+        with s.makefile("rb") as f:
+            def row():
+                line = f.readline()
+                if not line:
+                    raise EOFError
+                found = json.loads(line)
+                if "status" in found:
+                    raise Refused(found["error"])
+                return found
+            while "began_us" not in row():
+                pass
+            c.send(TEXT, b"he", fin=False)
+            c.send(CONT, b"llo")
+            house.expect(c, b"hello")
+            d.send(TEXT, b"hello")
+            house.expect(e, b"hello", d)
+            n = 0
+            while n < 2:
+                n += row().get("dropped", 1)
+        house.leave(c)
+        house.leave(d)
+        house.leave(e)
+
+
 def _tls(name, resume):
     def scenario(house):
         path = house.path("echo")
@@ -369,5 +403,5 @@ def _tls(name, resume):
 SCENARIOS = {f.__name__: f for f in (
     _pair("echo"), _pair("tcp"), _pair("ws"), _pair("exec"), room, tagged,
     hold, left, keyed, page, reload,
-    console,
+    console, tap,
     _tls("tls", False), _tls("tls-resumed", True))}
