@@ -73,7 +73,7 @@ struct visit {
 struct visit *visit_new(struct answer *a, const struct visit_kind *kind);
 /* The answer is the visit's from now on: its state, its more, its end. */
 void visit_begin(struct visit *v);
-/* It is not begun. The answer has ended, or is ended by the caller. */
+/* It is not begun, or done. The answer has ended, or goes on without it. */
 void visit_drop(struct visit *v);
 
 /* In run: whether there is time and room for a further row. */
