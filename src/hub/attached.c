@@ -2,9 +2,11 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "worker/worker.h"
+#include "gate/auth.h"
 #include "end/end.h"
 #include "end/ending.h"
 #include "pair/session.h"
@@ -121,6 +123,12 @@ void attached_open(struct attached *a, struct end *e)
 	a->is_trunk = true;
 	TAILQ_INSERT_TAIL(&a->session.worker->hubs->attached, a, next);
 	session_open(&a->session);
+}
+
+enum reason attached_check_token(const struct attached *a)
+{
+	return auth_check_again(
+		a->session.worker->shared, &a->session.client, clock_unix_ms());
 }
 
 void attached_check(struct attached *a)

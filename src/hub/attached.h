@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "base/compiler.h"
+#include "base/reason.h"
 
 struct attached;
 struct client;
@@ -40,6 +41,11 @@ bool attached_is_open(const struct attached *a);
 void attached_close(struct attached *a, const struct ending *why);
 /* The hub hears of it no more. */
 void attached_let_go(struct attached *a);
+/*
+ * Its token may have been revoked while it was on its way: REASON_NONE, or why
+ * it is to be closed.
+ */
+MUST_CHECK enum reason attached_check_token(const struct attached *a);
 /* It is the trunk: its limits in time hold. */
 void attached_check(struct attached *a);
 /* A piece of a message goes to it. */

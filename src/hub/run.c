@@ -124,7 +124,13 @@ void hub_take_attached(struct hub *h, struct attached *a, const char *place)
 {
 	struct end *e = attached_end(a);
 	bool took_over = hub_is_attached(h);
+	enum reason reason = attached_check_token(a);
 
+	if (reason != REASON_NONE) {
+		turn_away(a, reason);
+		hub_is_not_attached(h);
+		return;
+	}
 	if (h->home->draining || h->state == HUB_ENDING ||
 		!hub_is_for_attach(h)) {
 		turn_away(a, h->home->draining ? REASON_SHUTDOWN

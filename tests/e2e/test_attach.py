@@ -1,13 +1,15 @@
 """Simulations that connect to the relay: [attach NAME], backend = attach:NAME,
 wsrelayd-attach(7)."""
 import json
+import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
 from peers import BINARY, CLOSE, PING, PONG, TEXT, Client
-from relay import KEY, PATIENCE, mint
+from relay import BUILD, KEY, PATIENCE, mint
 
 pytestmark = pytest.mark.parametrize("workers", [1, 3])
 
@@ -64,7 +66,7 @@ def sims(relay, workers):
     return start
 
 
-def text(c):
+def text_of(c):
     f = c.recv()
     assert f.opcode == TEXT, f
     return f.payload.decode()
@@ -79,11 +81,11 @@ def test_messages_go_both_ways(sims):
     sim.send(TEXT, b"one")
     sim.send(BINARY, b"\0two")
     for c in (a, b):
-        assert text(c) == "one"
+        assert text_of(c) == "one"
         f = c.recv()
         assert (f.opcode, f.payload) == (BINARY, b"\0two")
     a.send(TEXT, b"faster")
-    assert text(sim) == "faster"
+    assert text_of(sim) == "faster"
     big = b"x" * 300000
     sim.send(BINARY, big)
     assert a.recv().payload == big
@@ -97,7 +99,7 @@ def test_what_it_says_first_is_replayed(sims):
         sim.send(TEXT, b"%d" % i)
     sim.synced()
     c = s.watch()
-    assert [text(c) for _ in range(3)] == ["2", "3", "4"]
+    assert [text_of(c) for _ in range(3)] == ["2", "3", "4"]
 
 
 def test_it_is_told_where_it_is(sims):
@@ -105,14 +107,14 @@ def test_it_is_told_where_it_is(sims):
         "watch_at = https://viz.example.org/view/{user}/{id}",))
     sim = s.attach(protocols=PROTOCOL)
     assert sim.fields["sec-websocket-protocol"] == PROTOCOL
-    assert json.loads(text(sim)) == {
+    assert json.loads(text_of(sim)) == {
         "version": 1, "place": "/attach/anna/1", "route": "sim",
         "path": "/sim/anna/1", "addressing": "tagged",
         "max_backend_message": 16 << 20, "max_message": 1 << 20,
         "queue_limit": 1 << 20, "took_over": False,
         "watch_at": "https://viz.example.org/view/anna/1"}
     again = s.attach(protocols=PROTOCOL)
-    told = json.loads(text(again))
+    told = json.loads(text_of(again))
     assert told["took_over"] is True
 
 
@@ -120,23 +122,23 @@ def test_without_the_subprotocol_it_hears_messages_only(sims):
     s = sims()
     sim = s.attach()
     s.watch().send(TEXT, b"hello")
-    assert text(sim) == "hello"
+    assert text_of(sim) == "hello"
 
 
 def test_tagged(sims):
     s = sims("addressing = tagged")
     sim = s.attach()
     a, b = s.watch(), s.watch()
-    joined = [text(sim), text(sim)]
+    joined = [text_of(sim), text_of(sim)]
     assert [j.split()[0] for j in joined] == ["+", "+"]
     sim.send(TEXT, f"> {a.id} for a".encode())
-    assert text(a) == "for a"
+    assert text_of(a) == "for a"
     sim.send(TEXT, b"> * for all")
-    assert text(a) == text(b) == "for all"
+    assert text_of(a) == text_of(b) == "for all"
     b.send(TEXT, b"hi")
-    assert text(sim) == f"> {b.id} hi"
+    assert text_of(sim) == f"> {b.id} hi"
     again = s.attach()          # it is told who is there
-    joined = {text(again).split()[1] for _ in range(2)}
+    joined = {text_of(again).split()[1] for _ in range(2)}
     assert joined == {a.id, b.id}
 
 
@@ -203,9 +205,9 @@ def test_with_hold_clients_wait(sims):
     c = s.watch()
     c.send(TEXT, b"early")
     sim = s.attach()
-    assert text(sim) == "early"
+    assert text_of(sim) == "early"
     sim.send(TEXT, b"here")
-    assert text(c) == "here"
+    assert text_of(c) == "here"
 
 
 def test_with_hold_they_wait_for_hold_timeout(sims):
@@ -224,19 +226,19 @@ def test_1000_is_the_end_of_the_run(sims):
     c = s.watch()
     sim.send(TEXT, b"last")
     sim.send_close(1000, b"done")
-    assert text(c) == "last"
+    assert text_of(c) == "last"
     f = c.recv()
     assert (f.opcode, f.code) == (CLOSE, 1000)
     late = s.watch()
-    assert text(late) == "last"
+    assert text_of(late) == "last"
     late.send(TEXT, b"go on")           # nobody is there who could
     assert s.r.wait_log("denied-input")
     late.synced()
     sim = s.attach()                    # a new run takes them over
     sim.send(TEXT, b"first")
-    assert text(late) == "first"
+    assert text_of(late) == "first"
     late.send(TEXT, b"now")
-    assert text(sim) == "now"
+    assert text_of(sim) == "now"
 
 
 def test_behind_linger_all_of_it_is_gone(sims):
@@ -281,9 +283,9 @@ def test_a_loss_is_held(sims, how):
     s.r.wait_log("hub-lost")
     c.send(TEXT, b"meanwhile")
     sim = s.attach()
-    assert text(sim) == "meanwhile"
+    assert text_of(sim) == "meanwhile"
     sim.send(TEXT, b"back")
-    assert text(c) == "back"
+    assert text_of(c) == "back"
     assert s.r.wait_log("hub-reopened")
 
 
@@ -297,7 +299,7 @@ def test_the_same_subject_takes_its_place_back(sims):
     f = one.recv()
     assert (f.opcode, f.code) == (CLOSE, 3003)
     two.send(TEXT, b"from two")
-    assert text(c) == "from two"
+    assert text_of(c) == "from two"
     assert s.r.wait_log("close", reason="attach-replaced")
 
 
@@ -312,7 +314,7 @@ def test_others_are_refused(sims, sub):
     assert one.frame().opcode == PING       # whether it lives
     one.send(PONG)
     one.send(TEXT, b"still here")
-    assert text(c) == "still here"
+    assert text_of(c) == "still here"
 
 
 def test_one_that_has_vanished_is_cut(sims):
@@ -342,7 +344,7 @@ def test_replace(sims):
     assert one.recv().code == 3003
     c = s.watch()
     two.send(TEXT, b"two")
-    assert text(c) == "two"
+    assert text_of(c) == "two"
 
 
 # --- limits ------------------------------------------------------------------
@@ -356,7 +358,7 @@ def test_max_hubs(sims):
     three = s.attach("/attach/anna/3")      # the one that has ended gives way
     c = s.watch()
     one.send(TEXT, b"one")
-    assert text(c) == "one"
+    assert text_of(c) == "one"
     three.close()
 
 
@@ -377,3 +379,46 @@ def test_an_end_while_it_is_on_its_way(sims):
     while c.answer() != 101:
         assert time.monotonic() < deadline
         c = s.attach(sub="ben", wait=False)
+
+
+# --- the console ---------------------------------------------------------------
+
+def test_an_operator_sees_and_ends_it(sims, tmp_path):
+    s = sims("on_backend_loss = hold", server=f"control = {tmp_path}/c.sock")
+    sim = s.attach()
+    ctl = [BUILD / "wsrelayctl", "--socket", tmp_path / "c.sock"]
+
+    def run(*words):
+        return subprocess.run([*ctl, *words], capture_output=True, text=True,
+                              timeout=PATIENCE)
+    assert sim.id in run("clients", "--route", "attach:sims").stdout
+    assert run("kill", sim.id).returncode == 0
+    assert sim.recv().code == 1012
+    sim = s.attach()
+    assert run("revoke", "--sub", "anna").returncode == 0
+    assert sim.recv().code == 3000
+    assert s.refused(iat=time.time() - 60).status == 401
+    assert s.attach(sub="ben").status == 101
+
+
+def test_a_reload_leaves_it_alone(sims):
+    s = sims("on_backend_loss = hold")
+    sim = s.attach()
+    c = s.watch()
+    old = s.r.ini.read_text()
+    for text in (old.replace("hold", "close"), old):
+        s.r.ini.write_text(text)
+        n = len(s.r.log("reload"))
+        s.r.kill(signal.SIGHUP)
+        s.r.wait_log("reload", count=n + 1)
+        sim.send(TEXT, b"still")
+        assert text_of(c) == "still"
+        c.send(TEXT, b"there")
+        assert text_of(sim) == "there"
+    # Its section is gone: so is it, within drain_timeout.
+    cut = old.index("[attach sims]")
+    s.r.ini.write_text(old[:cut].replace("[server]",
+                                         "[server]\ndrain_timeout = 100ms"))
+    s.r.kill(signal.SIGHUP)
+    assert sim.recv().code == 1001
+    assert c.recv().code == 1001
