@@ -316,6 +316,20 @@ static void answer_builtin(struct front *f, const struct request *r)
 		front_answer(f, r, &a);
 }
 
+/* Once a second at most: whoever asks for the page could fill the log. */
+static void tell_odd(struct front *f, const struct request *r,
+	const struct page_match *match, const char *odd)
+{
+	char id[CLIENT_ID_TEXT];
+
+	if (!odd[0] || f->worker->fronts->odd_told)
+		return;
+	f->worker->fronts->odd_told = true;
+	LOG(LOG_WARN, "no-placeholder", F_STR("id", client_id(&f->client, id)),
+		F_STR("page", match->page->section.name),
+		F_VIEW("path", r->path), F_STR("detail", odd));
+}
+
 static void dispatch_page(struct front *f, const struct gate_check *g,
 	const struct page_match *match)
 {
@@ -337,6 +351,7 @@ static void dispatch_page(struct front *f, const struct gate_check *g,
 		.exp = v->token_exp,
 		.expire_at = v->expire_at };
 	page_answer(&a, match, g->request, &visitor, clock_unix_ms());
+	tell_odd(f, g->request, match, a.odd);
 	front_answer(f, g->request, &a);
 }
 
@@ -736,6 +751,7 @@ void fronts_fini(struct worker *w)
 
 void fronts_tick(struct worker *w)
 {
+	w->fronts->odd_told = false;
 	log_quota_next(&w->fronts->refusals, "refuse-suppressed");
 	log_quota_next(&w->fronts->backend_errors, "backend-error-suppressed");
 }

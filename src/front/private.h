@@ -98,6 +98,7 @@ struct fronts_here { /* what one worker has of them */
 	struct deferred line_turn;
 	bool verified; /* a token, in this turn of the loop */
 	struct log_quota refusals, backend_errors;
+	bool odd_told; /* of a placeholder that is none, in this second */
 };
 
 /* front.c */

@@ -230,6 +230,12 @@ static int add_wsuri(struct page_answer *a, const struct wsuri_issuer *issuer,
 	return r;
 }
 
+static void note_odd(struct page_answer *a, const struct template_piece *piece)
+{
+	if (piece->odd.n > 0 && !a->odd[0])
+		detail_print(a->odd, "", piece->odd);
+}
+
 /* rest is what follows piece, the first one with a placeholder. */
 static enum reason render(struct page_answer *a,
 	const struct wsuri_issuer *issuer, enum template_kind kind,
@@ -238,6 +244,7 @@ static enum reason render(struct page_answer *a,
 	size_t count = 0;
 
 	for (;;) {
+		note_odd(a, piece);
 		if (buf_add_str(&a->body, piece->text) < 0)
 			return REASON_INTERNAL;
 		if (piece->word == TEMPLATE_END)
@@ -278,6 +285,7 @@ static enum reason answer_template(struct page_answer *a,
 
 	if (template_next(&text, &asked->match->captures, &piece) < 0)
 		return REASON_INTERNAL;
+	note_odd(a, &piece);
 	*rendered = piece.word != TEMPLATE_END;
 	if (!*rendered)
 		return REASON_NONE;

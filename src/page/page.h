@@ -45,6 +45,8 @@ struct page_answer {
 			       answer; else front.c refuses with it */
 	char why[DETAIL_MAX]; /* of a reason, in words for the log; empty when
 			       its own text says it all */
+	char odd[DETAIL_MAX]; /* what in the file looks like a placeholder and
+				 is none; empty: nothing does */
 	int status;           /* 200, 204, 304, 301, 303 */
 	struct buf fields;    /* "Name: value\r\n" ..., without Content-Length,
 			       Connection and Date */

@@ -139,6 +139,25 @@ static int placeholder_parse(struct str *s, const struct captures *captures,
 	return r;
 }
 
+#define ODD_SHOWN 60
+
+/* "{{wsurl /sim/42}}", "{{ws}}": all of it, or its beginning. */
+static struct str odd_placeholder(struct str s)
+{
+	struct str rest = { s.p + 2, s.n - 2 };
+	size_t n = 2;
+
+	skip_blanks(&rest);
+	if (!str_starts(rest, STR("ws")))
+		return STR_NONE;
+	while (n < s.n && n < ODD_SHOWN && (unsigned char)s.p[n] >= ' ' &&
+		!str_starts((struct str){ s.p + n, s.n - n }, STR("}}")))
+		n++;
+	if (str_starts((struct str){ s.p + n, s.n - n }, STR("}}")))
+		n += 2;
+	return (struct str){ s.p, n };
+}
+
 int template_next(struct str *rest, const struct captures *captures,
 	struct template_piece *piece)
 {
@@ -146,6 +165,7 @@ int template_next(struct str *rest, const struct captures *captures,
 
 	piece->word = TEMPLATE_END;
 	piece->text = *rest;
+	piece->odd = STR_NONE;
 	while (s.n >= 2) {
 		const char *brace = memchr(s.p, '{', s.n - 1);
 		int r = 0;
@@ -162,6 +182,8 @@ int template_next(struct str *rest, const struct captures *captures,
 			*rest = s;
 			return 0;
 		}
+		if (brace[1] == '{' && !piece->odd.p)
+			piece->odd = odd_placeholder(s);
 		skip_text(&s, 1);
 	}
 	rest->p += rest->n;

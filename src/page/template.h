@@ -11,6 +11,9 @@
  * TEMPLATE_PATH_MAX or ends in an asterisk behind a slash: in a token that
  * would be everything below.
  *
+ * Of these, what begins with two braces and "ws" is hardly meant as text: it is
+ * told of.
+ *
  * Pure; what replaces a placeholder is page/wsuri.h's.
  */
 #ifndef PAGE_TEMPLATE_H
@@ -34,8 +37,10 @@ enum template_kind {
 enum template_word { TEMPLATE_END, TEMPLATE_WSURI, TEMPLATE_WSPATH };
 
 struct template_piece {
-	struct str text;         /* in front of the placeholder; borrowed */
-	enum template_word word; /* TEMPLATE_END: there was none */
+	struct str text; /* in front of the placeholder; borrowed */
+	struct str odd;  /* the beginning of what in it looks like a placeholder
+			   and is none, the first; STR_NONE: nothing does */
+	enum template_word word;          /* TEMPLATE_END: there was none */
 	char path[TEMPLATE_PATH_MAX + 1]; /* captures filled in, normalised */
 };
 

@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 
 import secure
 from browser import wait_for
+from controls import READONLY, ask as ask_console
 from peers import Client, Server
 from rawhttp import ask, head
 from relay import KEY, PATIENCE, RUNNER, SANITIZERS, SECRET, WSRELAYCTL
@@ -75,7 +76,7 @@ def files(where):
 def shared(tmp_path_factory):
     where = tmp_path_factory.mktemp("relay")
     files(where)
-    r = Relay(INI, where, listen=LISTENS)
+    r = Relay(INI, where, listen=LISTENS, server=READONLY)
     yield r
     r.stop()
 
@@ -252,6 +253,16 @@ auth = none
         c.upgraded()
         c.close()
         b.close()
+
+
+def test_it_can_be_taken_back(shared):
+    token, other = mint("/desk/*", jti="link"), mint("/desk/*", jti="other")
+    assert with_cookie(shared, "/desk/wsuri.json", token).status == 200
+    ask_console(shared, "revoke", "--jti", "link")
+    answer = with_cookie(shared, "/desk/wsuri.json", token)
+    assert (answer.status, answer.word) == (401, "revoked")
+    assert get(shared, "/desk/?token=" + token, **GOES)["Set-Cookie"] is None
+    assert with_cookie(shared, "/desk/wsuri.json", other).status == 200
 
 
 # --- wsrelayctl invite -------------------------------------------------------

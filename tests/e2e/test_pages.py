@@ -378,6 +378,25 @@ def test_cross_site(shared, site, refused):
     assert get(shared, "/t.js", Sec_Fetch_Site=site).status == 200
 
 
+def test_what_looks_like_a_placeholder(relay):
+    """It is sent as it is, and the log says so, once a second."""
+    r = relay("[page t]\npath = /t\nroot = {dir}\ntemplate = yes\n"
+              "[route a]\npath = /a\nbackend = echo:\n" + KEY)
+    (r.dir / "a.json").write_text('"{{wsurl /sim/1}}"')
+    (r.dir / "b.json").write_text('"{{wsuri /a}} {{wsuri /a/{x}}}"')
+    (r.dir / "c.json").write_text('"{{wsuri /a}} {{name}}"')
+    assert get(r, "/t/c.json").status == 200
+    assert get(r, "/t/a.json").body == b'"{{wsurl /sim/1}}"'
+    line = r.wait_log("no-placeholder")
+    assert (line["level"], line["page"], line["path"], line["detail"]) == \
+        ("warn", "t", "/t/a.json", "{{wsurl /sim/1}}")
+
+    def told():
+        assert b"{{wsuri /a/{x}}}" in get(r, "/t/b.json").body
+        return r.log("no-placeholder", path="/t/b.json")
+    assert wait_for(told, "b.json")[0]["detail"] == "{{wsuri /a/{x}}"
+
+
 # --- the icon that browsers ask for ----------------------------------------
 
 def test_no_icon(relay):

@@ -259,9 +259,50 @@ static void test_escape(void **state)
 	}
 }
 
+/* What is left as text, and hardly meant so. */
+static void test_odd(void **state)
+{
+	static const struct {
+		const char *text, *odd;
+	} cases[] = {
+		{ "", "" },
+		{ "{{name}} {ws} {{ w}} ws {{{wsuri /a}}}", "" },
+		{ "a{{wsurl /sim/42}}b", "{{wsurl /sim/42}}" },
+		{ "{{ ws}}{{wsx}}", "{{ ws}}" },
+		{ "{{wsuri sim}}", "{{wsuri sim}}" },
+		{ "{{wsuri /a/{no}}}", "{{wsuri /a/{no}}" },
+		{ "{{wsuri /a", "{{wsuri /a" },
+		{ "{{wsuri /a\n}}", "{{wsuri /a" },
+		{ "{{wsuri /2345678901234567890123456789012345678901234567890"
+		  "*<1234567890",
+			"{{wsuri "
+			"/2345678901234567890123456789012345678901234567890*"
+			"<" },
+	};
+	struct page page;
+	(void)state;
+
+	page_open(&page);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t n = strlen(cases[i].text);
+		char *copy = exact_copy(cases[i].text, n);
+		struct str rest = { copy, n };
+		struct template_piece piece;
+
+		assert_int_equal(
+			template_next(&rest, &page.captures, &piece), 0);
+		if (!str_eq(piece.odd, str_of(cases[i].odd)))
+			fail_case(cases[i].text, "\"%.*s\"", (int)piece.odd.n,
+				piece.odd.p);
+		free(copy);
+	}
+	pattern_free(page.pattern);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_next_finds),
 		cmocka_unit_test(test_next_leaves_alone),
 		cmocka_unit_test(test_next_rest_is_no_wildcard),
