@@ -123,7 +123,7 @@ run: all | deps-run
 # --- check -----------------------------------------------------------------
 
 .PHONY: check check-unit check-e2e check-tls check-tsan check-valgrind \
-	check-trixie chaos check-oom
+	check-trixie check-systemd chaos check-oom
 check: all | deps-test
 	@$(MAKE) -j$(J) --no-print-directory VARIANT=asan unit-tests binaries
 	@scripts/check-unit build/asan/unit
@@ -187,6 +187,11 @@ $(OUT)/oom/fail.o: tests/oom/fail.c Makefile
 # Build and tests in Debian 13, with its mbedTLS 3.6.
 check-trixie:
 	scripts/check-trixie $(E2E)
+
+# The service in a systemd that boots for it: tests/systemd/README.md.
+check-systemd: | deps-build
+	@$(MAKE) -j$(J) --no-print-directory PREFIX=/usr binaries
+	scripts/check-systemd
 
 # llhttp is compared with our parser; its C sources come from a package that
 # Debian 13 has no more. It is compiled as it comes: without our warnings and
@@ -322,6 +327,7 @@ help:
 	@echo 'make check-oom        allocations fail one by one, for OOM_SECONDS=60;'
 	@echo '                      OOM="--help" says more'
 	@echo 'make check-trixie     build and tests in Debian 13 (mbedTLS 3.6); needs root'
+	@echo 'make check-systemd    the service in a systemd that boots for it; needs root'
 	@echo 'make fuzz             each fuzzer for FUZZ_SECONDS=60; FUZZ=name chooses'
 	@echo 'make lint             static checks; each skips where its tool is absent'
 	@echo 'make format           clang-format; format-check only looks'
