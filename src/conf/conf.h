@@ -78,6 +78,7 @@ struct conf_server {
 	int log_format; /* enum conf_log_format */
 	struct conf_strings log_events;
 	char *control, *control_readonly; /* sockets' paths */
+	char *state_directory;
 	struct conf_strings include;
 	/* made of the above */
 	log_kinds log_hidden; /* the kinds that log_events leaves out */

@@ -6,7 +6,7 @@
  *   ids: a walk in front of that: what are they known by? -> their entries
  *
  * The entry comes first: what opens behind the walk is refused by the gate
- * (gate/revocations.h).
+ * (gate/revocations.h). All of it is on disk before the answer ends.
  */
 #include "daemon/command.h"
 
@@ -17,6 +17,7 @@
 #include "daemon/closing.h"
 #include "daemon/private.h"
 #include "daemon/revoking.h"
+#include "daemon/store.h"
 #include "daemon/visit.h"
 #include "end/ending.h"
 #include "gate/auth.h"
@@ -31,7 +32,9 @@
 struct revoke {
 	struct visit visit;
 	struct closing closing;
-	struct revocations *table;
+	struct daemon *daemon;
+	struct answer *answer; /* when all were visited */
+	struct store_wait wait;
 	enum state_kind kind;
 	int64_t now_ms, until_ms;
 	size_t found; /* of the ids, with a token or without */
@@ -46,7 +49,9 @@ static void add_row(struct revoke *x, const struct state_record *r)
 		F_STR("action", x->kind == STATE_BANNED ? "banned" : "revoked"),
 		F_STR("of", state_of_word(r->of)), F_VIEW("name", r->value),
 		F_VIEW("key", r->key),
-		F_INT("left_ms", x->until_ms - x->now_ms));
+		F_INT("left_ms", x->until_ms - x->now_ms),
+		F_STR("kept",
+			x->daemon->store ? "on disk" : "until the next start"));
 }
 
 static void add_entry(struct revoke *x, struct state_record *r)
@@ -54,7 +59,7 @@ static void add_entry(struct revoke *x, struct state_record *r)
 	r->kind = x->kind;
 	r->until_ms = x->until_ms;
 	r->before_ms = x->kind == STATE_REVOKED ? x->now_ms : 0;
-	if (revocations_add(x->table, r, x->now_ms) < 0)
+	if (revocations_add(x->daemon->shared.revocations, r, x->now_ms) < 0)
 		x->error = errno;
 	else
 		add_row(x, r);
@@ -114,21 +119,47 @@ static bool run_revoke(struct visit *v, struct worker *w)
 	return s != NULL;
 }
 
-static void revoke_done(struct visit *v, struct answer *a)
+static void end_answer(struct revoke *x, const char *not_kept)
 {
-	const struct revoke *x = CONTAINER_OF(v, struct revoke, visit);
+	struct answer *a = x->answer;
 
 	if (x->error)
 		answer_refuse(a, "%s", failure(x->error));
 	else if (x->closing.ids_n > 0 && x->found == 0)
 		answer_refuse(a, "no client is that");
+	else if (not_kept)
+		answer_refuse(a,
+			"it holds, but until the next start only: %s: %s",
+			store_path(x->daemon), not_kept);
+	else if (x->visit.failed)
+		answer_refuse(a, "it holds; for the rows there is no memory");
 	else
 		answer_end(a);
 }
 
+static void saved(struct store_wait *w, const char *error)
+{
+	end_answer(CONTAINER_OF(w, struct revoke, wait), error);
+}
+
+static void revoke_done(struct visit *v, struct answer *a)
+{
+	struct revoke *x = CONTAINER_OF(v, struct revoke, visit);
+
+	x->answer = a;
+	x->wait.done = saved;
+	if (x->daemon->store)
+		store_save(x->daemon, a ? &x->wait : NULL);
+	else if (a)
+		end_answer(x, NULL);
+}
+
 static void free_revoke(struct visit *v)
 {
-	closing_free(&CONTAINER_OF(v, struct revoke, visit)->closing);
+	struct revoke *x = CONTAINER_OF(v, struct revoke, visit);
+
+	store_forget(x->daemon, &x->wait);
+	closing_free(&x->closing);
 }
 
 static const struct visit_kind revoke_kind = {
@@ -201,7 +232,7 @@ static void revoke(struct answer *a, enum state_kind kind)
 	if (!v)
 		return;
 	x = CONTAINER_OF(v, struct revoke, visit);
-	x->table = a->daemon->shared.revocations;
+	x->daemon = a->daemon;
 	x->kind = kind;
 	why = read_revoke(x, a);
 	if (!why && !x->error) {

@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "daemon/private.h"
 #include "daemon/revoking.h"
+#include "daemon/store.h"
 #include "gate/revocations.h"
 
 /* --- revoked --------------------------------------------------------------*/
@@ -98,17 +99,69 @@ static bool remove_token(struct answer *a, struct revoking *x)
 	return removed;
 }
 
+struct taken_back {
+	struct store_wait wait;
+	struct answer *answer;
+};
+
+static void end_taken_back(struct store_wait *w, const char *error)
+{
+	struct answer *a = CONTAINER_OF(w, struct taken_back, wait)->answer;
+
+	if (error)
+		answer_refuse(a,
+			"it is taken back until the next start only: %s: %s",
+			store_path(a->daemon), error);
+	else
+		answer_end(a);
+}
+
+static void free_taken_back(struct answer *a)
+{
+	struct taken_back *x = a->state;
+
+	store_forget(a->daemon, &x->wait);
+	free(x);
+}
+
+/* Takes x. The answer ends when it is on disk. */
+static void save(struct answer *a, struct taken_back *x)
+{
+	a->state = x;
+	a->left = free_taken_back;
+	x->answer = a;
+	x->wait.done = end_taken_back;
+	if (a->daemon->store)
+		store_save(a->daemon, &x->wait);
+	else
+		answer_end(a);
+}
+
+static bool take_back(struct answer *a, struct revoking *x)
+{
+	return x->token.bearer ? remove_token(a, x) : remove_one(a, &x->what);
+}
+
 void command_unrevoke(struct answer *a)
 {
 	struct revoking x = { .any_key = true };
 	const char *why = "expected one of sub, kid, jti, hash and token";
+	/* First: without memory nothing is taken back. */
+	struct taken_back *back = calloc(1, sizeof(*back));
 
+	if (!back) {
+		answer_refuse(a, "no memory");
+		return;
+	}
 	if (revoking_read(&x, a->daemon->conf, a->request, &why) < 0 ||
-		!x.named)
+		!x.named) {
 		answer_usage(a, "%s", why);
-	else if (x.token.bearer ? remove_token(a, &x) : remove_one(a, &x.what))
-		answer_end(a);
-	else
+		free(back);
+	} else if (!take_back(a, &x)) {
 		answer_refuse(a, "that is neither revoked nor banned");
+		free(back);
+	} else {
+		save(a, back);
+	}
 	revoking_free(&x);
 }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "daemon/private.h"
+#include "daemon/store.h"
 #include "worker/route_counters.h"
 
 struct sums {
@@ -37,6 +38,7 @@ void command_status(struct answer *a)
 		F_INT("started_at", s->started_ms),
 		F_INT("age_ms", now - s->started_ms),
 		F_STR("state", d->stop != STOP_NOT ? "stopping" : "running"),
+		F_STR("state_directory", store_path(d)),
 		F_INT("workers", d->workers_n),
 		F_INT("routes", d->conf->routes_n),
 		F_INT("connections", s->connections),

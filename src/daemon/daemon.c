@@ -35,6 +35,7 @@
 #include "daemon/programs.h"
 #include "daemon/sections.h"
 #include "daemon/service.h"
+#include "daemon/store.h"
 
 #define STATUS_MS 5000
 #define DAY_MS    (24 * 3600 * 1000)
@@ -181,6 +182,8 @@ int daemon_check(const struct daemon_source *source, FILE *dump)
 	if (status)
 		goto out;
 	status = EXIT_FAILURE;
+	if (store_check(conf) < 0)
+		goto out;
 	if (dump && (conf_dump(&out, conf) < 0 ||
 			    fwrite(out.p, 1, out.n, dump) != out.n))
 		goto out;
@@ -388,6 +391,7 @@ static int start_daemon(struct daemon *d)
 	clock_gettime(CLOCK_REALTIME, &now);
 	d->shared.started_ms = (int64_t)now.tv_sec * 1000 +
 			       now.tv_nsec / 1000000;
+	d->shared.used_since_ms = d->shared.started_ms;
 	atomic_init(&d->shared.reloads.last_good, true);
 	atomic_init(&d->shared.reloads.good_ms, d->shared.started_ms);
 	/* Microseconds since 1970: no two starts ever meet. */
@@ -413,7 +417,10 @@ static int start_daemon(struct daemon *d)
 	if (catch_signals(d) < 0 || start_workers(d) < 0 ||
 		start_timers(d) < 0 || control_start(d) < 0)
 		return -1;
-	return daemon_listen(d);
+	if (daemon_listen(d) < 0)
+		return -1;
+	/* The last that may fail: it makes of a clean stop one that is not. */
+	return store_load(d);
 }
 
 /*
@@ -451,6 +458,7 @@ static void daemon_free(struct daemon *d)
 		if (d->signals[i])
 			event_free(d->signals[i]);
 	stop_workers(d);
+	store_free(d);
 	if (d->sections)
 		sections_close(d->sections);
 	for (size_t i = 0; i < d->workers_n; i++)
@@ -538,6 +546,8 @@ int daemon_run(const struct daemon_source *source)
 	if (status)
 		goto out;
 	status = EXIT_FAILURE;
+	if (store_open(&d) < 0)
+		goto out;
 	if (start_log(&d.conf->server) < 0)
 		goto out;
 	LOG(LOG_INFO, "start", F_STR("version", VERSION),
@@ -557,6 +567,8 @@ int daemon_run(const struct daemon_source *source)
 	if (loop_run(d.loop) == 0)
 		status = EXIT_SUCCESS;
 	stop_workers(&d); /* with what drain_timeout left */
+	if (status == EXIT_SUCCESS)
+		store_stop(&d);
 	log_stop_line(&d);
 out_log:
 	daemon_free(&d);

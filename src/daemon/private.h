@@ -24,6 +24,7 @@ struct listener;
 struct sections;
 
 struct control;
+struct store;
 struct tapping;
 
 struct bound { /* one listening socket */
@@ -49,6 +50,7 @@ struct daemon {
 	struct loop *loop;             /* the main thread's */
 	struct mailbox mailbox;        /* its letters; opened with no worker */
 	struct control *control;       /* NULL: there is none (yet) */
+	struct store *store;           /* NULL: there is no state_directory */
 	LIST_HEAD(, tapping) tappings; /* see tapping.h */
 	unsigned tappings_n;
 	struct worker **workers;

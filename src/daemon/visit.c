@@ -90,14 +90,15 @@ static void finish(struct visit *v)
 	struct answer *a = v->answer;
 
 	v->finished = true;
+	if (v->kind->done &&
+		(a ? !v->failed || v->kind->finishes : v->kind->finishes))
+		v->kind->done(v, a);
+	else if (a && v->failed)
+		answer_refuse(a, "no memory");
+	else if (a)
+		answer_end(a);
 	if (!a)
 		visit_free(v);
-	else if (v->failed)
-		answer_refuse(a, "no memory");
-	else if (v->kind->done)
-		v->kind->done(v, a);
-	else
-		answer_end(a);
 }
 
 /* To the worker where it has more, the next, or once more to the first. */

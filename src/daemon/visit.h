@@ -37,13 +37,17 @@ struct visit_kind {
 	 * here. The first time at a worker v->walk is not active.
 	 */
 	bool (*run)(struct visit *v, struct worker *w);
-	/* On the main thread: all were visited. NULL: the answer just ends. */
+	/*
+	 * On the main thread: all were visited. NULL: the answer just ends. Of
+	 * one that finishes, also when it has failed, or its caller has left:
+	 * then a is NULL.
+	 */
 	void (*done)(struct visit *v, struct answer *a);
 	/* What it has beside the walk and the rows; may be NULL. */
 	void (*free)(struct visit *v);
 	/*
 	 * What it does must be done whole: it goes on when its caller has left,
-	 * then without done, and without memory for rows.
+	 * and without memory for rows (failed).
 	 */
 	bool finishes;
 };

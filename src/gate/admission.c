@@ -325,6 +325,11 @@ enum reason admission_reserve_token(
 	return r;
 }
 
+struct used_tokens *admission_used_tokens(struct admission *a)
+{
+	return a->tokens;
+}
+
 void admission_use_token(struct client *c)
 {
 	free(c->tickets.token);

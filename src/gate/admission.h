@@ -21,6 +21,7 @@ struct admission;
 struct client;
 struct conf_route;
 struct shared;
+struct used_tokens;
 
 MUST_CHECK struct admission *admission_new(void);
 void admission_free(struct admission *a);
@@ -100,5 +101,7 @@ struct admission_token {
 MUST_CHECK enum reason admission_reserve_token(
 	struct shared *s, struct client *c, const struct admission_token *t);
 void admission_use_token(struct client *c);
+/* All of them, for what is kept over a restart. */
+struct used_tokens *admission_used_tokens(struct admission *a);
 
 #endif

@@ -194,11 +194,12 @@ static enum reason reserve(const struct auth_params *a, const struct jwt *t,
 		return REASON_TOKEN_USED;
 	}
 	/*
-	 * The tokens used before the start are not known, so none that may be
-	 * one of them is let in; leeway is how long before its iat a token may
-	 * be used.
+	 * Of the tokens that were used before a start without a clean stop none
+	 * is known, so none that may be one of them is let in; leeway is how
+	 * long before its iat a token may be used.
 	 */
-	if (a->shared && t->iat - key->jwt.leeway_ms < a->shared->started_ms) {
+	if (a->shared &&
+		t->iat - key->jwt.leeway_ms < a->shared->used_since_ms) {
 		detail->text = "its iat is not later than the relay's start by "
 			       "leeway";
 		return REASON_TOKEN_USED;

@@ -8,8 +8,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
+#include "base/buf.h"
 #include "base/table.h"
+#include "codec/state.h"
 
 struct used {
 	struct table_entry by_id;
@@ -21,6 +24,7 @@ struct used {
 
 struct used_key {
 	struct table_entry by_name;
+	SLIST_ENTRY(used_key) next;
 	struct used **heap; /* from 1 */
 	size_t n, capacity;
 	char name[];
@@ -29,6 +33,7 @@ struct used_key {
 struct used_tokens {
 	pthread_mutex_t lock;
 	struct table by_id, keys;
+	SLIST_HEAD(, used_key) list; /* of keys */
 };
 
 /* --- the heap of a key ----------------------------------------------------*/
@@ -108,6 +113,7 @@ static struct used_key *key_get(struct used_tokens *t, const char *name)
 		return NULL;
 	memcpy(k->name, name, n + 1);
 	table_add(&t->keys, &k->by_name, k->name, n);
+	SLIST_INSERT_HEAD(&t->list, k, next);
 	return k;
 }
 
@@ -225,4 +231,39 @@ void used_tokens_remove(struct used_tokens *t, const uint8_t id[USED_TOKENS_ID])
 	if (e)
 		forget_token(t, CONTAINER_OF(e, struct used, by_id));
 	pthread_mutex_unlock(&t->lock);
+}
+
+/* --- beyond the end -------------------------------------------------------*/
+
+_Static_assert(USED_TOKENS_ID == STATE_ID, "as it is written");
+
+/* -1: no memory. */
+static int write_key(struct buf *out, const struct used_key *k, int64_t now_ms)
+{
+	struct state_record r = { .kind = STATE_USED, .key = str_of(k->name) };
+
+	for (size_t i = 1; i <= k->n; i++) {
+		if (k->heap[i]->exp_ms < now_ms)
+			continue;
+		r.until_ms = k->heap[i]->exp_ms;
+		memcpy(r.id, k->heap[i]->id, STATE_ID);
+		if (state_add(out, &r) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int used_tokens_write(struct used_tokens *t, struct buf *out, int64_t now_ms)
+{
+	const struct used_key *k;
+	int result = 0;
+
+	pthread_mutex_lock(&t->lock);
+	SLIST_FOREACH (k, &t->list, next)
+		if (write_key(out, k, now_ms) < 0) {
+			result = -1;
+			break;
+		}
+	pthread_mutex_unlock(&t->lock);
+	return result;
 }

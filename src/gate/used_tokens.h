@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/reason.h"
 
+struct buf;
 struct used_tokens;
 
 #define USED_TOKENS_ID  16
@@ -31,5 +32,12 @@ MUST_CHECK enum reason used_tokens_look(struct used_tokens *u, const char *key,
 /* It was not used after all. */
 void used_tokens_remove(
 	struct used_tokens *u, const uint8_t id[USED_TOKENS_ID]);
+
+/*
+ * Appends all that have not expired, as records (codec/state.h). -1 without
+ * memory. Read again they are added with used_tokens_add.
+ */
+MUST_CHECK int used_tokens_write(
+	struct used_tokens *u, struct buf *out, int64_t now_ms);
 
 #endif

@@ -67,7 +67,12 @@ struct shared {
 	/* The configuration's, or what descriptors allow if that is less. */
 	atomic_size_t max_connections;
 	atomic_uint_least64_t next_id;
-	int64_t started_ms;        /* Unix time */
+	int64_t started_ms; /* Unix time */
+	/*
+	 * Unix time: tokens that were used since then are known: from the start
+	 * on, or from further back when they were kept (daemon/store.h).
+	 */
+	int64_t used_since_ms;
 	struct proc_limits limits; /* as they were before we changed them */
 	int step; /* what starts programs, see step.h; -1: it is not there */
 	struct cgroups *groups; /* of programs that have limits, or NULL */

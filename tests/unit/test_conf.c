@@ -96,6 +96,7 @@ static const struct key_case {
 		"bytes",
 		NULL },
 	{ SECTION_SERVER, "control", "none", NULL, NULL, NULL },
+	{ SECTION_SERVER, "state_directory", "/var/lib/x", NULL, NULL, NULL },
 	{ SECTION_SERVER, "control_readonly", "/run/x/read.sock", "/run/x",
 		"is the path of control, too, expected another one",
 		"control = /run/x\n" },

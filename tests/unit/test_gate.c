@@ -641,11 +641,11 @@ static void test_a_token_from_before_the_start_counts_as_used(void **state)
 			      "leeway = 5s\n"));
 	c = client_from(&g, SOMEBODY);
 	claims = claims_for("/r");
-	g.shared.started_ms = claims.iat_ms - 4999;
+	g.shared.used_since_ms = claims.iat_ms - 4999;
 	expect_reason(
 		client_asks_with(&g, &c, "/r", mint(&g, claims)), TOKEN_USED);
 	assert_non_null(strstr(g.detail.text, "leeway"));
-	g.shared.started_ms = claims.iat_ms - 5000;
+	g.shared.used_since_ms = claims.iat_ms - 5000;
 	expect_reason(client_asks_with(&g, &c, "/r", mint(&g, claims)), NONE);
 	client_leaves(&g, &c);
 	gate_close(&g);
