@@ -31,7 +31,7 @@ static bool is_any(const struct addr *a)
 	return memcmp(a->ip, zero, sizeof(zero)) == 0;
 }
 
-enum found { NO_MEMORY = -1, NOTHING, NO_NAME, ADDED };
+enum found { NO_MEMORY = -1, NOTHING, NO_NAME, ADDED, ADDED_LOOPBACK };
 
 static enum found add_address(struct buf *out, const struct conf_listen *l,
 	const struct conf_address *a)
@@ -39,12 +39,14 @@ static enum found add_address(struct buf *out, const struct conf_listen *l,
 	bool tls = l->certificates.n > 0;
 	const char *host = named_host(l);
 	char ip[ADDR_TEXT];
+	bool loopback;
 	int r;
 
 	if (a->kind != LISTEN_TCP || a->addr.port == 0)
 		return NOTHING;
 	if (!host && is_any(&a->addr))
 		return NO_NAME;
+	loopback = !host && addr_is_loopback(&a->addr);
 	if (!host)
 		host = addr_format_ip(&a->addr, ip);
 	r = buf_add_printf(out,
@@ -52,7 +54,7 @@ static enum found add_address(struct buf *out, const struct conf_listen *l,
 		tls ? "https" : "http", host);
 	if (r == 0 && a->addr.port != (tls ? 443 : 80))
 		r = buf_add_printf(out, ":%u", (unsigned int)a->addr.port);
-	return r < 0 ? NO_MEMORY : ADDED;
+	return r < 0 ? NO_MEMORY : loopback ? ADDED_LOOPBACK : ADDED;
 }
 
 static enum found add_listener(struct buf *out, const struct conf_listen *l)
@@ -79,22 +81,36 @@ static enum found add_first(
 	return r;
 }
 
-int invite_address(
-	struct buf *out, const struct conf *conf, const struct conf_page *page)
+static void complain(const struct conf_page *page, const char *what)
 {
-	enum found r;
+	ctl_complain("%s: write public_url = http://HOST:PORT behind %s:%d, "
+		     "[page %s], or say it with --url",
+		what, page->section.file, page->section.line,
+		page->section.name);
+}
 
-	if (page->public_url)
-		return add_public_url(out, page->public_url);
-	r = add_first(out, conf, page);
-	if (r == NOTHING || r == NO_NAME)
-		ctl_complain("%s: write public_url = http://HOST:PORT behind "
-			     "%s:%d, [page %s], or say it with --url",
-			r == NO_NAME ? "the listener has all addresses of this "
-				       "machine, and hosts names none"
-				     : "no listener of the page has an address "
-				       "that people can open",
-			page->section.file, page->section.line,
-			page->section.name);
-	return r == ADDED ? 0 : -1;
+int invite_address(struct buf *out, const struct conf *conf,
+	const struct conf_page *page, const char *url)
+{
+	if (url || page->public_url)
+		return add_public_url(out, url ? url : page->public_url);
+	switch (add_first(out, conf, page)) {
+	case ADDED_LOOPBACK:
+		complain(page, "the link opens on this machine only; for "
+			       "others");
+		return 0;
+	case ADDED:
+		return 0;
+	case NOTHING:
+		complain(page, "no listener of the page has an address that "
+			       "people can open");
+		return -1;
+	case NO_NAME:
+		complain(page, "the listener has all addresses of this "
+			       "machine, and hosts names none");
+		return -1;
+	case NO_MEMORY:
+		break;
+	}
+	return -1;
 }

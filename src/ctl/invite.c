@@ -17,6 +17,7 @@
 struct invite {
 	struct ctl_token_options token; /* its path: all below that of asked */
 	char *asked;                    /* PATH, normalised */
+	const char *url;                /* NULL: as the configuration says */
 	bool qr;
 	const char *qr_file; /* NULL: to standard output */
 };
@@ -62,6 +63,7 @@ static int take_option(struct invite *v, int c, int argc, char **argv)
 		v->token.perm_given = true;
 		return ctl_token_set(&v->token, "perm", optarg);
 	case 'u':
+		v->url = optarg;
 		return ctl_token_set(&v->token, "url", optarg);
 	case 'c':
 		v->token.file = optarg;
@@ -124,6 +126,9 @@ static int read_options(struct invite *v, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, ":c:", longs, NULL)) != -1)
 		if (take_option(v, c, argc, argv) < 0)
 			return -1;
+	/* Its form was checked; ctl_mint would make a wsuri's of it. */
+	if (v->url && ctl_token_set(&v->token, "url", "") < 0)
+		return -1;
 	if (optind + 1 != argc) {
 		ctl_complain(optind == argc
 				     ? "the path of a page is missing, such as "
@@ -162,15 +167,30 @@ static const struct conf_page *find_page(
 	return found;
 }
 
+static bool is_on_one_of(
+	const struct conf_listens *all, const struct conf_listens *some)
+{
+	for (size_t i = 0; i < some->n; i++)
+		for (size_t k = 0; k < all->n; k++)
+			if (all->v[k] == some->v[i])
+				return true;
+	return all->n == 0;
+}
+
+/* A route that hides the path from the page, wherever that is. */
 static const struct conf_route *find_route(
-	const struct conf *conf, const char *path)
+	const struct conf *conf, const struct conf_page *page, const char *path)
 {
 	struct captures captures;
 
-	for (size_t i = 0; i < conf->routes_n; i++)
-		if (pattern_match(
-			    conf->routes[i].pattern, str_of(path), &captures))
-			return &conf->routes[i];
+	for (size_t i = 0; i < conf->routes_n; i++) {
+		const struct conf_route *r = &conf->routes[i];
+
+		if (!r->host &&
+			(!page || is_on_one_of(&r->listens, &page->listens)) &&
+			pattern_match(r->pattern, str_of(path), &captures))
+			return r;
+	}
 	return NULL;
 }
 
@@ -178,9 +198,9 @@ static const struct conf_route *find_route(
 static const struct conf_page *page_choose(
 	struct invite *v, const struct conf *conf)
 {
-	const struct conf_route *route = find_route(conf, v->asked);
 	struct str rest;
 	const struct conf_page *page = find_page(conf, v->asked, &rest);
+	const struct conf_route *route = find_route(conf, page, v->asked);
 
 	if (route) {
 		ctl_complain("%s is a path of [route %s], which is no page: "
@@ -302,11 +322,13 @@ static void warn_of_seat(const struct invite *v, const struct conf *conf,
 	}
 }
 
-static void tell(const struct invite *v)
+static void tell(const struct invite *v, const struct conf_page *page)
 {
 	time_t end = (time_t)((clock_unix_ms() + v->token.page.token_ttl) /
 			      1000);
-	const char *sub = v->token.page.token_subject;
+	const char *sub = v->token.page.token_subject
+				  ? v->token.page.token_subject
+				  : page->token_subject;
 	char until[40] = "";
 	struct tm tm;
 
@@ -321,22 +343,16 @@ static void tell(const struct invite *v)
 static int print_link(struct invite *v, const struct conf *conf,
 	const struct conf_page *page, struct buf *link)
 {
-	const char *url = v->token.page.public_url;
-	struct conf_page there = { .section = page->section,
-		.public_url = url ? (char *)(uintptr_t)url : page->public_url,
-		.listens = page->listens };
 	struct buf token = { 0 };
 	int failed = -1;
 
-	v->token.page.public_url = NULL; /* of the link, not of a wsuri */
-	if (invite_address(link, conf, &there) == 0 &&
+	if (invite_address(link, conf, page, v->url) == 0 &&
 		ctl_mint(&token, &v->token, conf) == 0 &&
 		buf_add_printf(link, "%s?token=%.*s", v->asked, (int)token.n,
 			(char *)token.p) == 0) {
 		printf("%.*s\n", (int)link->n, (char *)link->p);
 		failed = 0;
 	}
-	v->token.page.public_url = (char *)(uintptr_t)url;
 	buf_free(&token);
 	return failed;
 }
@@ -355,7 +371,7 @@ static enum ctl_status invite(struct invite *v, const struct conf *conf)
 		v->token.page.token_ttl = TTL_MS;
 	set_token_path(v);
 	if (print_link(v, conf, page, &link) == 0) {
-		tell(v);
+		tell(v, page);
 		warn_of_seat(v, conf, page);
 		status = CTL_OK;
 	}

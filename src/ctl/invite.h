@@ -18,13 +18,13 @@ struct conf_page;
 
 /*
  * address.c: appends what is in front of the page's path, such as
- * "https://relay.example.org": its public_url, else the first address of its
- * listeners that has a port, over TLS where the listener has a certificate,
- * with the first name of its hosts in place of the number. -1, and it is said
- * what to write.
+ * "https://relay.example.org": url, else its public_url, else the first address
+ * of its listeners that has a port, over TLS where the listener has a
+ * certificate, with the first name of its hosts in place of the number. -1, and
+ * it is said what to write; also of an address that only this machine has.
  */
-MUST_CHECK int invite_address(
-	struct buf *out, const struct conf *conf, const struct conf_page *page);
+MUST_CHECK int invite_address(struct buf *out, const struct conf *conf,
+	const struct conf_page *page, const char *url);
 /*
  * qr.c: the link as a QR code: to standard output as characters, or as SVG into
  * a new file, which the user alone may read, as it is a password. By the

@@ -60,6 +60,10 @@ int page_fields_add_page(
 		return -1;
 	if (secret && page_fields_add(fields, "Cache-Control", "no-store") < 0)
 		return -1;
+	/* A cache that others share must not hand it on to the uninvited. */
+	if (page->auth == CONF_AUTH_TOKEN &&
+		page_fields_add(fields, "Vary", "Authorization, Cookie") < 0)
+		return -1;
 	for (size_t i = 0; i < page->header.n; i++) {
 		struct str line = str_of(page->header.v[i]);
 

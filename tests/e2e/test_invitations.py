@@ -102,6 +102,7 @@ def test_the_link_is_changed_for_a_cookie(shared):
     assert answer["Cache-Control"] == "no-store"
     assert answer["Referrer-Policy"] == "no-referrer"
     assert answer["X-Robots-Tag"] == "noindex"
+    assert answer["Vary"] == "Authorization, Cookie"
     cookie = re.fullmatch(
         rf"{NAME}desk=(\S+); Max-Age=(\d+); HttpOnly; SameSite=Lax"
         + ("; Secure" if secure.SECURE else ""), answer["Set-Cookie"])
@@ -347,8 +348,10 @@ def test_what_the_link_is_for(invite, path, link, claim):
     assert made.link == "http://127.0.0.1:8080" + link
     assert made.claims["path"] == claim and "sub" not in made.claims
     assert made.claims["exp"] - made.claims["iat"] == 3600
+    local, until = made.said.split("\n", 1)
+    assert "opens on this machine only; for others: write public_url" in local
     assert re.fullmatch(r"until \d{4}-\d\d-\d\d \d\d:\d\d, for all who have "
-                        r"it, each with a random subject\n", made.said)
+                        r"it, each with a random subject\n", until)
 
 
 @pytest.mark.parametrize("desk, arguments, base", [
@@ -360,6 +363,22 @@ def test_what_the_link_is_for(invite, path, link, claim):
     ("listen = named any", (), "https://relay.example.org")])
 def test_where_the_page_is(invite, desk, arguments, base):
     assert invite("/desk/", *arguments, desk=desk).link == base + "/desk/"
+
+
+def test_another_subject_than_by_chance(invite):
+    """The page's own holds."""
+    assert "for all who have it, as class" in \
+        invite("/desk/", desk="token_subject = class").said
+
+
+def test_a_route_elsewhere_hides_nothing(invite):
+    route = "[route {}]\npath = /desk/\nbackend = echo:\n"
+    assert "is a path of [route here]" in invite(
+        "/desk/", status=1, desk=route.format("here")).said
+    for name, line in ("there", "listen = any"), ("host", "host = x"):
+        made = invite("/desk/", desk=f"listen = public\n"
+                      f"{route.format(name)}{line}\n")
+        assert made.claims["path"] == "/desk/*"
 
 
 def test_no_address_of_its_own(invite):
