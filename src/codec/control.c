@@ -114,6 +114,18 @@ static const struct control_argument recorded[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument explained[] = {
+	{ "path", CONTROL_TEXT, CONTROL_REQUIRED | CONTROL_PLAIN, "PATH" },
+	{ "host", CONTROL_TEXT, 0, "HOST" },
+	{ "origin", CONTROL_TEXT, 0, "ORIGIN" },
+	{ "from", CONTROL_TEXT, 0, "ADDRESS" },
+	{ "protocol", CONTROL_TEXT, 0, "PROTOCOL" },
+	{ "token", CONTROL_TEXT, CONTROL_SECRET | CONTROL_STDIN, "-" },
+	{ "certificate", CONTROL_TEXT, 0, "SUBJECT" },
+	{ "listen", CONTROL_TEXT, 0, "NAME" },
+	{ .name = NULL },
+};
+
 static const struct control_argument reload[] = {
 	{ "dry-run", CONTROL_FLAG, 0, NULL },
 	{ .name = NULL },

@@ -372,6 +372,13 @@ static enum ctl_status ask(struct ask *k)
 	return status;
 }
 
+/* explain of a file needs no daemon; -c of others says where one listens. */
+static bool needs_file(const struct ask *k)
+{
+	return strcmp(k->command->name, "explain") == 0 && k->global.file &&
+	       !k->global.socket;
+}
+
 enum ctl_status ctl_ask_run(
 	const struct ctl_global *global, int argc, char **argv)
 {
@@ -385,7 +392,10 @@ enum ctl_status ctl_ask_run(
 	} else if (read_options(&k, argc, argv) == 0) {
 		if (k.help)
 			print_usage(stdout, k.command);
-		status = k.help ? CTL_OK : ask(&k);
+		status = k.help           ? CTL_OK
+			 : needs_file(&k) ? ctl_explain_file(k.global.file,
+						    k.request, k.global.json)
+					  : ask(&k);
 	}
 	json_decref(k.request);
 	return status;

@@ -11,6 +11,7 @@ void ctl_complain(const char *format, ...)
 {
 	va_list ap;
 
+	fflush(stdout); /* on a terminal it comes behind what was said */
 	fputs("wsrelayctl: ", stderr);
 	va_start(ap, format);
 	vfprintf(stderr, format, ap);

@@ -91,6 +91,10 @@ enum ctl_status ctl_ask_run(
 	const struct ctl_global *global, int argc, char **argv);
 /* Owned: where the daemon listens. NULL: it complained. */
 MUST_CHECK char *ctl_ask_socket(const struct ctl_global *g);
+/* explain, by a file: the request's arguments are those of the command. */
+struct json_t;
+enum ctl_status ctl_explain_file(
+	const char *file, struct json_t *request, bool json);
 enum ctl_status ctl_top_run(
 	const struct ctl_global *global, int argc, char **argv);
 /* A line for each such command. */

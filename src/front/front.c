@@ -669,10 +669,7 @@ void front_turn_away(struct front *f, enum reason reason, const char *detail)
 
 void front_begin(struct front *f, const char *found)
 {
-	const struct conf_listen *l = f->client.listen;
-
-	if (!cidr_list_contains(&l->trusted_proxies, &f->socket_peer) &&
-		!conf_admits(&l->allow, &l->deny, &f->socket_peer))
+	if (gate_check_socket(f->client.listen, &f->socket_peer) != REASON_NONE)
 		front_turn_away(f, REASON_ADDRESS, found);
 	else if (f->client.tickets.flood)
 		front_turn_away(f, REASON_LIMIT_RATE, "without an answer");

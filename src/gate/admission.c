@@ -253,7 +253,7 @@ static int64_t enter_state(struct client *c)
 enum reason admission_enter_route(struct client *c)
 {
 	const struct conf_route *r = c->route;
-	int64_t n = r->state ? enter_state(c) : 0;
+	int64_t n = enter_state(c);
 
 	if (r->max_connections > 0 && n >= r->max_connections)
 		return REASON_LIMIT_CONNECTIONS;
@@ -265,7 +265,7 @@ enum reason admission_enter_subject(struct client *c)
 	int64_t limit = c->route->max_connections_per_subject;
 	int64_t n;
 
-	if (limit == 0 || !c->verdict.identity || !c->route->state)
+	if (limit == 0 || !c->verdict.identity)
 		return REASON_NONE;
 	n = enter(c->route->state->subjects, c, c->verdict.identity,
 		strlen(c->verdict.identity));
@@ -291,6 +291,14 @@ enum reason admission_enter_process(const struct conf_route *r)
 		return REASON_NONE;
 	atomic_fetch_sub_explicit(n, 1, memory_order_relaxed);
 	return REASON_LIMIT_PROCESSES;
+}
+
+enum reason admission_look_process(const struct conf_route *r)
+{
+	return r->state && atomic_load_explicit(&r->state->processes,
+				   memory_order_relaxed) >= r->max_processes
+		       ? REASON_LIMIT_PROCESSES
+		       : REASON_NONE;
 }
 
 void admission_leave_process(const struct conf_route *r)

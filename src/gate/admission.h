@@ -86,6 +86,8 @@ int64_t admission_pending(const struct client *c, int by);
 
 /* A process of a route: REASON_NONE or LIMIT_PROCESSES; gives it back. */
 MUST_CHECK enum reason admission_enter_process(const struct conf_route *r);
+/* Whether there is room for one more, which is not counted. */
+enum reason admission_look_process(const struct conf_route *r);
 void admission_leave_process(const struct conf_route *r);
 
 /*

@@ -33,8 +33,7 @@ struct client_tickets {
 	/*
 	 * It is no client: what one would be told is asked. It is given nothing,
 	 * and leaves nothing behind: no count, no used token, no remembered
-	 * signature, no line in the log. Without a daemon that runs (a snapshot
-	 * whose sections have no state) no limit is known, and none refuses it.
+	 * signature, no line in the log.
 	 */
 	bool look;
 };

@@ -57,6 +57,15 @@ const struct conf_route *gate_find_route(const struct conf *conf,
 
 /* --- the arrival --- */
 
+enum reason gate_check_socket(
+	const struct conf_listen *l, const struct addr *peer)
+{
+	return cidr_list_contains(&l->trusted_proxies, peer) ||
+			       conf_admits(&l->allow, &l->deny, peer)
+		       ? REASON_NONE
+		       : REASON_ADDRESS;
+}
+
 /* A Host that is not answered is told to those only who may come. */
 static enum reason check_request(const struct gate_check *g)
 {
@@ -300,7 +309,7 @@ enum reason gate_pass(enum gate_stage stage, const struct gate_check *g)
 	for (const struct gate_step *s = stages[stage];
 		s->word && reason == REASON_NONE; s++) {
 		g->detail->text = NULL;
-		reason = s->check(g);
+		reason = s->running && !g->shared ? REASON_NONE : s->check(g);
 		if (g->said)
 			g->said(g->owner, s, reason);
 	}

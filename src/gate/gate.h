@@ -20,14 +20,16 @@
 #include "codec/pattern.h"
 #include "conf/conf.h"
 
+struct addr;
 struct client;
 struct detail;
 struct gate_step;
 struct request;
 struct shared;
 
-struct gate_check {            /* one request at the gate */
-	struct shared *shared; /* NULL: no daemon runs, see client.h, look */
+struct gate_check { /* one request at the gate */
+	/* NULL: no daemon runs; the client only looks (client.h). */
+	struct shared *shared;
 	const struct request *request;
 	struct client *client; /* its route is set for GATE_ROUTE */
 	struct detail *detail; /* what is said of a refusal, for the log */
@@ -49,9 +51,15 @@ enum gate_stage { GATE_ARRIVAL, GATE_ROUTE, GATE_PAGE };
 struct gate_step {
 	const char *word; /* NULL ends a stage */
 	enum reason (*check)(const struct gate_check *g);
-	bool running; /* it asks what only a running daemon knows */
+	bool running; /* it asks what only a running daemon knows, else not */
 };
 
+/*
+ * Whether a connection from this address may say anything at all: ADDRESS or
+ * NONE. A trusted proxy may, for the client that it names is looked at.
+ */
+MUST_CHECK enum reason gate_check_socket(
+	const struct conf_listen *listen, const struct addr *peer);
 /*
  * What the first step that refuses says, or REASON_NONE; the detail is empty
  * where there is no more to say. Behind the arrival the client's verdict is

@@ -175,6 +175,23 @@ static enum reason add_token(struct used_tokens *t, struct used_key *k,
 	return REASON_NONE;
 }
 
+/*
+ * Under the lock. One that has expired is not there, wherever it is in the heap:
+ * a jti may then come again.
+ */
+static bool is_used(
+	struct used_tokens *t, const uint8_t id[USED_TOKENS_ID], int64_t now_ms)
+{
+	struct table_entry *e = table_find(&t->by_id, id, USED_TOKENS_ID);
+	struct used *u = e ? CONTAINER_OF(e, struct used, by_id) : NULL;
+
+	if (u && u->exp_ms < now_ms) {
+		forget_token(t, u);
+		u = NULL;
+	}
+	return u;
+}
+
 enum reason used_tokens_add(struct used_tokens *t, const char *key,
 	const uint8_t id[USED_TOKENS_ID], int64_t exp_ms, int64_t now_ms)
 {
@@ -190,7 +207,7 @@ enum reason used_tokens_add(struct used_tokens *t, const char *key,
 		if (k->n > 0 && k->heap[1]->exp_ms < now_ms)
 			forget_token(t, k->heap[1]);
 	}
-	if (k && table_find(&t->by_id, id, USED_TOKENS_ID))
+	if (k && is_used(t, id, now_ms))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		r = REASON_TOKEN_USED;
 	else if (k)
@@ -211,8 +228,7 @@ enum reason used_tokens_look(struct used_tokens *t, const char *key,
 	struct table_entry *e;
 
 	pthread_mutex_lock(&t->lock);
-	e = table_find(&t->by_id, id, USED_TOKENS_ID);
-	if (e && CONTAINER_OF(e, struct used, by_id)->exp_ms >= now_ms)
+	if (is_used(t, id, now_ms))
 		r = REASON_TOKEN_USED;
 	e = table_find(&t->keys, key, strlen(key));
 	if (r == REASON_NONE && e &&

@@ -64,6 +64,23 @@ static bool is_better(const struct page_match *a, const struct page_match *b)
 	       pattern_captures(b->page->pattern);
 }
 
+static enum gate_fit fit(struct page_match *m, struct str path)
+{
+	if (!page_listens(m->page, m->listen))
+		return GATE_OTHER_LISTEN;
+	return pattern_match_prefix(
+		       m->page->pattern, path, &m->captures, &m->rest)
+		       ? GATE_FITS
+		       : GATE_OTHER_PATH;
+}
+
+enum gate_fit page_fit(const struct conf_page *page,
+	const struct conf_listen *listen, struct str path)
+{
+	return fit(
+		&(struct page_match){ .listen = listen, .page = page }, path);
+}
+
 bool page_find(const struct conf *conf, const struct conf_listen *listen,
 	struct str path, struct page_match *match)
 {
@@ -72,10 +89,7 @@ bool page_find(const struct conf *conf, const struct conf_listen *listen,
 		struct page_match m = { .conf = conf, .listen = listen };
 
 		m.page = &conf->pages[i];
-		if (page_listens(m.page, listen) &&
-			pattern_match_prefix(
-				m.page->pattern, path, &m.captures, &m.rest) &&
-			is_better(&m, match))
+		if (fit(&m, path) == GATE_FITS && is_better(&m, match))
 			*match = m;
 	}
 	return match->page;

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "codec/pattern.h"
 #include "codec/token/jwt.h"
+#include "gate/gate.h"
 
 struct conf;
 struct conf_key;
@@ -66,6 +67,10 @@ struct page_answer {
 MUST_CHECK bool page_find(const struct conf *conf,
 	const struct conf_listen *listen, struct str path,
 	struct page_match *match);
+
+/* Whether the page is for this listener and path, if no other is better. */
+enum gate_fit page_fit(const struct conf_page *page,
+	const struct conf_listen *listen, struct str path);
 
 /* Whether there is any page on this listener. */
 bool page_is_on_listener(

@@ -500,6 +500,14 @@ static void test_a_token_is_remembered_until_it_expires(void **state)
 	expect_reason(uses(&g, &t), NONE);
 	expect_reason(uses(&g, &late), TOKEN_USED);
 	expect_reason(uses(&g, &over), NONE);
+	/* Also behind many that have expired before it. */
+	for (uint32_t i = 10; i < 20; i++)
+		expect_reason(
+			uses(&g, &(struct token){ i, NULL, NOW + i, NOW }),
+			NONE);
+	expect_reason(
+		uses(&g, &(struct token){ 19, NULL, NOW + 2000, NOW + 30 }),
+		NONE);
 	gate_close(&g);
 }
 
