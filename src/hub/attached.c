@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "codec/ws.h"
 #include "conf/conf.h"
 #include "net/conn.h"
 #include "worker/worker.h"
@@ -51,19 +52,39 @@ static void attached_drained(struct end *e)
 		hub_trunk_drained(attached_of(e)->hub);
 }
 
+/*
+ * What to clients is a fault of their backend is its own to itself: it is told
+ * which, as a client is, and should not come back to do the same.
+ */
+static struct ending as_told(const struct ending *why)
+{
+	struct ending told = *why;
+
+	if (why->reason != REASON_BACKEND_PROTOCOL)
+		return told;
+	if (why->backend_code == WS_CODE_TOO_BIG)
+		told.reason = REASON_TOO_BIG;
+	else if (why->backend_code == WS_CODE_INVALID_DATA)
+		told.reason = REASON_INVALID_DATA;
+	else
+		told.reason = REASON_PROTOCOL;
+	return told;
+}
+
 static void attached_ended(struct end *e, const struct ending *why)
 {
 	struct attached *a = attached_of(e);
+	struct ending told = as_told(why);
 
 	/* Its clients are told first: it goes with the last of them. */
 	if (why->reason == REASON_SHUTDOWN && a->is_trunk &&
 		a->hub->seats_n > 0)
 		return;
-	if (!session_end(&a->session, END_CLIENT, why))
+	if (!session_end(&a->session, END_CLIENT, &told))
 		return;
 	if (a->is_trunk)
 		hub_trunk_ended(a->hub, why);
-	session_close_ends(&a->session, why);
+	session_close_ends(&a->session, &told);
 }
 
 static void attached_dropped(struct end *e, uint64_t n)
