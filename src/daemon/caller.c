@@ -249,6 +249,12 @@ static void describe(struct buf *out, const struct control_request *r)
 	}
 }
 
+/* Its own word, where the kernel has none; -1: that is not of interest. */
+static int64_t says_uid(const struct caller *c)
+{
+	return c->who.uid == UNKNOWN_UID ? c->request.uid : -1;
+}
+
 /*
  * One that looks again and again, like top, has one line for that, not one a
  * second.
@@ -256,7 +262,6 @@ static void describe(struct buf *out, const struct control_request *r)
 static void log_request(struct caller *c)
 {
 	const struct control_request *r = &c->request;
-	bool unknown = c->who.uid == UNKNOWN_UID && r->uid >= 0;
 	bool again = c->logged == r->command &&
 		     !(r->command->flags &
 			     (CONTROL_CHANGES | CONTROL_MESSAGES));
@@ -271,7 +276,7 @@ static void log_request(struct caller *c)
 			? F_VIEW("arguments", str_trim(buf_str(&arguments)))
 			: F_NONE,
 		F_INT("uid", c->who.uid),
-		unknown ? F_INT("says_uid", r->uid) : F_NONE,
+		says_uid(c) >= 0 ? F_INT("says_uid", says_uid(c)) : F_NONE,
 		F_INT("pid", c->who.pid));
 	buf_free(&arguments);
 }
@@ -295,7 +300,8 @@ static void run(struct caller *c)
 		.request = &c->request,
 		.readonly = c->readonly,
 		.uid = c->who.uid,
-		.pid = c->who.pid };
+		.pid = c->who.pid,
+		.says_uid = says_uid(c) };
 	if (why)
 		answer_refuse(&c->answer,
 			"%s: this socket takes no command that %s",

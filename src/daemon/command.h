@@ -42,6 +42,7 @@ struct answer { /* to one request */
 	void *state;
 	bool readonly;    /* it comes by control_readonly */
 	int64_t uid, pid; /* of the caller, as the kernel has them */
+	int64_t says_uid; /* where it does not know the user; else -1 */
 	/*
 	 * It goes on until the caller leaves, which it does by closing, and has
 	 * nothing to say in between: the end of its stream is then the end.

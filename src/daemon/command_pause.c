@@ -5,8 +5,7 @@
  */
 #include "daemon/command.h"
 
-#include <string.h>
-
+#include "base/str.h"
 #include "conf/conf.h"
 #include "daemon/private.h"
 #include "daemon/visit.h"
@@ -61,19 +60,11 @@ static const struct visit_kind kind = {
 	.finishes = true,
 };
 
-static const struct conf_route *find_route(
-	const struct conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->routes_n; i++)
-		if (strcmp(c->routes[i].section.name, name) == 0)
-			return &c->routes[i];
-	return NULL;
-}
-
 static void set_paused(struct answer *a, bool paused)
 {
 	const char *name = control_text(a->request, "route");
-	const struct conf_route *route = find_route(a->daemon->conf, name);
+	const struct conf_route *route = conf_find_route(
+		a->daemon->conf, str_of(name));
 	struct pause *x;
 	struct visit *v;
 

@@ -236,8 +236,7 @@ static void log_end(const struct tapping *x)
 
 	LOG(LOG_INFO, "tap-end", F_STR("command", a->request->command->name),
 		F_INT("uid", a->uid),
-		a->request->uid >= 0 ? F_INT("says_uid", a->request->uid)
-				     : F_NONE,
+		a->says_uid >= 0 ? F_INT("says_uid", a->says_uid) : F_NONE,
 		F_INT("pid", a->pid), F_INT("messages", x->messages),
 		F_INT("dropped", x->dropped),
 		F_INT("age_ms", loop_now(a->daemon->loop) - x->begun_ms));
@@ -346,17 +345,23 @@ void tapping_begin(struct answer *a, struct tap_filter *f)
 	answer_continue(a);
 }
 
+/* It is of one route, which a reload has forbidden. */
+static bool is_forbidden(const struct tapping *x, const struct conf *conf)
+{
+	const char *name = tap_filter(x->tap)->route;
+	const struct conf_route *r = NULL;
+
+	if (name)
+		r = conf_find_route(conf, str_of(name));
+	return r && !r->tap;
+}
+
 void tappings_renew(struct daemon *d)
 {
 	struct tapping *x;
 
 	LIST_FOREACH (x, &d->tappings, next) {
-		const char *name = tap_filter(x->tap)->route;
-		const struct conf_route *r = name ? conf_find_route(d->conf,
-							    str_of(name))
-						  : NULL;
-
-		if (r && !r->tap) {
+		if (is_forbidden(x, d->conf)) {
 			x->refused = "the route has tap = no since a reload";
 			tap_stop(x->tap);
 		}
