@@ -3,6 +3,7 @@
  * they are split before captures are filled in, so that no capture can grow
  * beyond its part.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,11 +291,11 @@ static int find_program(struct builder *b, struct conf_route *r)
 
 static void check_program(struct builder *b, struct conf_route *r)
 {
-	const char *program;
+	const char *program = r->to.argv[0];
 	struct stat st;
 
-	/* argc is not 0. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-	if (!strpbrk(r->to.argv[0], "/{}") && find_program(b, r) < 0)
+	assert(program); /* argc is not 0 */
+	if (!strpbrk(program, "/{}") && find_program(b, r) < 0)
 		return;
 	program = r->to.argv[0];
 	if (program[0] != '/')

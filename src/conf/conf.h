@@ -274,11 +274,13 @@ struct conf_route {
 	int64_t exec_processes;
 	int64_t max_processes;
 	int auth; /* enum conf_auth */
+	bool backend_verify;
+	bool single_use;
+	bool tap;
+	bool origins_same; /* made of origins: same is one of them */
 	struct conf_strings keys;
 	char *token_param;
 	char *token_cookie;
-	bool backend_verify;
-	bool single_use;
 	struct conf_strings origins;
 	struct conf_strings client_subjects; /* empty = all */
 	struct conf_strings subprotocols;
@@ -315,7 +317,6 @@ struct conf_route {
 	int slow_binary;
 	int64_t max_rate;
 	int64_t max_hubs;
-	bool tap;
 	struct cidr_list allow;
 	struct cidr_list deny;
 	/* made of the above */
@@ -327,7 +328,6 @@ struct conf_route {
 				      is not set, or nothing is verified */
 	const struct conf_certificate *use_backend_certificate; /* or NULL */
 	int origins_kind;      /* enum conf_origins */
-	bool origins_same;     /* same is in the list, or all of it */
 	int backend_host_kind; /* enum conf_backend_host */
 	int slow_text_kind;    /* enum conf_slow */
 	int slow_binary_kind;

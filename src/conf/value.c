@@ -216,6 +216,7 @@ static int add_string(const struct key_row *row, struct conf_strings *list,
 
 	if (make_string(row, &copy, s, directory, why) < 0)
 		return -1;
+	assert(copy); /* s is not empty */
 	for (size_t i = 0; i < list->n; i++)
 		if (strcmp(copy, list->v[i]) == 0) {
 			free(copy);
