@@ -11,6 +11,7 @@ static const struct backend_kind *const kinds[] = {
 	[BACKEND_WS] = &backend_ws,
 	[BACKEND_EXEC] = &backend_exec,
 	[BACKEND_ECHO] = &backend_echo,
+	[BACKEND_ATTACHED] = &backend_attached,
 };
 
 struct attempt *backend_open(const struct backend_params *p)

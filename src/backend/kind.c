@@ -11,6 +11,7 @@
 #include "worker/worker.h"
 #include "gate/client.h"
 #include "gate/request.h"
+#include "end/end.h"
 
 void backend_tell(
 	const struct backend_params *p, const struct backend_result *r)
@@ -57,4 +58,49 @@ char *backend_query(const struct backend_params *p)
 		memcpy(out, query.p, n);
 	out[n] = '\0';
 	return out;
+}
+
+/* --- what is built in -----------------------------------------------------*/
+
+struct builtin_attempt {
+	struct attempt attempt;
+	struct end *end;
+	struct deferred deferred;
+};
+
+static void builtin_ready(struct deferred *d)
+{
+	struct builtin_attempt *a = CONTAINER_OF(
+		d, struct builtin_attempt, deferred);
+	struct backend_params p = a->attempt.params;
+	struct backend_result r = { .end = a->end };
+
+	free(a);
+	backend_tell(&p, &r);
+}
+
+struct attempt *backend_open_builtin(
+	const struct backend_params *p, struct end *e)
+{
+	struct builtin_attempt *a = e ? calloc(1, sizeof(*a)) : NULL;
+
+	if (!a) {
+		if (e)
+			end_discard(e);
+		return NULL;
+	}
+	a->attempt.params = *p;
+	a->end = e;
+	loop_defer(p->worker->loop, &a->deferred, builtin_ready);
+	return &a->attempt;
+}
+
+void backend_cancel_builtin(struct attempt *attempt)
+{
+	struct builtin_attempt *a = CONTAINER_OF(
+		attempt, struct builtin_attempt, attempt);
+
+	loop_undefer(attempt->params.worker->loop, &a->deferred);
+	end_discard(a->end);
+	free(a);
 }

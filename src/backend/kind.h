@@ -23,6 +23,15 @@ extern const struct backend_kind backend_socket; /* tcp and unix */
 extern const struct backend_kind backend_ws;
 extern const struct backend_kind backend_exec;
 extern const struct backend_kind backend_echo;
+extern const struct backend_kind backend_attached;
+
+/*
+ * Of one that is built in: its end is there at once, and taken; e NULL: without
+ * memory. Its cancel, too.
+ */
+struct attempt *backend_open_builtin(
+	const struct backend_params *p, struct end *e);
+void backend_cancel_builtin(struct attempt *a);
 
 /*
  * A backend whose machine has gone is noticed after the user timeout: of what

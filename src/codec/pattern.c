@@ -194,6 +194,21 @@ static int capture_index(const struct pattern *p, struct str name)
 	return -1;
 }
 
+struct str pattern_capture_name(const struct pattern *p, size_t i)
+{
+	for (size_t k = 0; k < p->n; k++)
+		if (p->segments[k].kind != SEGMENT_LITERAL && i-- == 0)
+			return p->segments[k].text;
+	return STR_NONE;
+}
+
+struct str captures_find(const struct captures *c, struct str name)
+{
+	int i = capture_index(c->pattern, name);
+
+	return i < 0 ? STR_NONE : c->v[i];
+}
+
 bool pattern_has_capture(const struct pattern *p, struct str name)
 {
 	return capture_index(p, name) >= 0;

@@ -30,6 +30,9 @@ void check_route(struct builder *b, struct conf_route *r);
 void check_attach_begin(struct builder *b, struct conf_attach *a);
 void check_attach(struct builder *b, struct conf_attach *a);
 void check_attach_free(struct conf_attach *a);
+/* attached: that its captures are the section's. */
+void check_captures_are_of(struct builder *b, const struct conf_route *r,
+	const struct conf_attach *a);
 /*
  * The backend of a route, taken apart. -1 when not even its kind is known;
  * any other fault is a complaint only.

@@ -63,6 +63,23 @@ static void check_captures(struct builder *b, const struct conf_attach *a,
 			a->path, r->path, r->section.name);
 }
 
+void check_captures_are_of(struct builder *b, const struct conf_route *r,
+	const struct conf_attach *a)
+{
+	struct pattern *places;
+	const char *why;
+
+	if (!r->pattern)
+		return;
+	places = pattern_parse(a->path, &why);
+	if (places && template_check(r->path, places, false, &why) < 0)
+		build_error(b, check_at_route(r, "path"),
+			"\"%s\": %s, expected captures of the path %s of "
+			"[attach %s]",
+			r->path, why, a->path, a->section.name);
+	pattern_free(places);
+}
+
 static void check_watch_at(struct builder *b, const struct conf_attach *a)
 {
 	struct build_at at = at_attach(a, "watch_at");

@@ -377,15 +377,30 @@ static void parse_room(struct builder *b, struct conf_route *r, struct str s)
 			(int)s.n, s.p);
 }
 
-static void parse_attach(struct builder *b, struct conf_route *r, struct str s)
+static void find_attach(struct builder *b, struct conf_route *r, struct str s)
 {
-	r->to.kind = BACKEND_ATTACH;
 	r->to.attach = conf_find_attach(b->conf, s);
 	if (!r->to.attach)
 		build_error(b, at_backend(r),
 			"there is no [attach %.*s], expected the name of such "
 			"a section",
 			(int)s.n, s.p);
+}
+
+static void parse_attach(struct builder *b, struct conf_route *r, struct str s)
+{
+	r->to.kind = BACKEND_ATTACH;
+	find_attach(b, r, s);
+}
+
+static void parse_attached(
+	struct builder *b, struct conf_route *r, struct str s)
+{
+	r->to.kind = BACKEND_ATTACHED;
+	find_attach(b, r, s);
+	/* Another one would be equal to none of a run. */
+	if (r->to.attach && r->to.attach->path)
+		check_captures_are_of(b, r, r->to.attach);
 }
 
 static const struct {
@@ -402,6 +417,7 @@ static const struct {
 	{ { "echo:", 5 }, parse_echo, false },
 	{ { "room:", 5 }, parse_room, false },
 	{ { "attach:", 7 }, parse_attach, false },
+	{ { "attached:", 9 }, parse_attached, false },
 };
 
 int check_backend(struct builder *b, struct conf_route *r)

@@ -35,6 +35,8 @@ static const struct kind {
 		false },
 	[BACKEND_ROOM] = { "room", NULL, false, false, false, false, false,
 		false },
+	[BACKEND_ATTACHED] = { "attached", NULL, false, false, false, false,
+		false, false },
 	[BACKEND_ATTACH] = { "attach", NULL, false, false, false, false, false,
 		false },
 };
@@ -166,6 +168,9 @@ static void check_mode(struct builder *b, struct conf_route *r)
 			"is pair, expected hub for attach: backends "
 			"(addressing = tagged carries many clients over the "
 			"one connection of a simulation)");
+	if (hub && r->to.kind == BACKEND_ATTACHED)
+		build_error(b, check_at_route(r, "mode"),
+			"is hub, expected pair for attached: backends");
 	if (hub && r->to.kind == BACKEND_ATTACH &&
 		r->trunk != CONF_TRUNK_ON_DEMAND)
 		build_error(b, check_at_route(r, "trunk"),

@@ -215,8 +215,9 @@ enum conf_backend_kind {
 	BACKEND_WS,
 	BACKEND_EXEC,
 	BACKEND_ECHO,
-	BACKEND_ROOM,   /* a hub without a backend */
-	BACKEND_ATTACH, /* a hub whose simulation connects to the relay */
+	BACKEND_ROOM,     /* a hub without a backend */
+	BACKEND_ATTACH,   /* a hub whose simulation connects to the relay */
+	BACKEND_ATTACHED, /* built in: which of these there are */
 };
 
 struct conf_attach;
@@ -230,7 +231,7 @@ struct conf_backend {
 	char *path;  /* unix: the socket; ws: begins with '/', query excluded */
 	char **argv; /* exec: templates, NULL-terminated; argv[0] absolute */
 	size_t argc;
-	const struct conf_attach *attach; /* attach: the section it names */
+	const struct conf_attach *attach; /* attach, attached: the section */
 	char *searched; /* exec: the name that argv[0] was found by in PATH;
 			   NULL: it was given with its path */
 };

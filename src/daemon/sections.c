@@ -14,6 +14,7 @@
 #include "gate/counts.h"
 #include "gate/trouble.h"
 #include "hub/hub.h"
+#include "backend/runs.h"
 #include "worker/route_counters.h"
 
 struct sections {
@@ -87,6 +88,7 @@ static void route_free(struct route_state *r)
 {
 	counts_free(r->subjects);
 	trouble_free(r->trouble);
+	runs_free(r->runs);
 	hub_route_free(r->hubs);
 	free(r->section.name);
 	free(r);
@@ -147,8 +149,9 @@ static struct route_state *get_route(
 	record = route_records_get(&s->records, name, most_records);
 	r->subjects = counts_new();
 	r->trouble = trouble_new();
+	r->runs = runs_new();
 	r->hubs = hub_route_new();
-	if (!record || !r->subjects || !r->hubs || !r->trouble ||
+	if (!record || !r->subjects || !r->hubs || !r->trouble || !r->runs ||
 		name_section(s, &s->routes, &r->section, name) < 0) {
 		route_free(r);
 		return NULL;

@@ -395,6 +395,7 @@ static void hub_over(struct hub *h)
 	struct worker *w = h->home;
 
 	h->trunk = NULL;
+	runs_remove(&h->run);
 	hub_forget_former(h);
 	loop_undefer(w->loop, &h->fan);
 	loop_undefer(w->loop, &h->tagged.tell);

@@ -26,6 +26,7 @@
 #include "worker/section.h"
 #include "gate/client.h"
 #include "end/end.h"
+#include "backend/runs.h"
 #include "hub/backlog.h"
 #include "hub/backoff.h"
 #include "hub/hub.h"
@@ -130,10 +131,11 @@ struct hub {
 	struct attached *attached;
 	uint64_t
 		claimed; /* the place is kept for this simulation; 0: for none */
+	struct run run;  /* attach: what the others are told of it */
 	bool over; /* HELD: its run has ended, no simulation is waited for */
 	struct end_owner trunk_owner;
 	struct client trunk_client;
-	uint8_t hops; /* of the client that it was opened for */
+	uint8_t hops;             /* of the client that it was opened for */
 	TAILQ_HEAD(, seat) seats; /* in order of joining */
 	size_t seats_n, seats_most;
 	struct idmap seats_by_id;
@@ -227,6 +229,8 @@ bool hub_is_for_attach(const struct hub *h);
  * told why; the hub stays for linger, with its replay, for a new run.
  */
 void hub_run_over(struct hub *h, const struct ending *why);
+/* attach: its route may be another [attach]'s. */
+void hub_renew_run(struct hub *h);
 /* attach: without members and a simulation it does not stay for ever. */
 void hub_linger_if_left(struct hub *h);
 

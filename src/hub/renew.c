@@ -29,6 +29,8 @@ static void use_conf(struct hub *h, const struct conf_route *route)
 	h->route = h->trunk_client.route = route;
 	atomic_store(&h->queue_limit, (size_t)route->queue_limit);
 	hub_resize_replay(h);
+	if (hub_is_for_attach(h))
+		hub_renew_run(h);
 	/* With a former one the trunk is of another route, and closing. */
 	if (!same && h->trunk && !h->former) {
 		h->former = before; /* the trunk knows its route */

@@ -120,6 +120,17 @@ static void turn_away(struct attached *a, enum reason reason)
 	attached_close(a, &(struct ending){ .reason = reason });
 }
 
+static struct runs *runs_of(const struct hub *h)
+{
+	return h->route->to.attach->entrance.state->runs;
+}
+
+void hub_renew_run(struct hub *h)
+{
+	if (h->run.of && h->run.of != runs_of(h))
+		runs_put(runs_of(h), &h->run, h->path, h->over);
+}
+
 void hub_take_attached(struct hub *h, struct attached *a, const char *place)
 {
 	struct end *e = attached_end(a);
@@ -149,6 +160,7 @@ void hub_take_attached(struct hub *h, struct attached *a, const char *place)
 	h->attached = a;
 	hub_take_trunk(h, e);
 	h->over = false;
+	runs_put(runs_of(h), &h->run, h->path, false);
 	timer_clear(h->home->loop, &h->linger);
 	if (place && greet(h, place, took_over) < 0) {
 		h->state = HUB_OPEN; /* there is a trunk to close */
@@ -202,6 +214,8 @@ void hub_run_over(struct hub *h, const struct ending *why)
 
 	log_over(h, why);
 	h->over = true;
+	if (h->run.of)
+		runs_put(h->run.of, &h->run, h->path, true);
 	hub_say_last(h);
 	hub_end_members(h, why);
 	hub_hold_ends(h);

@@ -155,6 +155,7 @@ static struct seat *add_seat(struct hub *h, struct hub_join *j)
 	idmap_add(&h->seats_by_id, &s->by_id, s->id);
 	if (++h->seats_n > h->seats_most)
 		h->seats_most = h->seats_n;
+	runs_count(&h->run, h->seats_n);
 	hub_remote(h, s->worker)->seats++;
 	if (!h->over) /* that runs from the end of the run */
 		timer_clear(h->home->loop, &h->linger);
@@ -295,6 +296,7 @@ static void remove_seat(struct hub *h, struct seat *s, enum reason reason)
 	TAILQ_REMOVE(&h->seats, s, next);
 	idmap_remove(&h->seats_by_id, &s->by_id);
 	h->seats_n--;
+	runs_count(&h->run, h->seats_n);
 	hub_remote(h, s->worker)->seats--;
 	if (h->driver == s) {
 		h->driver = NULL;

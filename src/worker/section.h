@@ -21,6 +21,7 @@
 struct counts;
 struct route_counters;
 struct hub_route;
+struct runs;
 struct sections;
 struct tls_tickets;
 struct trouble;
@@ -43,6 +44,7 @@ struct route_state {
 	struct route_counters *counters;
 	struct hub_route *hubs;  /* hub/directory.c */
 	struct trouble *trouble; /* with its backend */
+	struct runs *runs;       /* backend/runs.h; of an [attach] */
 	/* Unix ms: when a session was last opened, and so its backend. */
 	atomic_int_least64_t opened_at;
 	/* That no subprotocol was selected was said. */

@@ -381,6 +381,78 @@ def test_an_end_while_it_is_on_its_way(sims):
         c = s.attach(sub="ben", wait=False)
 
 
+# --- which runs there are ------------------------------------------------------
+
+LIST = ("[route list]\npath = /runs\nbackend = attached:sims\nauth = none\n"
+        "[route own]\npath = /runs/{user}\nbackend = attached:sims\n"
+        "auth = none\n")
+
+
+def until(c, wanted):
+    """Reads lists until one is as wanted: (id, watchers, ended) of each."""
+    while True:
+        told = json.loads(text_of(c))
+        assert told["more"] == 0
+        if sorted((r["captures"]["id"], r["watchers"], r["ended"])
+                  for r in told["runs"]) == wanted:
+            return told["runs"]
+
+
+def test_which_runs_there_are(sims):
+    s = sims("linger = 24h", "on_backend_loss = hold", more=LIST)
+    everything, bens = s.watch("/runs"), s.watch("/runs/ben")
+    until(everything, [])
+    until(bens, [])
+    before = time.time()
+    one = s.attach()
+    run, = until(everything, [("1", 0, False)])
+    assert run["captures"] == {"user": "anna", "id": "1"}
+    assert run["name"] == "/sim/anna/1"
+    assert before - 1 < run["since"] < time.time() + 1
+    two = s.attach("/attach/ben/2", sub="ben")
+    until(everything, [("1", 0, False), ("2", 0, False)])
+    until(bens, [("2", 0, False)])
+    a = s.watch()
+    s.watch()
+    until(everything, [("1", 2, False), ("2", 0, False)])
+    a.close()
+    until(everything, [("1", 1, False), ("2", 0, False)])
+    one.send_close(1000)
+    until(everything, [("1", 0, True), ("2", 0, False)])
+    two.reset()                 # lost, and waited for
+    s.r.wait_log("hub-lost")
+    s.attach()                  # a new run at the first one's place
+    until(everything, [("1", 0, False), ("2", 0, False)])
+
+
+def test_what_is_gone_is_in_no_list(sims):
+    s = sims("linger = 0", more=LIST)
+    c = s.watch("/runs")
+    one = s.attach()
+    until(c, [("1", 0, False)])
+    one.send_close(1000)
+    until(c, [])
+    c.send(TEXT, b"ignored")
+    c.synced()
+
+
+def test_lists_come_and_go(sims):
+    """While runs do, in many places at once."""
+    s = sims("linger = 0", more=LIST)
+    for i in range(30):
+        c = s.watch("/runs", wait=False)
+        sim = s.attach(f"/attach/anna/{i % 5}", sub="anna", wait=False)
+        if i % 3:
+            c.close()
+        if i % 2:
+            sim.close()
+    c = s.watch("/runs")
+    for x in s.kept:
+        if x is not c:
+            x.close()
+    until(c, [])
+
+
 # --- the console ---------------------------------------------------------------
 
 def test_an_operator_sees_and_ends_it(sims, tmp_path):
@@ -417,8 +489,10 @@ def test_a_reload_leaves_it_alone(sims):
         assert text_of(sim) == "there"
     # Its section is gone: so is it, within drain_timeout.
     cut = old.index("[attach sims]")
-    s.r.ini.write_text(old[:cut].replace("[server]",
-                                         "[server]\ndrain_timeout = 100ms"))
+    end = old.find("\n[", old.index("[route sim]"))     # certificates, over TLS
+    rest = old[end:] if end >= 0 else ""
+    s.r.ini.write_text((old[:cut] + rest).replace(
+        "[server]", "[server]\ndrain_timeout = 100ms"))
     s.r.kill(signal.SIGHUP)
     assert sim.recv().code == 1001
     assert c.recv().code == 1001
