@@ -69,6 +69,17 @@ static const struct control_argument one_route[] = {
 	{ .name = NULL },
 };
 
+static const struct control_argument drained[] = {
+	{ "route", CONTROL_TEXT, CONTROL_PLAIN, "ROUTE" },
+	{ "soft", CONTROL_FLAG, 0, NULL },
+	{ .name = NULL },
+};
+
+static const struct control_argument resumed[] = {
+	{ "route", CONTROL_TEXT, CONTROL_PLAIN, "ROUTE" },
+	{ .name = NULL },
+};
+
 static const struct control_argument killed[] = {
 	{ "id", CONTROL_TEXTS, CONTROL_PLAIN, "ID" },
 	FILTER_CLIENTS,

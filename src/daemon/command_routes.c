@@ -35,7 +35,7 @@ static void add_route(struct answer *a, const struct conf_route *r)
 		F_STR("mode", hub ? "hub" : "pair"),
 		F_STR("backend", r->backend),
 		F_STR("auth", r->auth == CONF_AUTH_TOKEN ? "token" : "none"),
-		F_STR("state", s->paused ? "paused" : "open"),
+		F_STR("state", route_state_word(s)),
 		F_INT("clients", s->connections),
 		F_INT("max_clients", r->max_connections),
 		hub ? F_INT("hubs", hub_route_count(s->hubs)) : F_NONE,

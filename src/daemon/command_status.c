@@ -25,6 +25,13 @@ static void add_up(const struct daemon *d, struct sums *s)
 	}
 }
 
+static const char *state_of(const struct daemon *d)
+{
+	if (d->stop != STOP_NOT)
+		return "stopping";
+	return atomic_load(&d->shared.draining) ? "draining" : "running";
+}
+
 void command_status(struct answer *a)
 {
 	const struct daemon *d = a->daemon;
@@ -37,7 +44,7 @@ void command_status(struct answer *a)
 	ANSWER_ROW(a, F_STR("version", VERSION), F_INT("pid", getpid()),
 		F_INT("started_at", s->started_ms),
 		F_INT("age_ms", now - s->started_ms),
-		F_STR("state", d->stop != STOP_NOT ? "stopping" : "running"),
+		F_STR("state", state_of(d)),
 		F_STR("state_directory", store_path(d)),
 		F_INT("workers", d->workers_n),
 		F_INT("routes", d->conf->routes_n),

@@ -103,7 +103,7 @@ void daemon_worker_stop(struct worker *w);
 
 /* stop.c */
 MUST_CHECK int daemon_stop_init(struct daemon *d);
-/* For the second time: at once. */
+/* For the second time: at once. sig 0: the operator's command. */
 void daemon_stop(struct daemon *d, int sig);
 
 /* limits.c */

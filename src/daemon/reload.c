@@ -93,14 +93,14 @@ static void use_server(struct daemon *d, const struct conf_server *s)
 }
 
 /*
- * A route that an earlier file took away comes back as if it were new: not
- * paused, even where something of it has lived on.
+ * A route that an earlier file took away comes back as if it were new: clients
+ * come in, even where something of it has lived on, paused.
  */
 static void open_added(const struct conf *before, const struct conf *conf)
 {
 	for (size_t i = 0; i < conf->routes_n; i++)
 		if (!conf_same_route(before, &conf->routes[i]))
-			atomic_store(&conf->routes[i].state->paused, false);
+			route_state_open(conf->routes[i].state);
 }
 
 /* It is bound and adopted, and the daemon's from now on. */

@@ -95,7 +95,7 @@ void daemon_stop(struct daemon *d, int sig)
 	}
 	d->stop = STOP_DELAYED;
 	atomic_store(&d->shared.leaving, true);
-	LOG(LOG_INFO, "stopping", F_INT("signal", sig),
+	LOG(LOG_INFO, "stopping", sig ? F_INT("signal", sig) : F_NONE,
 		F_INT("connections", connections(d)));
 	service_notify("STOPPING=1");
 	d->drain_at = loop_now(d->loop) + d->conf->server.drain_delay;

@@ -62,8 +62,8 @@ const char *ending_side(enum reason r, int side)
 {
 	/* Reasons for which the relay ends it of its own accord. */
 	static const enum reason own[] = { REASON_SHUTDOWN, REASON_SESSION_END,
-		REASON_TOKEN_END, REASON_MEMORY, REASON_INTERNAL, REASON_SLOW,
-		REASON_ATTACH_REPLACED };
+		REASON_TOKEN_END, REASON_PAUSED, REASON_MEMORY, REASON_INTERNAL,
+		REASON_SLOW, REASON_ATTACH_REPLACED };
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		if (r == own[i])

@@ -115,7 +115,7 @@ int metrics_list_paused_routes(struct metrics_list *l, struct buf *out)
 
 		if (buf_add_printf(out, "%s{route=\"%s\"} %d\n", l->name,
 			    r->section.name,
-			    atomic_load(&r->state->paused)) < 0)
+			    !route_state_lets_in(r->state)) < 0)
 			return -1;
 	}
 	return 0;

@@ -196,7 +196,10 @@ static enum reason check_pause(const struct gate_check *g)
 
 	if (route->attach)
 		route = route->attach->serves;
-	return atomic_load(&route->state->paused) ? REASON_PAUSED : REASON_NONE;
+	return route_state_lets_in(route->state) &&
+			       !atomic_load(&g->shared->draining)
+		       ? REASON_NONE
+		       : REASON_PAUSED;
 }
 
 static enum reason check_connections(const struct gate_check *g)

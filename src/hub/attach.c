@@ -285,7 +285,7 @@ static enum reason answer(struct hub *h, struct claim *c)
 		c->again = true;
 		return REASON_ATTACH_TAKEN;
 	}
-	if (atomic_load(&h->route->state->paused)) {
+	if (!route_state_lets_in(h->route->state)) {
 		hub_not_joined(h);
 		return REASON_PAUSED;
 	}

@@ -229,7 +229,7 @@ static void read_join(struct hub *h, struct hub_join *j)
 		hub_tell_refused(h, j, &over, true);
 		return;
 	}
-	if (atomic_load(&h->route->state->paused)) {
+	if (!route_state_lets_in(h->route->state)) {
 		turn_away(h, j, &paused);
 		return;
 	}

@@ -203,13 +203,28 @@ void session_use_rates(struct session *s, int64_t messages, size_t bytes)
 
 /* --- limits in time --------------------------------------------------------*/
 
+/* Each at another time, so that they do not all come back at once. */
+static void end_within(struct session *s, int64_t ms, enum reason as)
+{
+	int64_t now = loop_now(loop_of(s)), due;
+	uint32_t random;
+
+	worker_random(s->worker, (uint8_t *)&random, sizeof(random));
+	due = now + (int64_t)(random % (uint64_t)(ms + 1));
+	if (due >= s->expires_ms)
+		return;
+	s->expires_ms = due;
+	s->expires_as = (uint8_t)as;
+}
+
 /* max_session or expire_at of its token, whichever comes first. */
-static void set_expiry(struct session *s)
+static void set_lifetime(struct session *s)
 {
 	const struct client *c = &s->client;
 	int64_t left;
 
 	s->expires_ms = INT64_MAX;
+	s->expires_as = REASON_NONE;
 	if (c->route->max_session > 0) {
 		s->expires_ms = s->opened_ms + c->route->max_session;
 		s->expires_as = REASON_SESSION_END;
@@ -221,6 +236,19 @@ static void set_expiry(struct session *s)
 		s->expires_ms = s->opened_ms + left;
 		s->expires_as = REASON_TOKEN_END;
 	}
+}
+
+/* Its lifetime, or less where its route is drained. */
+static void set_expiry(struct session *s)
+{
+	const struct client *c = &s->client;
+	bool closing = atomic_load(&c->route->state->closing);
+
+	if (closing && s->expires_as == REASON_PAUSED)
+		return; /* it has been given its time */
+	set_lifetime(s);
+	if (closing)
+		end_within(s, c->conf->server.drain_timeout, REASON_PAUSED);
 }
 
 /* A side that is not read cannot be called idle: its bytes wait in the kernel. */
@@ -273,22 +301,7 @@ static void limits_timer(struct timer *t)
 	session_check(CONTAINER_OF(t, struct session, timer));
 }
 
-/* --- a reload --------------------------------------------------------------*/
-
-/* Each at another time, so that they do not all come back at once. */
-static void end_within(struct session *s, int64_t ms)
-{
-	int64_t now = loop_now(loop_of(s)), due;
-	uint32_t random;
-
-	worker_random(s->worker, (uint8_t *)&random, sizeof(random));
-	due = now + (int64_t)(random % (uint64_t)(ms + 1));
-	if (due >= s->expires_ms)
-		return;
-	s->expires_ms = due;
-	s->expires_as = REASON_ROUTE_REMOVED;
-	session_check(s);
-}
+/* --- a reload, a drain -----------------------------------------------------*/
 
 /* Its token's key, if that still counts on the route; else NULL. */
 static const char *key_of(
@@ -333,15 +346,24 @@ void session_renew(struct session *s, struct conf *conf)
 
 	if (!session_is_open(s) || s->client.conf == conf)
 		return;
-	if (!route)
-		end_within(s, conf->server.drain_timeout);
-	else if (route->on_key_loss == CONF_KEY_LOSS_CLOSE &&
-		 s->client.verdict.key && !key_of(s, route))
+	if (!route) {
+		end_within(s, conf->server.drain_timeout, REASON_ROUTE_REMOVED);
+		session_check(s);
+	} else if (route->on_key_loss == CONF_KEY_LOSS_CLOSE &&
+		   s->client.verdict.key && !key_of(s, route))
 		e->owner->cb->ended(
 			e, &(struct ending){ .reason = REASON_KEY_REMOVED });
 	else if (conf_same_way(old, route) ||
 		 (s->hub && route->mode == CONF_MODE_HUB))
 		use_conf(s, conf, route);
+}
+
+void session_heed_drain(struct session *s)
+{
+	if (!session_is_open(s))
+		return;
+	set_expiry(s);
+	session_check(s);
 }
 
 /* --- the beginning ---------------------------------------------------------*/

@@ -108,6 +108,12 @@ size_t session_queued(const struct session *s, enum end_side side);
 void session_renew(struct session *s, struct conf *conf);
 
 /*
+ * The operator drains its route, or no longer (route_state.closing): it ends
+ * within drain_timeout, or has the time that it had.
+ */
+void session_heed_drain(struct session *s);
+
+/*
  * So many bytes of a message came from a side, which is not idle then; complete:
  * with them the message is.
  */

@@ -49,9 +49,30 @@ struct route_state {
 	atomic_int_least64_t opened_at;
 	/* That no subprotocol was selected was said. */
 	atomic_bool unselected_told;
-	/* The operator's pause: no client comes in, and hubs have no trunk. */
-	atomic_bool paused;
+	/* As the operator wants it; in each case no new client comes in. */
+	atomic_bool paused;   /* its hubs have no trunk */
+	atomic_bool draining; /* its sessions end by themselves */
+	atomic_bool closing;  /* they are ended, over drain_timeout */
 };
+
+static inline bool route_state_lets_in(const struct route_state *r)
+{
+	return !atomic_load(&r->paused) && !atomic_load(&r->draining);
+}
+
+static inline const char *route_state_word(const struct route_state *r)
+{
+	if (atomic_load(&r->paused))
+		return "paused";
+	return atomic_load(&r->draining) ? "draining" : "open";
+}
+
+static inline void route_state_open(struct route_state *r)
+{
+	atomic_store(&r->paused, false);
+	atomic_store(&r->draining, false);
+	atomic_store(&r->closing, false);
+}
 
 struct listen_state {
 	struct section_state section;

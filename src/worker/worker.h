@@ -79,6 +79,7 @@ struct shared {
 	atomic_size_t programs; /* that live, or have left something */
 	/* No new client should come: /readyz says so. */
 	atomic_bool leaving;
+	atomic_bool draining; /* none is let in: the operator's drain --soft */
 	struct route_records *records; /* made with the sections */
 	struct reloads reloads;        /* what became of them */
 };
