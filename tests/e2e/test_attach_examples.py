@@ -1,4 +1,5 @@
 """Plain clients that attach, in several languages: conf/examples/attach.*."""
+import functools
 import os
 import pathlib
 import re
@@ -45,17 +46,34 @@ class Simulation:
         return self.process.poll() is None
 
 
-@pytest.fixture(params=["py", "js"])
-def simulation(request, tmp_path):
+@functools.lru_cache(maxsize=None)
+def compiled(directory):
+    """As the example says itself; None: there is no library for it."""
+    if subprocess.run(["pkg-config", "--exists", "libwebsockets"]).returncode:
+        return None
+    source = EXAMPLES / "attach.c"
+    command = re.search(r"\n \*\t(cc .*)\n", source.read_text())[1]
+    subprocess.run([*command.replace("-o attach", f"-o {directory}/attach")
+                    .replace("attach.c", str(source)).split(),
+                    "-Wall", "-Wextra", "-Werror"], check=True)
+    return str(directory / "attach")
+
+
+@pytest.fixture(params=["py", "js", "c"])
+def simulation(request, tmp_path, tmp_path_factory):
     """simulation(r, **claims) starts it."""
-    command = {"py": ["/usr/bin/python3"], "js": ["node"]}[request.param]
+    source = EXAMPLES / f"attach.{request.param}"
+    command = {"py": ["/usr/bin/python3", source], "js": ["node", source],
+               "c": None}[request.param] or \
+        [compiled(tmp_path_factory.getbasetemp())]
+    if not command[0]:
+        pytest.skip("no libwebsockets here")
     started = []
 
     def start(r, url=None, **claims):
         token = mint(PATH, sub="anna", **{"perm": "serve", **claims})
         started.append(Simulation(
-            [*command, EXAMPLES / f"attach.{request.param}",
-             (url or r.url(PATH)) + "?token=" + token], tmp_path))
+            [*command, (url or r.url(PATH)) + "?token=" + token], tmp_path))
         return started[-1]
     yield start
     for s in started:
