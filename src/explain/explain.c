@@ -32,15 +32,6 @@ const struct conf_listen *explain_find_listen(
 	return NULL;
 }
 
-void explain_tell(struct explaining *x, const char *step, const char *says,
-	const char *name, const char *detail)
-{
-	x->tell(x->arg, &(struct explain_line){ .step = step,
-				.says = says,
-				.name = name,
-				.detail = detail });
-}
-
 /* --- what the steps of the gate say ---------------------------------------*/
 
 struct words { /* of one line */

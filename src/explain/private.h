@@ -48,10 +48,15 @@ MUST_CHECK int question_init(struct question *q,
 MUST_CHECK int question_write(
 	struct buf *out, const struct question *q, bool upgrade);
 
-/* explain.c */
-/* The name is printed; NULL: there is none. */
-void explain_tell(struct explaining *x, const char *step, const char *says,
-	const char *name, const char *detail);
+/* Name and detail may be NULL. */
+static inline void explain_tell(struct explaining *x, const char *step,
+	const char *says, const char *name, const char *detail)
+{
+	x->tell(x->arg, &(struct explain_line){ .step = step,
+				.says = says,
+				.name = name,
+				.detail = detail });
+}
 
 /* limits.c: a line for each. */
 void explain_backend(struct explaining *x);
