@@ -108,7 +108,8 @@ def test_it_is_what_prometheus_reads(relay):
                         ["wsrelayd_certificate_not_after_timestamp_seconds"])}
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool")
+@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool "
+                    "(scripts/deps lint)")
 def test_promtool_has_no_complaint(relay):
     out = subprocess.run(["promtool", "check", "metrics"], text=True,
                          input=scrape(busy(relay)), capture_output=True)
