@@ -232,11 +232,15 @@ $(addprefix $(OUT)/unit/test_,ws_end ws_ping stream_end): UNIT_EXTRA = \
 	-Wl,--wrap=clock_gettime,--wrap=conn_vanished,--wrap=conn_arrived_ago
 $(OUT)/unit/test_stream_end: UNIT_EXTRA += -Wl,--wrap=proc_end_after
 
+# The tests themselves compile four times as fast without optimisation.
+UNIT_OPTIMISE = $(if $(filter asan tsan,$(VARIANT)),-O0)
+
 $(OUT)/unit/%: tests/unit/%.c $(LIB) $(OUT)/no_memory.o
 	@mkdir -p $(@D)
 	$(SAY) CCLD $@
 	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests/unit -isystem $(LLHTTP_INCLUDE) $(ALL_CFLAGS) \
-		-MMD -MP $(ALL_LDFLAGS) -o $@ $< $(UNIT_EXTRA) $(NO_MEMORY) \
+		-MMD -MP $(ALL_LDFLAGS) $(UNIT_OPTIMISE) -o $@ $< $(UNIT_EXTRA) \
+		$(NO_MEMORY) \
 		$(LIB) -lcmocka $(LIBS)
 
 -include $(UNIT_TESTS:=.d)
