@@ -2,9 +2,9 @@
  * A simulation that attaches itself: ./attach WSURI
  *
  * WSURI is wss://viz.example.org/attach/anna/42?token=... It says a line of
- * numbers ten times a second, and takes lines such as "speed 2" from who steers.
- * Whoever watches or not, it goes on; when the connection is lost it attaches
- * again. It needs libwebsockets 4, in Debian libwebsockets-dev:
+ * numbers ten times a second, and takes lines such as "speed 2" from who
+ * drives. Whoever watches or not, it goes on; when the connection is lost it
+ * attaches again. It needs libwebsockets 4, in Debian libwebsockets-dev:
  *
  *	cc -O2 -o attach attach.c -lwebsockets -lm
  */

@@ -9,7 +9,8 @@ standard input. Its output goes on to our own, byte for byte; standard error is
 left to it, signals are handed on, its exit status is ours. Nothing of the relay
 delays or ends it: when the relay is away, refuses, or is slow, it runs on.
 
-    --token-file F  read anew at each attempt; default ~/.config/wsrelay/token
+    --token-file F  read anew at each attempt; default ~/.config/wsrelay/token,
+                    or wsrelay/token in XDG_CONFIG_HOME
     --ca F          authorities (PEM) in place of the system's
     --quiet         what the program prints goes to the relay only
     --slow POLICY   when the relay does not keep up, or is away: drop-old keeps
@@ -17,7 +18,7 @@ delays or ends it: when the relay is away, refuses, or is slow, it runs on.
                     line, and with block the program waits, while we are
                     attached and the relay takes something every ten seconds
 
-https_proxy and no_proxy count, in lower or upper case. A program that buffers
+https_proxy, for ws http_proxy, and no_proxy count. A program that buffers
 what it prints must flush it; for Python PYTHONUNBUFFERED=1 is set. It needs
 Python 3.8 or newer and nothing else. Tried on Linux; macOS and Windows: not run.
 
@@ -504,7 +505,9 @@ def read_token(path):
 
 
 def environment(name):
-    return os.environ.get(name) or os.environ.get(name.upper()) or ""
+    # HTTP_PROXY can be what a web server made of somebody's field Proxy.
+    upper = "" if name == "http_proxy" else os.environ.get(name.upper())
+    return os.environ.get(name) or upper or ""
 
 
 def bypasses(address):
@@ -536,7 +539,8 @@ def bypasses(address):
 
 def proxy_for(address):
     """None, or (host, port, what its Proxy-Authorization says)."""
-    text = environment("https_proxy")
+    name = "https_proxy" if address.secure else "http_proxy"
+    text = environment(name)
     if not text or bypasses(address):
         return None
     if "://" not in text:
@@ -547,7 +551,7 @@ def proxy_for(address):
     except ValueError:
         host = None
     if not host or u.scheme != "http":
-        raise Ended("https_proxy is not http://HOST:PORT")
+        raise Ended(name + " is not http://HOST:PORT")
     login = None
     if u.username is not None:
         pair = "%s:%s" % (urllib.parse.unquote(u.username),
@@ -624,7 +628,7 @@ def connect(address, clock):
             lines.append("Proxy-Authorization: " + proxy[2])
         status, _, rest = ask(sock, lines, clock)
         if status == 407:
-            raise Ended("the proxy wants a name and a password: https_proxy = "
+            raise Ended("the proxy wants a name and a password, as in "
                         "http://NAME:PASSWORD@HOST:PORT")
         if status // 100 != 2 or rest:
             raise Ended("the proxy refuses the way to %s (HTTP %d)"
@@ -1168,12 +1172,16 @@ def arguments(argv):
     if options.address.has_token and options.token_file:
         parser.error("a token in the address, and --token-file")
     if not options.token_file:
-        options.token_file = os.path.expanduser("~/.config/wsrelay/token")
+        home = os.environ.get("XDG_CONFIG_HOME") or \
+            os.path.expanduser("~/.config")
+        options.token_file = os.path.join(home, "wsrelay", "token")
     return options
 
 
 def main():
     options = arguments(sys.argv[1:])
+    # What the program prints does not wait for a relay that keeps us busy.
+    sys.setswitchinterval(0.0005)
     lines = Lines(options.slow)
     signals = Signals()
     process = start(options.command)

@@ -3,6 +3,7 @@ run is sacred: whatever the relay does, it is the same run."""
 import ast
 import base64
 import collections
+import contextlib
 import importlib.util
 import json
 import os
@@ -235,6 +236,17 @@ def test_its_token_is_read_anew(relay, run):
     x.end(0)
 
 
+@pytest.mark.plain("nothing of it is on a wire")
+def test_the_usual_token_file(script, monkeypatch):
+    arguments = ["ws://a/b", "--", "x"]
+    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert script.arguments(arguments).token_file == \
+        "/home/anna/.config/wsrelay/token"
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/xdg")
+    assert script.arguments(arguments).token_file == "/xdg/wsrelay/token"
+
+
 def test_no_token_file(relay, run):
     r = relay(INI)
     x = run(r.url("/attach/anna/1"), PARROT, token=None)
@@ -405,6 +417,29 @@ def test_a_program_that_does_not_read(fake, run, tmp_path):
 
 
 @pytest.mark.plain("its relay is the test's own")
+@pytest.mark.parametrize("flood", [
+    frame(PING, mask=None), frame(TEXT, "", mask=None),
+    frame(TEXT, "x", fin=False, mask=None)], ids=["pings", "empty", "endless"])
+def test_a_relay_that_never_stops(fake, run, tmp_path, flood):
+    """The program's output goes on, and nothing piles up."""
+    x = run(fake.url, AWKWARD, arguments=[tmp_path / "go"])
+    b = fake.attached()
+    data = flood + b"".join(frame(CONT, "x", fin=False, mask=None)
+                            if flood[0] == TEXT else flood for _ in range(999))
+
+    def pour():
+        with contextlib.suppress(OSError):      # it may have had enough
+            while True:
+                b.write(data)
+    pouring = Background(pour)
+    wait_for(lambda: x.out.stat().st_size > 202000, "its output")
+    (tmp_path / "go").touch()
+    assert x.end(5) == awkward(tmp_path)
+    pouring.done()
+    b.close()
+
+
+@pytest.mark.plain("its relay is the test's own")
 def test_it_comes_back(fake, run):
     """What was printed meanwhile comes then, and nothing twice."""
     x = run(fake.url, PARROT)
@@ -526,12 +561,11 @@ class Proxy:
 
 
 @pytest.mark.plain("the name that it asks for is in no certificate")
-@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
-def test_through_a_proxy(relay, run, name):
+def test_through_a_proxy(relay, run):
     r = relay(INI, listen="hosts = relay.invalid")
     proxy = Proxy(r.port)
     x = run(f"ws://relay.invalid:{r.port}/attach/anna/1", PARROT, env={
-        name: f"http://an%40na:pass@127.0.0.1:{proxy.server.port}",
+        "http_proxy": f"http://an%40na:pass@127.0.0.1:{proxy.server.port}",
         "no_proxy": "example.org"})
     head = proxy.asked.done()
     assert head.startswith(f"CONNECT relay.invalid:{r.port} HTTP/1.1\r\n")
@@ -541,10 +575,11 @@ def test_through_a_proxy(relay, run, name):
 
 
 @pytest.mark.plain("its relay is the test's own")
-def test_a_proxy_that_refuses(run, tmp_path):
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
+def test_a_proxy_that_refuses(run, name):
     proxy = Proxy(0, b"HTTP/1.1 407 no\r\n\r\n")
     x = run("wss://relay.invalid/attach/anna/1", PARROT,
-            env={"https_proxy": f"127.0.0.1:{proxy.server.port}"})
+            env={name: f"127.0.0.1:{proxy.server.port}"})
     assert "CONNECT relay.invalid:443 " in proxy.asked.done()
     x.says("the proxy wants a name and a password")
 
