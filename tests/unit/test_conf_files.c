@@ -101,7 +101,7 @@ static void test_include_errors(void **state)
 		"bad.ini:2: [route r] backend: is missing, expected a value: "
 		"Where it leads: tcp://HOST:PORT, unix:/PATH, "
 		"ws://HOST[:PORT][/PATH], tls:// and wss:// likewise, "
-		"exec:/PROGRAM ARGUMENTS, echo: for trying out, or room: (a "
+		"exec:PROGRAM ARGUMENTS, echo: for trying out, or room: (a "
 		"hub whose clients speak to each "
 		"other)\n"
 		"bad.ini:3: [route r] path: \"x\": a path begins with '/', "
