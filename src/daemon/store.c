@@ -26,16 +26,25 @@
 #define REVOCATIONS "revocations"
 #define USED_TOKENS "used-tokens"
 
+enum order { ORDER_NONE, ORDER_WRITE, ORDER_END };
+
 struct store {
 	struct daemon *daemon;
 	char *path;
 	int dir;
-	/* The thread that writes, and what it says when it has. */
+	/*
+	 * The thread that writes: it is there from the start on, for when memory
+	 * is short it could not be made.
+	 */
 	pthread_t thread;
-	bool writes;
+	bool has_thread;
+	pthread_mutex_t lock;
+	pthread_cond_t ordered;
+	enum order order; /* under the lock */
+	/* What it says when it has; error is its own until then. */
 	struct letter letter;
-	int error; /* errno, 0: it is written; the thread's until then */
-	/* How often it was asked; how often when the thread began. */
+	int error; /* errno, 0: it is written */
+	/* How often it was asked; how often when it began to write. */
 	uint64_t asked, begun;
 	TAILQ_HEAD(, store_wait) waits; /* in order */
 };
@@ -89,7 +98,11 @@ static int take_directory(struct daemon *d, char *path, bool key)
 	struct store *s = dir < 0 ? NULL : calloc(1, sizeof(*s));
 
 	if (s && flock(dir, LOCK_EX | LOCK_NB) == 0) {
-		*s = (struct store){ .daemon = d, .path = path, .dir = dir };
+		*s = (struct store){ .daemon = d,
+			.path = path,
+			.dir = dir,
+			.lock = PTHREAD_MUTEX_INITIALIZER,
+			.ordered = PTHREAD_COND_INITIALIZER };
 		TAILQ_INIT(&s->waits);
 		d->store = s;
 		return 0;
@@ -142,6 +155,146 @@ int store_check(const struct conf *conf)
 const char *store_path(const struct daemon *d)
 {
 	return d->store ? d->store->path : NULL;
+}
+
+/* --- writing --------------------------------------------------------------*/
+
+static void log_failure(const struct store *s, const char *name, int error)
+{
+	LOG(LOG_ERROR, "state-failed", F_STR("directory", s->path),
+		F_STR("file", name), F_STR("detail", strerror(error)));
+}
+
+/* -1 with errno. */
+static int write_revocations(struct store *s)
+{
+	struct buf text = { 0 };
+	int result = -1, error;
+
+	errno = ENOMEM;
+	if (state_begin(&text) == 0 &&
+		revocations_write(s->daemon->shared.revocations, &text,
+			clock_unix_ms()) == 0 &&
+		state_seal(&text) == 0)
+		result = store_file_write(s->dir, REVOCATIONS, buf_str(&text));
+	error = errno;
+	buf_free(&text);
+	errno = error;
+	return result;
+}
+
+static void *write_when_ordered(void *arg)
+{
+	struct store *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (s->order == ORDER_NONE)
+			pthread_cond_wait(&s->ordered, &s->lock);
+		if (s->order == ORDER_END)
+			break;
+		s->order = ORDER_NONE;
+		pthread_mutex_unlock(&s->lock);
+		s->error = write_revocations(s) < 0 ? errno : 0;
+		mailbox_post(&s->daemon->mailbox, &s->letter);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* -1 with errno. */
+static int start_thread(struct store *s)
+{
+	sigset_t all, before;
+	int error;
+
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&s->thread, NULL, write_when_ordered, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	s->has_thread = error == 0;
+	if (s->has_thread)
+		(void)pthread_setname_np(s->thread, "state");
+	errno = error;
+	return s->has_thread ? 0 : -1;
+}
+
+static void give_order(struct store *s, enum order order)
+{
+	pthread_mutex_lock(&s->lock);
+	s->order = order;
+	pthread_cond_signal(&s->ordered);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void begin(struct store *s)
+{
+	s->begun = s->asked;
+	give_order(s, ORDER_WRITE);
+}
+
+/* What it has begun is written then. */
+static void end_thread(struct store *s)
+{
+	if (!s->has_thread)
+		return;
+	give_order(s, ORDER_END);
+	(void)pthread_join(s->thread, NULL);
+	s->has_thread = false;
+}
+
+static void written(struct worker *w, struct letter *l)
+{
+	struct store *s = CONTAINER_OF(l, struct store, letter);
+	uint64_t begun = s->begun;
+	struct store_wait *x;
+	int error = s->error;
+
+	(void)w; /* none: it is the main thread's mailbox */
+	if (error)
+		log_failure(s, REVOCATIONS, error);
+	s->begun = 0;
+	if (s->asked > begun)
+		begin(s);
+	while ((x = TAILQ_FIRST(&s->waits)) && x->serial <= begun) {
+		store_forget(s->daemon, x);
+		x->done(x, error ? strerror(error) : NULL);
+	}
+}
+
+static void leave(struct letter *l)
+{
+	(void)l; /* a part of the store */
+}
+
+static const struct letter_kind written_kind = {
+	.open = written,
+	.free = leave,
+};
+
+void store_save(struct daemon *d, struct store_wait *w)
+{
+	struct store *s = d->store;
+
+	s->asked++;
+	if (w) {
+		w->serial = s->asked;
+		w->waits = true;
+		TAILQ_INSERT_TAIL(&s->waits, w, next);
+	}
+	s->letter.kind = &written_kind;
+	if (s->begun == 0)
+		begin(s);
+}
+
+void store_forget(struct daemon *d, struct store_wait *w)
+{
+	if (!w->waits)
+		return;
+	TAILQ_REMOVE(&d->store->waits, w, next);
+	w->waits = false;
 }
 
 /* --- reading --------------------------------------------------------------*/
@@ -238,8 +391,7 @@ static bool load(struct loaded *l, const char *name, use_record *use)
 	LOG(LOG_ERROR, "state-damaged", F_STR("directory", s->path),
 		F_STR("file", name), F_STR("detail", why));
 	if (store_file_set_aside(s->dir, name) < 0)
-		LOG(LOG_ERROR, "state-failed", F_STR("directory", s->path),
-			F_STR("file", name), F_STR("detail", strerror(errno)));
+		log_failure(s, name, errno);
 	return false;
 }
 
@@ -255,8 +407,8 @@ int store_load(struct daemon *d)
 	used.since_ms = -1;
 	(void)load(&revoked, REVOCATIONS, use_revocation);
 	clean = load(&used, USED_TOKENS, use_used) && used.since_ms >= 0;
-	/* From here on it would be older than what is used. */
-	if (store_file_remove(s->dir, USED_TOKENS) < 0)
+	/* From here on its file would be older than what is used. */
+	if (start_thread(s) < 0 || store_file_remove(s->dir, USED_TOKENS) < 0)
 		return -1;
 	if (clean)
 		d->shared.used_since_ms = used.since_ms;
@@ -264,120 +416,6 @@ int store_load(struct daemon *d)
 		F_INT("revocations", revoked.n), F_INT("used_tokens", used.n),
 		F_STR("stop", clean ? "clean" : "not known"));
 	return 0;
-}
-
-/* --- writing --------------------------------------------------------------*/
-
-static void log_failure(const struct store *s, const char *name, int error)
-{
-	LOG(LOG_ERROR, "state-failed", F_STR("directory", s->path),
-		F_STR("file", name), F_STR("detail", strerror(error)));
-}
-
-/* -1 with errno. */
-static int write_revocations(struct store *s)
-{
-	struct buf text = { 0 };
-	int result = -1, error;
-
-	errno = ENOMEM;
-	if (state_begin(&text) == 0 &&
-		revocations_write(s->daemon->shared.revocations, &text,
-			clock_unix_ms()) == 0 &&
-		state_seal(&text) == 0)
-		result = store_file_write(s->dir, REVOCATIONS, buf_str(&text));
-	error = errno;
-	buf_free(&text);
-	errno = error;
-	return result;
-}
-
-static void *write_there(void *arg)
-{
-	struct store *s = arg;
-
-	s->error = write_revocations(s) < 0 ? errno : 0;
-	mailbox_post(&s->daemon->mailbox, &s->letter);
-	return NULL;
-}
-
-static void begin(struct store *s)
-{
-	sigset_t all, before;
-	int error;
-
-	s->begun = s->asked;
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&s->thread, NULL, write_there, s);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	s->writes = error == 0;
-	if (s->writes)
-		return;
-	s->error = error; /* as if it had failed there */
-	mailbox_post(&s->daemon->mailbox, &s->letter);
-}
-
-static void end_thread(struct store *s)
-{
-	if (s->writes)
-		(void)pthread_join(s->thread, NULL);
-	s->writes = false;
-}
-
-static void written(struct worker *w, struct letter *l)
-{
-	struct store *s = CONTAINER_OF(l, struct store, letter);
-	uint64_t begun = s->begun;
-	struct store_wait *x;
-	int error;
-
-	(void)w; /* none: it is the main thread's mailbox */
-	end_thread(s);
-	error = s->error;
-	if (error)
-		log_failure(s, REVOCATIONS, error);
-	s->begun = 0;
-	if (s->asked > begun)
-		begin(s);
-	while ((x = TAILQ_FIRST(&s->waits)) && x->serial <= begun) {
-		store_forget(s->daemon, x);
-		x->done(x, error ? strerror(error) : NULL);
-	}
-}
-
-static void leave(struct letter *l)
-{
-	(void)l; /* a part of the store */
-}
-
-static const struct letter_kind written_kind = {
-	.open = written,
-	.free = leave,
-};
-
-void store_save(struct daemon *d, struct store_wait *w)
-{
-	struct store *s = d->store;
-
-	s->asked++;
-	if (w) {
-		w->serial = s->asked;
-		w->waits = true;
-		TAILQ_INSERT_TAIL(&s->waits, w, next);
-	}
-	s->letter.kind = &written_kind;
-	if (s->begun == 0)
-		begin(s);
-}
-
-void store_forget(struct daemon *d, struct store_wait *w)
-{
-	if (!w->waits)
-		return;
-	TAILQ_REMOVE(&d->store->waits, w, next);
-	w->waits = false;
 }
 
 /* --- the end --------------------------------------------------------------*/
@@ -430,6 +468,8 @@ void store_free(struct daemon *d)
 	end_thread(s);
 	if (d->loop)
 		mailbox_drop(&d->mailbox); /* the letter is a part of it */
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->ordered);
 	close(s->dir);
 	free(s->path);
 	free(s);

@@ -9,9 +9,8 @@
  *                 use
  *
  * A file is written beside the old one, synced, and renamed; then the directory
- * is synced. That may take its time, so a thread does it, one at a time: what
- * changes meanwhile is written behind it, all of that at once. The rest is on
- * the main thread.
+ * is synced. That may take its time, so a thread does it: what changes meanwhile
+ * is written behind it, all of that at once. The rest is on the main thread.
  */
 #ifndef DAEMON_STORE_H
 #define DAEMON_STORE_H

@@ -300,6 +300,23 @@ def test_invitations(relay, tmp_path, command, refusal):
         assert status(r, minted) == 101
 
 
+# --- simulations --------------------------------------------------------------
+
+
+def test_attached_simulations(relay):
+    r = relay(KEY + "[attach sims]\npath = /attach\n[route sim]\n"
+              "path = /sim\nbackend = attach:sims\nmode = hub\nauth = none\n",
+              server=READONLY + "workers = 3\n")
+    t = mint("/attach", sub="anna", perm="serve")
+    sim, watcher = Client(r, "/attach", token=t), Client(r, "/sim")
+    sim.send(TEXT, b"here")
+    assert watcher.message()[1] == b"here"
+    _, row = ask(r, "revoke", "--sub", "anna")
+    assert row["id"] == sim.id
+    assert closed(sim) == (3000, "revoked")
+    assert status(r, t, "/attach") == REVOKED
+
+
 # --- those who are about to open ------------------------------------------------
 
 

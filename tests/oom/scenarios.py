@@ -45,6 +45,7 @@ class House:
             threading.Thread(target=self.serve, daemon=True,
                              args=(kind, server)).start()
         (directory / "www").mkdir()
+        (directory / "state").mkdir()
         (directory / "www/index.html").write_text(
             "<p>{{wsuri /echo/1}}</p>" + "x" * 100000)
         (directory / "keys.json").write_text(jwks(SIGNER.jwk("one")))
@@ -386,6 +387,38 @@ def tap(house):
         house.leave(e)
 
 
+def revoke(house):
+    """Who is revoked is closed, whatever becomes of the answer's rows."""
+    path = house.path("echo")
+    token = mint(path, sub="alice", jti=path)
+
+    def say(f, s, **request):
+        s.sendall(json.dumps(request).encode() + b"\n")
+        row = {}
+        while "status" not in row:
+            line = f.readline()
+            if not line:
+                raise EOFError
+            row = json.loads(line)
+        if row["status"] != "ok":
+            raise Refused(row["error"])
+
+    with house.open(path, token=token) as c, \
+            socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(PATIENCE)
+        s.connect(str(house.dir / "control.sock"))
+        with s.makefile("rb") as f:
+            json.loads(f.readline() or b"null")  # the greeting
+            say(f, s, command="revoke", token=token)
+            frame = c.recv()
+            assert frame.opcode == CLOSE, frame
+            if frame.code != 3000:      # it had ended before
+                raise Refused(frame.reason)
+            c.send(CLOSE, frame.payload)
+            say(f, s, command="revoked")
+            say(f, s, command="unrevoke", jti=path, key="lab")
+
+
 def _tls(name, resume):
     def scenario(house):
         path = house.path("echo")
@@ -403,5 +436,5 @@ def _tls(name, resume):
 SCENARIOS = {f.__name__: f for f in (
     _pair("echo"), _pair("tcp"), _pair("ws"), _pair("exec"), room, tagged,
     hold, left, keyed, page, reload,
-    console, tap,
+    console, tap, revoke,
     _tls("tls", False), _tls("tls-resumed", True))}
