@@ -8,7 +8,7 @@ what another got is known here. So nothing depends on who was faster.
 from peers import TEXT
 
 CODES = {"shutdown": 1001, "slow": 1013, "backend-reset": 1011,
-         "backend-exit": 1011}
+         "backend-exit": 1011, "paused": 1013}
 
 
 def short(names):
@@ -95,11 +95,14 @@ class Judge:
             out.add("backend-close")
         if any(b.kicked for b in self.connections):
             out.add("backend-kick")
+        if self.scene.paused and self.plan.mode == "hub" and \
+                not self.plan.hold and self.plan.backend != "room":
+            out.add("paused")
         return out
 
     def refused(self, c):
         ended = any(b.ended for b in self.connections)
-        self.check(self.drained or ended,
+        self.check(self.drained or ended or self.scene.paused,
                    f"{c.name}: refused: {getattr(c, 'why', None)}")
 
     def proper_end(self, c, line):
@@ -283,6 +286,12 @@ class Judge:
         lost = accepted - denied - got
         if gaps:
             pass        # who drives is the home's to say: see taken()
+        elif self.ended_by_pause():
+            pass        # what was on its way to a hub that ended is lost
+        elif self.only_paused():
+            self.check(lost <= self.dropped, f"{c.name}: {lost} of {accepted} "
+                       f"accepted messages did not reach a backend, which "
+                       f"was paused only; dropped={self.dropped}")
         elif alone and not self.hub_lines["lost"]:
             self.check(lost == 0, f"{c.name}: {lost} of {accepted} accepted "
                        f"messages did not reach {last.name}, which lived; "
@@ -293,6 +302,15 @@ class Judge:
                 line["reason"] == "client-gone" and c.plan.end == "fin":
             self.check(accepted == len(c.sent), f"{c.name}: {accepted} of "
                        f"{len(c.sent)} sent were accepted")
+
+    def ended_by_pause(self):
+        return any(x["reason"] == "paused" for x in self.hub_lines["close"])
+
+    def only_paused(self):
+        """One hub, that has lost its backend by pauses only, if at all."""
+        lost = self.hub_lines["lost"]
+        return self.scene.paused and len(self.hub_lines["open"]) == 1 and \
+            lost and all(x["reason"] == "paused" for x in lost)
 
     def taken(self):
         """What the hub took is what arrived."""

@@ -82,6 +82,7 @@ class Plan:
     drain: float        # seconds until SIGTERM; 0: when all is over
     twice: bool         # a second SIGTERM follows, which ends it at once
     reloads: list       # of (seconds after the one before, whether it changes)
+    commands: list      # of (seconds after the one before, what, scene)
     scenes: list
 
 
@@ -247,6 +248,23 @@ def draw_reloads(d):
             for _ in range(d("reloads", [0, 1, 3, 20]))]
 
 
+def draw_commands(d, scenes):
+    """A pause is followed by a resume; where the backend is lost, too, the
+    plan of its connections would be another."""
+    r = d.random
+    quiet = [s.index for s in scenes if s.losses == 0]
+    out = []
+    for _ in range(d("pauses", [0, 0, 1, 3])):
+        if quiet:
+            i = r.choice(quiet)
+            out.append((r.choice([0, 0.02, 0.1, 0.3]), "pause", i))
+            out.append((r.choice([0, 0.02, 0.2]), "resume", i))
+    for _ in range(d("drives", [0, 0, 2, 5])):
+        out.insert(r.randrange(len(out) + 1), (
+            r.choice([0, 0.02, 0.1]), "drive", r.choice(scenes).index))
+    return out
+
+
 def trial(seed, only):
     for attempt in range(1000):
         d = Draw(f"{seed}/{attempt}", only)
@@ -258,7 +276,7 @@ def trial(seed, only):
             scenes = [scene(seed, i, only, drain)
                       for i in range(d("scenes", [1, 2, 3, 4]))]
             return Plan(seed, workers, tls, drain, twice == "yes",
-                        draw_reloads(d), scenes)
+                        draw_reloads(d), draw_commands(d, scenes), scenes)
         except Impossible as e:
             key = e
     raise Impossible(key)

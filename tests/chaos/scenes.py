@@ -143,6 +143,7 @@ class Scene:
         self.route = f"s{plan.index}"
         self.relay = None
         self.clients = []
+        self.paused = False     # it has been, at least once
         # A connection of the backend begins: it may have said something.
         self.beginning = threading.Lock()
 
