@@ -354,8 +354,11 @@ enum ctl_status ctl_play_run(const char *file, int argc, char **argv)
 	enum ctl_status status;
 
 	(void)file;
-	if (framing)
-		(void)read_framing(&p, framing);
+	if (framing && read_framing(&p, framing) < 0) {
+		ctl_complain("WSRELAY_FRAMING: expected line or len32: a "
+			     "recording has messages");
+		return CTL_USAGE;
+	}
 	if (read_options(&p, argc, argv) < 0)
 		return CTL_USAGE;
 	if (open_file(&p) < 0)

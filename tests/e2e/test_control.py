@@ -665,6 +665,8 @@ def test_completion():
     assert complete("clo") == ["closed"]
     assert complete("-c", "x.ini", "ro") == ["routes"]
     assert set(complete("clients", "--s")) == {"--socket", "--sub", "--slow"}
+    assert complete("tap", "--d") == ["--direction"]
+    assert complete("play", "READ") == ["README.md"]
 
 
 @pytest.mark.parametrize("command", commands())

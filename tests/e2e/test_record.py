@@ -49,6 +49,11 @@ def record(r, path, file, *args):
     return p
 
 
+def held(file):
+    """What it has by now."""
+    return file.read_bytes() if file.exists() else b""
+
+
 def items(data):
     """The head's fields, and the items, read by somebody else's code."""
     head, rest = data.split(b"\n\n", 1)
@@ -95,8 +100,8 @@ def test_record(relay, tmp_path, workers):
         backend.exactly(5)
         file = tmp_path / "a.rec"
         # What came is there while it goes on.
-        wait_for(lambda: len(items(file.read_bytes() + b"")[1]) == 4
-                 if file.stat().st_size > 200000 else False, "the messages")
+        wait_for(lambda: len(held(file)) > 200000 and
+                 len(items(held(file))[1]) == 4, "the messages")
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=PATIENCE)
         assert p.returncode == 0 and out == b""
@@ -188,7 +193,7 @@ def test_too_long_for_a_recording(relay, tmp_path):
             sending.done()
         say(b"a" * longest)
         # More than one so long does not wait for the recorder.
-        wait_for(lambda: file.exists() and file.stat().st_size > longest,
+        wait_for(lambda: len(held(file)) > longest,
                  "the first in the file", 4 * PATIENCE)
         say(b"b" * (longest + 1))
         say(b"c")
@@ -259,8 +264,7 @@ def test_the_daemon_ends(relay, tmp_path):
         p = record(r, "/sim/42", tmp_path / "a.rec")
         backend.write(b"hello\n")
         assert c.message()[1] == b"hello"
-        wait_for(lambda: b"hello" in (tmp_path / "a.rec").read_bytes(),
-                 "the message")
+        wait_for(lambda: b"hello" in held(tmp_path / "a.rec"), "the message")
         r.stop()
         _, err = p.communicate(timeout=PATIENCE)
         assert p.returncode == 3 and b"has closed the connection" in err
@@ -292,6 +296,8 @@ def test_play_in_both_framings():
     assert play(lines, env={"WSRELAY_FRAMING": "len32"})[0] == as_len32
     assert play(lines, "--framing", "line",
                 env={"WSRELAY_FRAMING": "len32"})[0] == as_lines
+    assert "WSRELAY_FRAMING: expected line or len32" in play(
+        lines, status=2, env={"WSRELAY_FRAMING": "raw"})[1]
     both = HEAD + b"0 text 2\n\n\n\n0 binary 2\n\0\xff\n0 dropped 7\n1 end\n"
     assert play(both)[0] == len32(1, b"\n\n") + len32(2, b"\0\xff")
     out, err = play(both, "--framing", "line", status=1)

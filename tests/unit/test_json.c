@@ -65,6 +65,33 @@ static void test_long_values_are_cut_between_characters(void **state)
 	buf_free(&out);
 }
 
+/* What is long is written in parts; each ends behind a character. */
+static void test_in_parts(void **state)
+{
+	static const char text[] = "ab\"\xc3\xa9\\\n\x01\x7f\xff"
+				   "cde";
+	static const char written[] =
+		"ab\\\"\xc3\xa9\\\\\\n\\u0001\\u007f\\ufffd"
+		"cde";
+
+	(void)state;
+	for (size_t most = 1; most <= sizeof(written); most++) {
+		struct str left = STR(text);
+		struct buf out = { 0 };
+
+		while (left.n > 0) {
+			size_t before = out.n;
+
+			assert_int_equal(
+				json_add_characters(&out, &left, most), 0);
+			assert_in_range(
+				out.n - before, 1, most + JSON_ESCAPED_MAX - 1);
+		}
+		assert_str(buf_str(&out), written);
+		buf_free(&out);
+	}
+}
+
 static void test_no_part_of_a_line_without_memory(void **state)
 {
 	static char text[1000];
@@ -87,6 +114,7 @@ int main(void)
 		cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_tokens_are_hidden),
 		cmocka_unit_test(test_long_values_are_cut_between_characters),
+		cmocka_unit_test(test_in_parts),
 		cmocka_unit_test(test_no_part_of_a_line_without_memory),
 	};
 
