@@ -26,6 +26,8 @@ def pytest_configure(config):
         secure.trust(os.environ)
 
 
+# Before pytest-xdist, which looks for its marks there, too.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Over TLS run the tests whose client or backend can speak it; with
     WSRELAY_ALONE=only those that run alone, with "no" the others."""
