@@ -11,6 +11,10 @@
  * - The cookie is the token itself: it is verified with each request as it
  *   would be in a query, so it opens what T opens and no more, by T's keys, and
  *   not after T's exp. Max-Age is what is left until then.
+ * - A token without a sub is for many. So that each of them is one subject,
+ *   over reloads and reconnects, the cookie is T signed again with a sub by
+ *   chance; where the page has a token_subject, or no key of its own that signs
+ *   invitations to it, it is T. The jti stays, so that the link can be revoked.
  * - NAME has the page's in it: the cookie of one page is not looked at by
  *   another. Over TLS it begins with __Secure-, which no page without TLS can
  *   set, and only such a one is looked at there.

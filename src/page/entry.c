@@ -4,15 +4,17 @@
 #include <stdlib.h>
 
 #include "codec/http/uri.h"
+#include "codec/token/jwt.h"
 #include "conf/conf.h"
 #include "gate/invitation.h"
 #include "gate/request.h"
 #include "page/fields.h"
 #include "page/page.h"
+#include "page/wsuri.h"
 
 #define PARAMETER "token"
 /* Browsers keep cookies of 4096 bytes, name and attributes counted by some. */
-#define TOKEN_MAX 3800
+#define TOKEN_MAX 3700
 
 static struct str token_of(const struct request *request)
 {
@@ -70,21 +72,79 @@ static int add_location(struct buf *fields, const struct request *request)
 	return failed;
 }
 
-int page_entry_answer(struct page_answer *a, const struct page_match *match,
+/* Whether what the page signs is an invitation to it, for as long as exp. */
+static bool can_name(const struct conf_page *page, int64_t exp, int64_t now_ms)
+{
+	bool own = false;
+
+	for (size_t i = 0; i < page->use_keys.n; i++)
+		own |= page->use_keys.v[i] == page->key;
+	return own && jwt_can_sign(&page->key->jwt) &&
+	       exp - now_ms <= page->key->jwt.max_ttl_ms;
+}
+
+/* The same token with a subject by chance. */
+static int add_named(struct buf *out, const struct conf_page *page,
+	const struct jwt *t, int64_t now_ms)
+{
+	char name[WSURI_ANONYMOUS];
+	struct jwt_claims claims = { .path = t->path,
+		.iat_ms = now_ms,
+		.exp_ms = t->exp,
+		.sub = name,
+		.jti = t->jti,
+		.origin = t->origin,
+		.issuer = page->key->jwt.issuer,
+		.audience = page->key->jwt.audience,
+		.perm = t->perm,
+		.expire_at_ms = t->expire_at };
+
+	if (wsuri_anonymous(name) < 0)
+		return -1;
+	return jwt_mint(out, &page->key->jwt, &claims);
+}
+
+/* What the cookie holds. The token was verified: it is not looked at again. */
+static int add_value(struct buf *out, const struct conf_page *page,
+	struct str token, int64_t now_ms)
+{
+	struct jwt t;
+	const char *why;
+	int result;
+
+	if (jwt_parse(&t, token, &why) == JWT_OK && !t.sub && t.path &&
+		!page->token_subject && can_name(page, t.exp, now_ms))
+		result = add_named(out, page, &t, now_ms);
+	else
+		result = buf_add_str(out, token);
+	jwt_free(&t);
+	return result;
+}
+
+static int add_cookie(struct buf *fields, const struct conf_page *page,
 	const struct request *request, const struct page_visitor *visitor,
 	int64_t now_ms)
 {
 	char name[INVITATION_NAME_MAX];
-	struct str token = token_of(request);
 
+	if (buf_add_printf(fields, "Set-Cookie: %s=",
+		    invitation_cookie(name, page, request->secure)) < 0 ||
+		add_value(fields, page, token_of(request), now_ms) < 0)
+		return -1;
+	return buf_add_printf(fields,
+		"; Max-Age=%" PRId64 "; HttpOnly; SameSite=Lax%s\r\n",
+		(visitor->exp - now_ms) / 1000,
+		request->secure ? "; Secure" : "");
+}
+
+int page_entry_answer(struct page_answer *a, const struct page_match *match,
+	const struct request *request, const struct page_visitor *visitor,
+	int64_t now_ms)
+{
 	a->status = 303;
 	if (add_location(&a->fields, request) < 0 ||
-		buf_add_printf(&a->fields,
-			"Set-Cookie: %s=%.*s; Max-Age=%" PRId64
-			"; HttpOnly; SameSite=Lax%s\r\n",
-			invitation_cookie(name, match->page, request->secure),
-			(int)token.n, token.p, (visitor->exp - now_ms) / 1000,
-			request->secure ? "; Secure" : "") < 0)
+		add_cookie(&a->fields, match->page, request, visitor, now_ms) <
+			0)
 		return -1;
 	return page_fields_add_page(&a->fields, match->page, true);
 }

@@ -1,6 +1,7 @@
 #include "page/wsuri.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/random.h"
 #include "codec/http/uri.h"
@@ -22,6 +23,12 @@ static int add_random(char *text, size_t n)
 	for (size_t i = 0; i < n; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 	return 0;
+}
+
+int wsuri_anonymous(char name[WSURI_ANONYMOUS])
+{
+	strcpy(name, "anon-");
+	return add_random(name + strlen(name), ANONYMOUS_BYTES);
 }
 
 /* JWT_NEVER is later than all. */
@@ -64,7 +71,6 @@ int wsuri_issuer_init(struct wsuri_issuer *i, const struct page_match *match,
 					    : match->page->token_subject,
 		.perm = (enum jwt_perm)perm,
 		.now_ms = now_ms,
-		.anonymous = "anon-",
 	};
 	*why = "the page has no token_key";
 	if (!match->page->key)
@@ -76,7 +82,7 @@ int wsuri_issuer_init(struct wsuri_issuer *i, const struct page_match *match,
 	if (perm == 0)
 		return -1;
 	*why = "no random bytes";
-	return add_random(i->anonymous + 5, ANONYMOUS_BYTES);
+	return wsuri_anonymous(i->anonymous);
 }
 
 /* --- where it leads --- */

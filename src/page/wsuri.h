@@ -20,6 +20,11 @@ struct page_match;
 struct page_visitor;
 struct request;
 
+#define WSURI_ANONYMOUS 16
+
+/* A subject by chance, "anon-" and eight digits. -1 without random bytes. */
+MUST_CHECK int wsuri_anonymous(char name[WSURI_ANONYMOUS]);
+
 struct wsuri_issuer {
 	const struct page_match *match;
 	const struct request *request;
@@ -29,7 +34,7 @@ struct wsuri_issuer {
 	int64_t now_ms;
 	int64_t exp_ms;       /* of its tokens */
 	int64_t expire_at_ms; /* likewise, JWT_NEVER = none */
-	char anonymous[16];
+	char anonymous[WSURI_ANONYMOUS];
 };
 
 /*

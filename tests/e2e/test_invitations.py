@@ -256,6 +256,68 @@ auth = none
         b.close()
 
 
+def claims(token):
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+
+
+def test_a_link_for_many_gives_each_a_subject(shared):
+    """Which stays: the driver's seat goes by it. The rest is the link's."""
+    token = mint("/desk/*", jti="many", perm="r", expire_at=0, ttl=100)
+    subjects = set()
+    for _ in range(3):
+        answer = get(shared, "/desk/?token=" + token, **GOES)
+        own = answer["Set-Cookie"].split("=", 1)[1].split(";")[0]
+        said = claims(own)
+        assert re.fullmatch("anon-[0-9a-f]{8}", said["sub"])
+        subjects.add(said["sub"])
+        for name in "path", "jti", "perm", "exp", "expire_at":
+            assert said[name] == claims(token)[name], name
+        for _ in range(2):
+            body = with_cookie(shared, "/desk/wsuri.json", own).body.decode()
+            minted = claims(json.loads(body)["wsuri"].partition("token=")[2])
+            assert (minted["sub"], minted["perm"]) == (said["sub"], "r")
+    assert len(subjects) == 3
+    ask_console(shared, "revoke", "--jti", "many")
+    assert with_cookie(shared, "/desk/", own).word == "revoked"
+
+
+def test_subjects_that_the_page_cannot_give(relay, tmp_path):
+    """Its own holds; and another key's link is as it was minted."""
+    (tmp_path / "other").write_bytes(SECRET[::-1])
+    (tmp_path / "other").chmod(0o600)
+    r = relay("""
+[page own]
+path = /own
+root = {dir}
+auth = token
+token_key = lab
+token_subject = class
+[page others]
+path = /others
+root = {dir}
+auth = token
+keys = other
+token_key = lab
+[page short]
+path = /short
+root = {dir}
+auth = token
+keys = lab short
+token_key = short
+[key short]
+secret_file = OTHER
+max_ttl = 10s
+[key other]
+secret_file = OTHER
+""".replace("OTHER", str(tmp_path / "other")) + KEY)
+    for path, key, secret in (
+            ("/own/", "lab", SECRET), ("/others/", "other", SECRET[::-1]),
+            ("/short/", "lab", SECRET)):
+        token = mint(path + "*", secret, header={"kid": key})
+        answer = get(r, f"{path}?token={token}", **GOES)
+        assert f"={token};" in answer["Set-Cookie"]
+
+
 def test_it_can_be_taken_back(shared):
     token, other = mint("/desk/*", jti="link"), mint("/desk/*", jti="other")
     assert with_cookie(shared, "/desk/wsuri.json", token).status == 200
