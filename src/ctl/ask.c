@@ -372,11 +372,25 @@ static enum ctl_status ask(struct ask *k)
 	return status;
 }
 
-/* explain of a file needs no daemon; -c of others says where one listens. */
-static bool needs_file(const struct ask *k)
+static bool is(const struct ask *k, const char *command)
 {
-	return strcmp(k->command->name, "explain") == 0 && k->global.file &&
-	       !k->global.socket;
+	return strcmp(k->command->name, command) == 0;
+}
+
+static enum ctl_status run(struct ask *k)
+{
+	const struct ctl_global *g = &k->global;
+	enum ctl_status status;
+
+	/* It needs no daemon; -c of others says where one listens. */
+	if (is(k, "explain") && g->file && !g->socket)
+		return ctl_explain_file(g->file, k->request, g->json);
+	status = ask(k);
+	if (status == CTL_UNREACHABLE && is(k, "reload") && !g->socket &&
+		!json_is_true(json_object_get(k->request, "dry-run")) &&
+		ctl_reload_can_signal())
+		return ctl_reload_by_signal(g->file);
+	return status;
 }
 
 enum ctl_status ctl_ask_run(
@@ -392,10 +406,7 @@ enum ctl_status ctl_ask_run(
 	} else if (read_options(&k, argc, argv) == 0) {
 		if (k.help)
 			print_usage(stdout, k.command);
-		status = k.help           ? CTL_OK
-			 : needs_file(&k) ? ctl_explain_file(k.global.file,
-						    k.request, k.global.json)
-					  : ask(&k);
+		status = k.help ? CTL_OK : run(&k);
 	}
 	json_decref(k.request);
 	return status;

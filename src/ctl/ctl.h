@@ -91,6 +91,12 @@ enum ctl_status ctl_ask_run(
 	const struct ctl_global *global, int argc, char **argv);
 /* Owned: where the daemon listens. NULL: it complained. */
 MUST_CHECK char *ctl_ask_socket(const struct ctl_global *g);
+/*
+ * reload as a command of the daemon's unit, which knows its process: a SIGHUP,
+ * and then the file is checked. CTL_REFUSED: it is bad.
+ */
+bool ctl_reload_can_signal(void);
+enum ctl_status ctl_reload_by_signal(const char *file);
 /* explain, by a file: the request's arguments are those of the command. */
 struct json_t;
 enum ctl_status ctl_explain_file(

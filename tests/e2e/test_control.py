@@ -67,6 +67,27 @@ def test_none(relay, tmp_path):
     assert said.count("\n") == 1
 
 
+def test_reload_of_a_unit_without_a_socket(relay):
+    """systemd tells ExecReload= which process the service is."""
+    r = relay(ECHO, server="control = none")
+    unit = {**os.environ, "MAINPID": str(r.pid)}
+    ctl("-c", r.ini, "reload", status=3)
+    ctl("-c", r.ini, "reload", "--dry-run", status=3, env=unit)
+    ctl("-c", r.ini, "reload", status=3, env={**unit, "MAINPID": "x"})
+    ctl("-c", r.ini, "reload", status=3, env={**unit, "MAINPID": "1"})
+    assert "by SIGHUP" in ctl("-c", r.ini, "reload", env=unit).stderr
+    r.wait_log("reload")
+    good = r.ini.read_text()
+    r.ini.write_text(good + "[route x]\npath = /x\n")
+    assert "[route x] backend: is missing" in ctl(
+        "-c", r.ini, "reload", status=1, env=unit).stderr
+    r.wait_log("reload-failed")
+    # The file names another socket than the daemon has.
+    r.ini.write_text(good.replace("control = none", "control = other.sock"))
+    ctl("-c", r.ini, "reload", env=unit)
+    r.wait_log("reload", 2)
+
+
 def test_none_without_a_runtime_directory(relay):
     r = relay(ECHO, env={"RUNTIME_DIRECTORY": ""})
     assert not r.log("control-listen")
