@@ -196,9 +196,10 @@ static struct queued *queued_new(const struct tap *t, const struct sight *x)
 	return q;
 }
 
+/* Of a message that is only referred to all is held, however much is shown. */
 static size_t cost_of(const struct queued *q)
 {
-	return sizeof(*q) + q->item.n;
+	return sizeof(*q) + (q->message ? q->message->n : q->item.n);
 }
 
 static void enqueue(struct tap *t, struct queued *q)

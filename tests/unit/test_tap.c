@@ -455,6 +455,44 @@ static void test_one_that_does_not_read(void **state)
 	finish();
 }
 
+/* Of a hub's message the reader may get a part, but all of it is held. */
+static void test_messages_that_are_referred_to(void **state)
+{
+	const size_t size = 1u << 20;
+	uint8_t *bytes = calloc(1, size);
+	struct tap_item *i;
+	unsigned n = 0;
+
+	(void)state;
+	assert_non_null(bytes);
+	begin((struct tap_filter){ .keep = 10 });
+	for (unsigned k = 0; k < 30; k++) {
+		struct message *m = message_new(
+			bytes, 0, bytes, size, &gate.shared.budget);
+
+		assert_non_null(m);
+		m->opcode = WS_BINARY;
+		tap_message(worker,
+			&(struct tap_source){ .route = &gate.conf->routes[0],
+				.from = END_BACKEND,
+				.hub = "/r",
+				.for_all = true },
+			m);
+		message_unref(m);
+	}
+	assert_true(
+		budget_used(&gate.shared.budget) < TAP_QUEUE_BYTES + 2 * size);
+	for (; (i = tap_take(tap)); n++) {
+		assert_true(i->n == 10 && i->size == size);
+		assert_string_equal(i->hub, "/r");
+		tap_item_free(tap, i);
+	}
+	assert_in_range(n, 7, 9);
+	assert_int_equal(tap_take_dropped(tap), 30 - n);
+	free(bytes);
+	finish();
+}
+
 static void test_memory_is_full(void **state)
 {
 	struct tap_item *i;
@@ -545,6 +583,7 @@ int main(void)
 		cmocka_unit_test(test_the_worker_ends_first),
 		cmocka_unit_test(test_called_once),
 		cmocka_unit_test(test_one_that_does_not_read),
+		cmocka_unit_test(test_messages_that_are_referred_to),
 		cmocka_unit_test(test_memory_is_full),
 		cmocka_unit_test(test_messages_in_the_making_are_bounded),
 		cmocka_unit_test(test_without_memory),
