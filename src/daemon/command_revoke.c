@@ -59,10 +59,12 @@ static void add_entry(struct revoke *x, struct state_record *r)
 	r->kind = x->kind;
 	r->until_ms = x->until_ms;
 	r->before_ms = x->kind == STATE_REVOKED ? x->now_ms : 0;
-	if (revocations_add(x->daemon->shared.revocations, r, x->now_ms) < 0)
+	if (revocations_add(x->daemon->shared.revocations, r, x->now_ms) < 0) {
 		x->error = errno;
-	else
-		add_row(x, r);
+		return;
+	}
+	revoking_log(r, x->kind == STATE_BANNED ? "banned" : "revoked");
+	add_row(x, r);
 }
 
 static const char *failure(int error)

@@ -80,6 +80,7 @@ static bool remove_one(struct answer *a, const struct state_record *r)
 	if (!revocations_remove(
 		    a->daemon->shared.revocations, r, clock_unix_ms()))
 		return false;
+	revoking_log(r, "unrevoked");
 	ANSWER_ROW(a, F_STR("of", state_of_word(r->of)),
 		F_VIEW("name", r->value), F_VIEW("key", r->key));
 	return true;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "codec/control.h"
 #include "conf/conf.h"
@@ -107,4 +108,12 @@ int revoking_read(struct revoking *x, const struct conf *conf,
 void revoking_free(struct revoking *x)
 {
 	auth_token_free(&x->token);
+}
+
+void revoking_log(const struct state_record *r, const char *action)
+{
+	LOG(LOG_INFO, "revocation", F_STR("action", action),
+		F_STR("of", state_of_word(r->of)), F_VIEW("name", r->value),
+		F_VIEW("key", r->key),
+		r->until_ms > 0 ? F_INT("until_at", r->until_ms) : F_NONE);
 }

@@ -39,4 +39,7 @@ void revoking_free(struct revoking *x);
 void revoking_choose(struct state_record *what, const char *identity,
 	const struct bearer *b, char hash[2 * STATE_ID + 1]);
 
+/* The line "revocation": the command's own does not tell what a token was. */
+void revoking_log(const struct state_record *r, const char *action);
+
 #endif

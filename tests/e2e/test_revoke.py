@@ -186,6 +186,10 @@ def test_by_a_token(r, command, claims, of, name):
     assert not any(t in line or t.split(".")[2] in line for line in r.lines)
     assert r.log("control", command=command)[0]["arguments"] == \
         "token=(hidden)"
+    said = [(x["action"], x["of"], x["name"]) for x in r.log("revocation")]
+    action = {"revoke": "revoked", "ban": "banned"}[command]
+    assert said == [(action, of, entry["name"]),
+                    ("unrevoked", of, entry["name"])]
 
 
 def test_tokens_that_are_none(r):
