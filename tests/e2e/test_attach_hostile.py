@@ -3,13 +3,14 @@ random: nobody else notices. See floods.py for what that is."""
 import contextlib
 import itertools
 import random
+import signal
 import threading
 
 import pytest
 
 from floods import BOOKS, LEAN, LEAST, MB, Fair, ask, pump, repeated
-from peers import CLOSE, PING, TEXT, Background, Client, frame
-from rawhttp import upgrade
+from peers import CLOSE, PING, TEXT, Background, Client, Wire, frame
+from rawhttp import head, upgrade
 from relay import KEY, RUNNER, mint, wait_for
 from secure import SECURE
 
@@ -188,6 +189,30 @@ def test_fragments_and_controls_between(relay):
         s.send(0, b"c")
     for c in watching:
         assert c.message()[1] == b"a" + b"b" * 2000 + b"c"
+
+
+@pytest.mark.parametrize("size", [1, 1000, 70000])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_one_that_does_not_wait_for_its_answer(relay, workers, size):
+    """Its messages come with its request, before it is where it belongs, and
+    behind the answer to another request; none is lost."""
+    r = relay(ini("on_backend_loss = hold", "slow = close",
+                  "queue_limit = 16M"), server=f"workers = {workers}")
+    for n in range(6):
+        c = watch(r, n)
+        s = Wire(r.socket())
+        s.masks = True
+        messages = [b"%d:" % i + b"x" * size for i in range(10)]
+        s.write(head("/healthz") + upgrade(
+            place(n)[0] + "?token=" + serve(place(n)[0])) +
+            b"".join(frame(TEXT, m) for m in messages))
+        assert b" 200 " in s.until(b"\r\n\r\n")
+        assert b" 101 " in s.until(b"\r\n\r\n")
+        assert [c.message()[1] for _ in messages] == messages
+        c.send(TEXT, "heard")
+        assert s.recv().text == "heard"
+        s.close()
+        c.close()
 
 
 VIOLATIONS = {
@@ -497,3 +522,38 @@ def test_they_come_and_go(relay, workers, seed):
             p.come()
         p.say()
     assert not [x for x in r.lines if "Z error " in x]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_reloads_and_a_stop_meanwhile(relay, workers):
+    """While they come and go the route changes, is another, and the relay
+    stops: each is attached, refused or cut, and nothing is left of them."""
+    r = relay(ini("on_backend_loss = hold", "max_hubs = 100"),
+              server=f"workers = {workers}")
+    text, over = r.ini.read_text(), threading.Event()
+
+    def live(thread):
+        dice = random.Random(thread)
+        while not over.is_set():
+            with contextlib.suppress(OSError, EOFError, AssertionError):
+                make = dice.choice([attach, attach, watch])
+                c = make(r, dice.randrange(4), wait=False)
+                if dice.random() < 0.8 and c.answer() == 101:
+                    c.send(TEXT, "x" * dice.choice([1, 100000]))
+                dice.choice([c.close, c.reset, lambda: c.send_close(1000)])()
+    living = [Background(live, i) for i in range(6)]
+    changes = [("max_hubs = 100", "max_hubs = 99"),
+               ("mode = hub", "mode = hub\naddressing = tagged"),
+               ("path = /sim/{user}", "path = /other/{user}"),
+               ("[route sim]", "[route other]"), ("", "")]
+    for n, (old, new) in enumerate(changes * 2, 1):
+        r.ini.write_text(text.replace(old, new))
+        r.kill(signal.SIGHUP)
+        # Of lines there are many: none is taken apart.
+        wait_for(lambda: sum("Z info reload " in x for x in list(r.lines)) == n,
+                 "a reload")
+    r.kill(signal.SIGTERM)
+    r.stop()
+    over.set()
+    for b in living:
+        b.done()
