@@ -217,6 +217,16 @@ class Lines:
             self.changed.notify_all()
             return blob
 
+    def put_back(self, blob):
+        """What was taken, and has not been sent, is the oldest again."""
+        with self.changed:
+            if not self.wanted or not self._fits(blob) or \
+                    self.slow == "latest" and self.blobs:
+                self._count(blob)
+            else:
+                self.blobs.appendleft(blob)
+                self.cost += len(blob) + ITEM
+
     def set_attached(self, attached):
         with self.changed:
             self.attached = attached
@@ -725,7 +735,8 @@ class Connection:
         self.decoder = Decoder()
         self.decoder.feed(rest)
         self.line_most = LINE_MAX
-        self.frames = iter(())          # of the blob that is being sent
+        self.blob, self.at = b"", 0     # what is being sent, and from where
+        self.frames = iter(())          # of it
         self.chunk = b""                # must not change once it was tried
         self.pong = None                # the payload to answer with
         self.blocked = False
@@ -750,6 +761,9 @@ class Connection:
             except Broken as e:
                 self.farewell(e.code, str(e))
                 raise Ended("the relay sent what it should not: %s" % e)
+            finally:
+                if self.at < len(self.blob):
+                    self.lines.put_back(self.blob[self.at:])
 
     is_answered = False
 
@@ -800,13 +814,13 @@ class Connection:
         self.chunk = b"".join(parts)
 
     def encode(self, blob):
-        at = 0
-        while at < len(blob):
-            end = blob.find(b"\n", at)
+        self.blob, self.at = blob, 0
+        while self.at < len(blob):
+            end = blob.find(b"\n", self.at)
             if end < 0:
                 end = len(blob)
-            line = blob[at:end]
-            at = end + 1
+            line = blob[self.at:end]
+            self.at = end + 1
             if line.endswith(b"\r"):
                 line = line[:-1]
             if not line.isascii():

@@ -461,6 +461,25 @@ def test_it_comes_back(fake, run):
 
 
 @pytest.mark.plain("its relay is the test's own")
+def test_what_was_on_a_connection_is_lost(fake, run):
+    """And what was not comes on the next one: nothing twice, all in order."""
+    n = 100000
+    x = run(fake.url, f"import sys\nfor i in range({n}): print(i)\n"
+            f"sys.stdin.readline(); print({n}); sys.stdin.read()")
+    b = fake.attached()
+    wait_for(lambda: x.out.read_bytes().endswith(b"\n%d\n" % (n - 1)),
+             "its output")
+    got = [int(text(b)) for _ in range(100)]
+    assert got == list(range(100))
+    b.reset()
+    b = fake.attached()
+    b.send(TEXT, "the last")        # whatever the first socket has held
+    while got[-1] != n:
+        got.append(int(text(b)))
+        assert got[-1] > got[-2]
+
+
+@pytest.mark.plain("its relay is the test's own")
 def test_pings_are_answered(fake, run):
     run(fake.url, PARROT)
     b = fake.attached()
@@ -657,6 +676,13 @@ def test_slow(script):
     latest.put(b"3\n4\n")
     assert (latest.take(), latest.take()) == (b"4\n", None)
     assert latest.dropped == 3
+
+    old.put_back(b"taken\n")
+    old.put(b"next\n")
+    assert (old.take(), old.take()) == (b"taken\n", b"next\n")
+    latest.put(b"5\n")
+    latest.put_back(b"4\n")
+    assert (latest.take(), latest.take()) == (b"5\n", None)
 
     block = script.Lines("block")
     for i in range(40):         # away: it drops
