@@ -205,8 +205,9 @@ static json_t *captures_of(const struct run *r, const struct conf_attach *a,
 		struct str name = pattern_capture_name(pattern, i);
 		char key[PATTERN_CAPTURE_MAX + 1];
 
-		if (captures_find(wanted, name).p &&
-			!str_eq(captures_find(wanted, name), captures.v[i])) {
+		if (pattern_captured(wanted, name).p &&
+			!str_eq(pattern_captured(wanted, name),
+				captures.v[i])) {
 			json_decref(o);
 			return NULL;
 		}

@@ -202,7 +202,7 @@ struct str pattern_capture_name(const struct pattern *p, size_t i)
 	return STR_NONE;
 }
 
-struct str captures_find(const struct captures *c, struct str name)
+struct str pattern_captured(const struct captures *c, struct str name)
 {
 	int i = capture_index(c->pattern, name);
 

@@ -42,7 +42,7 @@ bool pattern_has_capture(const struct pattern *p, struct str name);
 /* The name of the i-th, as in struct captures; "*" of {*}. */
 struct str pattern_capture_name(const struct pattern *p, size_t i);
 /* The value of the capture of this name; STR_NONE: there is none. */
-struct str captures_find(const struct captures *c, struct str name);
+struct str pattern_captured(const struct captures *c, struct str name);
 
 /* Whether the whole path matches; captures then point into it. */
 bool pattern_match(
