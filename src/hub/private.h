@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "base/addr.h"
+#include "base/backoff.h"
 #include "base/buf.h"
 #include "base/idmap.h"
 #include "base/reason.h"
@@ -28,7 +29,6 @@
 #include "end/end.h"
 #include "backend/runs.h"
 #include "hub/backlog.h"
-#include "hub/backoff.h"
 #include "hub/hub.h"
 #include "hub/letters.h"
 

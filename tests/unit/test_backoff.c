@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/backoff.h"
 #include "base/compiler.h"
-#include "hub/backoff.h"
 
 static void test_steps(void **state)
 {

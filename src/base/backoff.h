@@ -3,8 +3,8 @@
  * about 100 ms, doubling up to 5 s, less a random part, so that many that lost
  * the same backend do not return at one time.
  */
-#ifndef HUB_BACKOFF_H
-#define HUB_BACKOFF_H
+#ifndef BASE_BACKOFF_H
+#define BASE_BACKOFF_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "hub/backoff.h"
+#include "base/backoff.h"
 
 int64_t backoff_next(struct backoff *b, uint32_t random)
 {
