@@ -3,6 +3,8 @@
  * listener and of a route. One that would be ignored is an error: who wrote
  * it counts on it.
  */
+#include <unistd.h>
+
 #include "base/mbedtls.h"
 #include "conf/check.h"
 #include "conf/value.h"
@@ -162,6 +164,22 @@ static void resolve_certificate(struct builder *b, struct conf_route *r)
 			r->backend_certificate);
 }
 
+const char *conf_system_ca(void)
+{
+	static const char *const places[] = {
+		"/etc/ssl/certs/ca-certificates.crt", /* Debian, Arch, Gentoo */
+		"/etc/pki/tls/certs/ca-bundle.crt",   /* RHEL, Fedora */
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+		"/etc/ssl/ca-bundle.pem", /* SUSE */
+		"/etc/ssl/cert.pem",      /* Alpine */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (access(places[i], R_OK) == 0)
+			return places[i];
+	return places[0];
+}
+
 static void check_backend_tls(struct builder *b, struct conf_route *r)
 {
 	struct build_at at = check_at_route(r, "backend_ca");
@@ -172,8 +190,8 @@ static void check_backend_tls(struct builder *b, struct conf_route *r)
 			"change what passes%s",
 			r->backend_ca ? ", and backend_ca does not count" : "");
 	else if (!build_is_bad(b, at))
-		r->ca = check_ca(
-			b, at, r->backend_ca ? r->backend_ca : CONF_SYSTEM_CA);
+		r->ca = check_ca(b, at,
+			r->backend_ca ? r->backend_ca : conf_system_ca());
 }
 
 void check_tls_route(struct builder *b, struct conf_route *r)

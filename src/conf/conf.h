@@ -92,8 +92,12 @@ struct conf_ca {
 	size_t index; /* in conf->cas */
 };
 
-/* Where a backend with TLS has no backend_ca. */
-#define CONF_SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
+/*
+ * The system's authorities, for a backend with TLS that has no backend_ca: the
+ * file is not at the same place everywhere. The first that is there; Debian's
+ * when none is.
+ */
+const char *conf_system_ca(void);
 
 struct conf_certificate {
 	struct conf_section section;
