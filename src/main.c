@@ -1,13 +1,14 @@
 /* wsrelayd: arguments, start, stop: nothing else. */
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
+#include "base/fds.h"
 #include "conf/conf.h"
+#include "attach/attach.h"
 #include "daemon/daemon.h"
 #include "daemon/try.h"
 
@@ -18,6 +19,8 @@ enum { EXIT_USAGE = 2 };
 static const char usage[] =
 	"usage: wsrelayd [-c FILE] [-t | -T]\n"
 	"       wsrelayd --try COMMAND [--root DIR] [-T]\n"
+	"       wsrelayd --attach WSURI [OPTION ...] -- PROGRAM [ARGUMENT "
+	"...]\n"
 	"       wsrelayd -V | -h\n"
 	"\n"
 	"  -c FILE        the configuration (" DEFAULT_FILE ")\n"
@@ -26,6 +29,8 @@ static const char usage[] =
 	"  --try COMMAND  put a program that reads and writes lines behind a\n"
 	"                 browser; with -T print the configuration this means\n"
 	"  --root DIR     with --try: serve this directory's pages\n"
+	"  --attach WSURI attach a program to a relay; --attach --help says "
+	"how\n"
 	"  -V             print the version\n"
 	"  -h             print this\n";
 
@@ -124,16 +129,11 @@ static int run_try(struct options *o)
 	return status;
 }
 
-/* Descriptors 0 to 2 exist, so that no socket ever becomes one of them. */
-static void open_standard_fds(void)
+/* The first argument decides: what follows --attach has options of its own. */
+static bool is_attach(int argc, char **argv)
 {
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
+	return argc > 1 && (strcmp(argv[1], "--attach") == 0 ||
+				   strncmp(argv[1], "--attach=", 9) == 0);
 }
 
 int main(int argc, char **argv)
@@ -141,7 +141,9 @@ int main(int argc, char **argv)
 	struct options o = { .file = DEFAULT_FILE };
 	int status;
 
-	open_standard_fds();
+	fds_open_standard();
+	if (is_attach(argc, argv))
+		return attach_main(argc, argv);
 	status = parse_options(&o, argc, argv);
 	if (status >= 0)
 		return status;

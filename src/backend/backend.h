@@ -9,6 +9,9 @@
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/compiler.h"
 #include "base/reason.h"
 #include "base/str.h"
@@ -18,6 +21,7 @@ struct captures;
 struct client;
 struct end;
 struct request;
+struct tunnel_proxy;
 struct worker;
 
 /* How an opening ended: that of a backend, or a client's joining of a hub. */
@@ -46,6 +50,16 @@ struct backend_params {
 	const struct request *request;   /* until backend_open returns */
 	const struct captures *captures; /* likewise */
 	int client_fd; /* for its local address; borrowed until done */
+	/*
+	 * An HTTP proxy on the way to a backend with an address, until done or
+	 * cancel; NULL: there is none.
+	 */
+	const struct tunnel_proxy *proxy;
+	/*
+	 * It is opened for the relay itself, not for a client: a ws backend is
+	 * told of none.
+	 */
+	bool own;
 	/* Called once, never from within backend_open. */
 	void (*done)(void *owner, const struct backend_result *r);
 	void *owner;

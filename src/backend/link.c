@@ -143,6 +143,28 @@ static void send_proxy(struct link *l)
 	conn_send_copied(l->conn, head, n);
 }
 
+/* What is sent now comes to the backend. */
+static void reached(struct link *l)
+{
+	send_proxy(l);
+	if (l->tls_host && start_tls(l) < 0)
+		no_memory(l);
+	else if (!l->tls_host)
+		l->cb->ready(l);
+}
+
+static void tunnelled(struct tunnel *t, const char *why)
+{
+	struct link *l = CONTAINER_OF(t, struct link, tunnel);
+
+	if (why) {
+		l->cb->failed(l, REASON_BACKEND_REFUSED, why);
+		return;
+	}
+	conn_set_owner(l->conn, &handshake_cb, l);
+	reached(l);
+}
+
 static enum reason dial_reason(enum dial_result result)
 {
 	switch (result) {
@@ -179,14 +201,12 @@ static void dialled(void *owner, enum dial_result result, int fd,
 		no_memory(l);
 		return;
 	}
-	send_proxy(l);
-	if (l->tls_host && start_tls(l) < 0) {
-		no_memory(l);
-		return;
-	}
 	timer_set(loop_of(l), &l->deadline, l->due);
-	if (!l->tls_host)
-		l->cb->ready(l);
+	if (!l->params->proxy)
+		reached(l);
+	else if (tunnel_open(&l->tunnel, l->conn, l->params->proxy, l->host,
+			 l->port, tunnelled) < 0)
+		no_memory(l);
 }
 
 /* A port may come from a capture, so it is looked at only now. 0: none. */
@@ -218,22 +238,18 @@ static struct dial *dial_path(
 static struct dial *dial_host(
 	struct link *l, struct dial_params *d, const struct conf_backend *to)
 {
-	char *host = backend_expand(to->host, l->params->captures);
-	char *port = backend_expand(to->port, l->params->captures);
-	struct dial *dial = NULL;
+	const struct tunnel_proxy *proxy = l->params->proxy;
 
-	if (host && port) {
-		d->host = host;
-		d->port = parse_port(port);
-		dial = dial_start(loop_of(l), d);
-	}
-	free(port);
+	l->host = backend_expand(to->host, l->params->captures);
+	l->port = backend_expand(to->port, l->params->captures);
 	/* For SNI and the check of the certificate. */
-	if (to->tls)
-		l->tls_host = host;
-	else
-		free(host);
-	return dial;
+	if (to->tls && l->host)
+		l->tls_host = str_dup(str_of(l->host));
+	if (!l->host || !l->port || (to->tls && !l->tls_host))
+		return NULL;
+	d->host = proxy ? proxy->host : l->host;
+	d->port = proxy ? proxy->port : parse_port(l->port);
+	return dial_start(loop_of(l), d);
 }
 
 int link_open(struct link *l, const struct backend_params *p,
@@ -270,11 +286,14 @@ void link_close(struct link *l)
 		return;
 	timer_fini(loop_of(l), &l->deadline);
 	dial_cancel(l->dial);
+	tunnel_close(&l->tunnel);
 	if (l->conn) {
 		/* It is freed when the turn ends; its owner may go now. */
 		conn_set_owner(l->conn, &unowned_cb, NULL);
 		conn_close(l->conn);
 	}
 	free(l->tls_host);
+	free(l->host);
+	free(l->port);
 	*l = (struct link){ 0 };
 }

@@ -2,8 +2,8 @@
  * link.h: the way to a backend that has an address: a socket, with what is said
  * on it before the backend's own first byte.
  *
- *   link_open -> dial -> PROXY header -> TLS handshake -> cb->ready
- *                  '-----------'----------------'-------> cb->failed, cb->late
+ *   link_open -> dial -> CONNECT -> PROXY header -> TLS handshake -> cb->ready
+ *                  '--------'------------'--------------'----> cb->failed, late
  *
  * Part of its owner, the attempt of a kind of backend; belongs to its worker's
  * thread.
@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/reason.h"
 #include "net/loop.h"
+#include "backend/tunnel.h"
 
 struct backend_params;
 struct conn;
@@ -41,6 +42,8 @@ struct link {
 	const struct link_cb *cb;
 	struct dial *dial;     /* until it is done */
 	char *tls_host;        /* NULL: without TLS */
+	struct tunnel tunnel;  /* where the params have a proxy */
+	char *host, *port;     /* that the proxy is asked for, until then */
 	int64_t due;           /* connect_timeout is for all of it */
 	struct timer deadline; /* from when the dialling is done */
 };

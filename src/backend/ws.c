@@ -204,6 +204,8 @@ static int add_fields(struct buf *out, const struct backend_params *p)
 		add_field(out, "Authorization",
 			http_field(&r->head, STR("Authorization"))) < 0)
 		return -1;
+	if (p->own)
+		return 0;
 	if (add_cookies(out, p) < 0)
 		return -1;
 	if (buf_add_printf(out, REQUEST_HOPS_FIELD ": %u\r\n", c->hops + 1u) <

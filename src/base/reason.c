@@ -16,6 +16,14 @@ const struct reason_info *reason_get(enum reason r)
 	return &reasons[r];
 }
 
+enum reason reason_find(struct str word)
+{
+	for (int r = REASON_NONE + 1; r < REASON_COUNT; r++)
+		if (str_eq(word, str_of(reasons[r].word)))
+			return (enum reason)r;
+	return REASON_NONE;
+}
+
 bool reason_is_orderly(enum reason r)
 {
 	return r == REASON_CLIENT_CLOSE || r == REASON_BACKEND_CLOSE ||

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/str.h"
+
 enum reason {
 	REASON_NONE, /* it lives */
 #define REASON(name, word, status, code, what, text) REASON_##name,
@@ -27,6 +29,8 @@ struct reason_info {
 
 /* Never NULL; lives forever. */
 const struct reason_info *reason_get(enum reason r);
+/* By its word; REASON_NONE: it is none of ours. */
+enum reason reason_find(struct str word);
 /* Whether one of both sides, or the relay's own stop, ended it as it should. */
 bool reason_is_orderly(enum reason r);
 
