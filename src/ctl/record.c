@@ -92,12 +92,14 @@ static void write_line(
 	struct record *r, enum recording_kind kind, int64_t at_us, uint64_t n)
 {
 	char line[RECORDING_LINE_MAX];
+	size_t length;
 
 	if (!r->zero_us)
 		write_head(r, at_us);
 	if (at_us - r->zero_us > r->at_us)
 		r->at_us = at_us - r->zero_us;
-	fwrite(line, 1, recording_line(line, kind, r->at_us, n), r->file);
+	length = recording_line(line, kind, r->at_us, n);
+	fwrite(line, 1, length, r->file);
 }
 
 static void write_message(

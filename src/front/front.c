@@ -420,6 +420,7 @@ static void dispatch(
 		.memory_full = memory_full,
 		.owner = f };
 
+	detail.text = NULL;
 	if ((reason == REASON_NONE || reason == REASON_HOST) &&
 		front_answer_health(f, r))
 		return;
