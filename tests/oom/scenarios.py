@@ -257,6 +257,41 @@ def hold(house):
         house.leave(b)
 
 
+def pause(house):
+    """Members wait while their route has no backend, and one is made the
+    driver, which there is none of."""
+    def ask(**request):
+        s.sendall(json.dumps(request).encode() + b"\n")
+        row = {}
+        while "status" not in row:
+            line = f.readline()
+            if not line:
+                raise EOFError
+            row = json.loads(line)
+        if row["status"] != "ok" and request["command"] != "drive":
+            raise Refused(row["error"])
+
+    path = house.path("hold")
+    with socket.socket(socket.AF_UNIX) as s, s.makefile("rb") as f:
+        s.settimeout(PATIENCE)
+        s.connect(str(house.dir / "control.sock"))
+        json.loads(f.readline() or b"null")  # the greeting
+        ask(command="resume", route="hold")  # the last trial may not have
+        with house.open(path) as a, house.open(path) as b:
+            ask(command="pause", route="hold")
+            a.send(TEXT, b"waits")
+            ask(command="drive", id=b.id)
+            ask(command="resume", route="hold")
+            end = time.monotonic() + PATIENCE
+            while not house.arrives(a, 0.1):    # without memory none waits
+                if time.monotonic() > end:
+                    raise TimeoutError("the backend does not come back")
+                a.send(TEXT, b"again")
+            house.get(a)
+            house.leave(a)
+            house.leave(b)
+
+
 def left(house):
     """Of a client that has left messages wait for the next backend."""
     path = house.path("left")
@@ -435,6 +470,6 @@ def _tls(name, resume):
 
 SCENARIOS = {f.__name__: f for f in (
     _pair("echo"), _pair("tcp"), _pair("ws"), _pair("exec"), room, tagged,
-    hold, left, keyed, page, reload,
+    hold, pause, left, keyed, page, reload,
     console, tap, revoke,
     _tls("tls", False), _tls("tls-resumed", True))}
