@@ -239,10 +239,10 @@ def test_its_token_is_read_anew(relay, run):
 @pytest.mark.plain("nothing of it is on a wire")
 def test_the_usual_token_file(script, monkeypatch):
     arguments = ["ws://a/b", "--", "x"]
-    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.setenv("HOME", "/nowhere")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     assert script.arguments(arguments).token_file == \
-        "/home/anna/.config/wsrelay/token"
+        "/nowhere/.config/wsrelay/token"
     monkeypatch.setenv("XDG_CONFIG_HOME", "/xdg")
     assert script.arguments(arguments).token_file == "/xdg/wsrelay/token"
 
