@@ -519,15 +519,16 @@ static void test_system_ca(void **state)
 	char *said = take_text(&errors);
 
 	(void)state;
-	if (access(CONF_SYSTEM_CA, R_OK) == 0) {
+	if (access(conf_system_ca(), R_OK) == 0) {
 		assert_non_null(c);
-		assert_string_equal(c->routes[0].ca->file, CONF_SYSTEM_CA);
+		assert_string_equal(c->routes[0].ca->file, conf_system_ca());
 	} else {
 		assert_null(c);
-		assert_string_equal(said,
-			"t.ini:2: [route r] backend_ca: " CONF_SYSTEM_CA
+		assert_non_null(
+			strstr(said, "t.ini:2: [route r] backend_ca: "));
+		assert_non_null(strstr(said,
 			": No such file or directory, expected a readable "
-			"file\n");
+			"file\n"));
 	}
 	free(said);
 	conf_unref(c);
