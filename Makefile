@@ -91,6 +91,20 @@ $(OUT)/wsrelayd-exec: $(OUT)/step.o
 	$(SAY) LD $@
 	$(Q)$(CC) -static $(LDFLAGS) -o $@ $<
 
+# --attach alone, for machines without our libraries: without libsystemd, which
+# cannot be linked statically, and without the daemon.
+ATTACH_LIBS = -levent_extra -levent_pthreads -levent_core -linih -ljansson -lmbedtls -lmbedx509 \
+	-lmbedcrypto
+$(OUT)/static/wsrelayd: $(OUT)/attach_only.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) -static -no-pie -pthread $(LDFLAGS) -o $@ $^ $(ATTACH_LIBS)
+
+.PHONY: attach
+attach: | deps-build
+	@$(MAKE) -j$(J) --no-print-directory build/release/static/wsrelayd
+	@mkdir -p build/attach
+	@ln -sf ../release/static/wsrelayd build/attach/wsrelayd
+
 $(LIB): $(LIB_OBJECTS)
 	@rm -f $@
 	$(SAY) AR $@
@@ -112,7 +126,7 @@ $(OUT)/prefix: FORCE
 .PHONY: FORCE
 FORCE:
 
--include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(OUT)/step.d $(CTL_OBJECTS:.o=.d)
+-include $(LIB_OBJECTS:.o=.d) $(OUT)/main.d $(OUT)/step.d $(OUT)/attach_only.d $(CTL_OBJECTS:.o=.d)
 
 # --- run -------------------------------------------------------------------
 
@@ -319,6 +333,7 @@ clean:
 help:
 	@echo 'make                  build build/wsrelayd and build/wsrelayctl; V=1 shows'
 	@echo '                      the commands'
+	@echo 'make attach           build/attach/wsrelayd: --attach alone, one static file'
 	@echo 'make run              build, and run the demo'
 	@echo 'make check            unit and end-to-end tests under ASan and UBSan'
 	@echo 'make check-unit       the unit tests alone'

@@ -1,8 +1,8 @@
 """wsrelayd --attach: the simulation's side of wsrelayd-attach(7)."""
 import contextlib
 import os
-import pathlib
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -14,8 +14,8 @@ import pytest
 
 import proxies
 from peers import BINARY, CLOSE, TEXT, Client
-from relay import KEY, PATIENCE, RUNNER, SANITIZERS, WSRELAYD, free_port, \
-    mint, wait_for
+from relay import KEY, PATIENCE, ROOT, RUNNER, SANITIZERS, WSRELAYD, \
+    free_port, mint, wait_for
 
 pytestmark = pytest.mark.plain("test_over_tls is")
 
@@ -727,6 +727,26 @@ def test_over_tls(tls_relay, attach, certificates, name):
     run.said("the relay's certificate is not good")
 
 
+STATIC = ROOT / "build/attach/wsrelayd"
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not STATIC.exists(),
+                    reason="needs root, and: make attach")
+def test_one_static_file_in_an_empty_root(relay, tokens, tmp_path):
+    r = relay(ini())
+    root = tmp_path / "root"
+    root.mkdir()
+    shutil.copy(STATIC, root / "wsrelayd")
+    shutil.copy(tokens(), root / "token")
+    done = subprocess.run(
+        ["chroot", root, "/wsrelayd", "--attach", r.url(PLACE),
+         "--token-file", "token", "--", "/wsrelayd", "-V"],
+        capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0 and done.stdout.startswith("wsrelayd "), done
+    closed = r.wait_log("close", route="attach:sims", code=1000)
+    assert closed["client_messages"] == "1"
+
+
 # --- the forms of a job script -----------------------------------------------
 
 SRUN = """#!/bin/sh
@@ -764,8 +784,7 @@ def job(tmp_path, tokens):
 
 def manual_scripts():
     """The job scripts of wsrelayd-attach(7), as they are there."""
-    root = pathlib.Path(__file__).resolve().parents[2]
-    page = (root / "man/wsrelayd-attach.7").read_text()
+    page = (ROOT / "man/wsrelayd-attach.7").read_text()
     return [s.replace("\\e", "\\") for s in
             re.findall(r"(?s)\.Bd[^\n]*\n(#!/bin/sh\n.*?)\.Ed", page)]
 
