@@ -71,7 +71,7 @@ all: | deps-build
 	@ln -sf release/wsrelayd release/wsrelayctl build/
 
 .PHONY: binaries
-binaries: $(OUT)/wsrelayd $(OUT)/wsrelayctl $(OUT)/wsrelayd-exec
+binaries: $(OUT)/wsrelayd $(OUT)/wsrelayctl $(OUT)/wsrelayd-exec $(OUT)/attach_only.o
 
 deps-%:
 	@scripts/deps $*

@@ -338,8 +338,11 @@ static bool path_matches(struct str claim, struct str path)
 
 bool jwt_is_for_folder(const struct jwt *t, struct str path)
 {
-	struct str claim = t->path ? str_of(t->path) : STR_NONE;
+	struct str claim;
 
+	if (!t->path)
+		return false;
+	claim = str_of(t->path);
 	return path.n > 0 && path.p[path.n - 1] == '/' &&
 	       claim.n == path.n + 1 && claim.p[path.n] == '*' &&
 	       str_starts(claim, path);
