@@ -74,21 +74,35 @@ struct conf_section *build_section(
 
 /* --- where a key was set --------------------------------------------------- */
 
-static bool pair_is(const struct build_pair *p, struct build_at at)
+/*
+ * The next pair that is of this key, behind the one before (NULL: of all); NULL:
+ * there is none. Those of a section are adjacent, but for [server]'s.
+ */
+static const struct build_pair *next_pair(const struct builder *b,
+	struct build_at at, const struct build_pair *before)
 {
-	return p->row->section == at.section && p->index == at.index &&
-	       at.key && strcmp(p->row->name, at.key) == 0;
+	const struct conf_section *s = build_section(
+		b->conf, at.section, at.index);
+	size_t i = before ? (size_t)(before - b->pairs) + 1 : s->pairs_from;
+
+	for (; at.key && i < b->pairs_n; i++) {
+		const struct build_pair *p = &b->pairs[i];
+
+		if (p->row->section == at.section && p->index == at.index) {
+			if (strcmp(p->row->name, at.key) == 0)
+				return p;
+		} else if (at.section != SECTION_SERVER) {
+			break;
+		}
+	}
+	return NULL;
 }
 
 const struct build_pair *build_find(const struct builder *b, struct build_at at)
 {
-	const struct build_pair *found = NULL;
+	const struct build_pair *p = NULL, *found = NULL;
 
-	for (size_t i = 0; i < b->pairs_n; i++) {
-		const struct build_pair *p = &b->pairs[i];
-
-		if (!pair_is(p, at))
-			continue;
+	while ((p = next_pair(b, at, p))) {
 		found = p;
 		if (keys_is_list(p->row->type) && at.element < p->until)
 			break;
@@ -98,8 +112,10 @@ const struct build_pair *build_find(const struct builder *b, struct build_at at)
 
 bool build_is_bad(const struct builder *b, struct build_at at)
 {
-	for (size_t i = 0; i < b->pairs_n; i++)
-		if (b->pairs[i].bad && pair_is(&b->pairs[i], at))
+	const struct build_pair *p = NULL;
+
+	while ((p = next_pair(b, at, p)))
+		if (p->bad)
 			return true;
 	return false;
 }

@@ -60,6 +60,7 @@ struct conf_section {
 	char *name; /* "" for [server] */
 	char *file;
 	int line; /* of its header */
+	size_t pairs_from; /* build.c's own: where its lines begin */
 };
 
 enum conf_log_target { CONF_LOG_STDERR, CONF_LOG_JOURNAL };

@@ -120,6 +120,7 @@ static int new_section(
 	if (!section || set_defaults(s, section) < 0)
 		return -1;
 	section->line = line;
+	section->pairs_from = r->b->pairs_n;
 	section->file = str_dup(str_of(r->file->name));
 	section->name = str_dup(name);
 	if (!section->file || !section->name)

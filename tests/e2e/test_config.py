@@ -97,6 +97,17 @@ def test_check_counts(run, sections, counts):
         (0, f"configuration is good{counts}\n")
 
 
+def test_a_thousand_sections(run):
+    """About as many as a kind may have."""
+    sections = "".join(
+        f"[page p{i}]\npath = /p{i}\nroot = {{dir}}\n"
+        f"[route r{i}]\npath = /r{i}/{{id}}\nbackend = echo:\nkeys = lab\n"
+        for i in range(995))
+    p = run(["-t"], GOOD + sections)
+    assert (p.returncode, p.stderr) == (0, "")
+    assert "997 routes, 996 pages" in p.stdout
+
+
 def test_check_says_which_program(run):
     p = run("-t", ini="[listen a]\n[key k]\nsecret_file = secret\n[route r]\n"
             "path = /r\nbackend = exec:sh -x\n", env={"PATH": "/bin"})
