@@ -103,7 +103,7 @@ def test_a_thousand_sections(run):
         f"[page p{i}]\npath = /p{i}\nroot = {{dir}}\n"
         f"[route r{i}]\npath = /r{i}/{{id}}\nbackend = echo:\nkeys = lab\n"
         for i in range(995))
-    p = run(["-t"], GOOD + sections)
+    p = run("-t", ini=GOOD + sections)
     assert (p.returncode, p.stderr) == (0, "")
     assert "997 routes, 996 pages" in p.stdout
 
