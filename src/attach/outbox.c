@@ -79,9 +79,10 @@ bool outbox_is_full(const struct outbox *o)
 
 void outbox_say_lost(struct outbox *o)
 {
+	static const char waited[] = "newer ones came while the relay could "
+				     "not be sent more";
 	static const char *const why[OUTBOX_LOST] = {
-		[OUTBOX_WAITED] = "newer ones came while the relay could not "
-				  "be sent more",
+		[OUTBOX_WAITED] = waited,
 		[OUTBOX_TOO_LONG] = "they are longer than may be",
 		[OUTBOX_NOT_TEXT] = "they are lines that are not UTF-8",
 		[OUTBOX_NO_LINE] = "there was no connection for them",

@@ -633,8 +633,9 @@ def test_client_on_a_slow_line_lives(relay, load, reads, pace):
 @unhurried
 def test_last_messages_reach_a_slow_line(relay, talks, pace):
     """The backend has ended, its last megabyte is in the kernel's buffers,
-    and the client needs many times close_timeout for it."""
-    p = Pair(relay, f"close_timeout = {300 * pace}ms")
+    and the client needs longer than close_timeout for it: steps of what it
+    takes are a window of TCP, some tenths of a second."""
+    p = Pair(relay, f"close_timeout = {800 * pace}ms")
     c, b = p.open(rcvbuf=32768)
     for i in range(20):
         b.write(b"%9d" % i + b"x" * 50000 + b"\n")

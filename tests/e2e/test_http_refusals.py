@@ -1,5 +1,6 @@
 """The upgrade and the HTTP around it: RFC 6455 section 4, RFC 9112."""
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -448,8 +449,10 @@ mode = hub
 auth = none
 """, server="workers = 1")
     with Peer(r) as p:
+        r.kill(signal.SIGSTOP)  # its end is there when the request is read
         p.send(head("/healthz") + upgrade("/h"))
         p.socket.shutdown(socket.SHUT_WR)
+        r.kill(signal.SIGCONT)
         assert p.answer().status == 200
         assert p.at_end()
     r.wait_log("refuse", reason="client-gone")
