@@ -61,18 +61,11 @@ void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa)
 /* A decimal number of 1 to 5 digits, at most max. -1: it is not one. */
 static int parse_number(struct str s, unsigned int max, unsigned int *number)
 {
-	unsigned int value = 0;
+	uint64_t value;
 
-	if (s.n < 1 || s.n > 5)
+	if (s.n > 5 || str_decimal(s, max, &value) < 0)
 		return -1;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return -1;
-		value = value * 10 + (unsigned int)(s.p[i] - '0');
-	}
-	if (value > max)
-		return -1;
-	*number = value;
+	*number = (unsigned int)value;
 	return 0;
 }
 

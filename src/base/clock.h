@@ -1,5 +1,6 @@
 /*
- * clock.h: the time of day. Time that passes is the loop's (net/loop.h).
+ * clock.h: the time of day, and time that passes where there is no loop
+ * (net/loop.h).
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
@@ -10,5 +11,7 @@
 int64_t clock_unix_ms(void);
 /* The same in microseconds. */
 int64_t clock_unix_us(void);
+/* Microseconds of CLOCK_MONOTONIC. */
+int64_t clock_monotonic_us(void);
 
 #endif

@@ -81,6 +81,21 @@ bool str_next_element(struct str *list, struct str *element)
 	return false;
 }
 
+int str_decimal(struct str s, uint64_t max, uint64_t *out)
+{
+	*out = 0;
+	if (s.n == 0)
+		return -1;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned digit = (unsigned)(s.p[i] - '0');
+
+		if (digit > 9 || *out > (max - digit) / 10)
+			return -1;
+		*out = 10 * *out + digit;
+	}
+	return 0;
+}
+
 char *str_dup(struct str s)
 {
 	char *copy = malloc(s.n + 1);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 
@@ -37,6 +38,11 @@ bool str_next_element(struct str *list, struct str *element);
  * to 4, and 0 when there is none (RFC 3629 section 4).
  */
 size_t str_character(struct str s);
+/*
+ * A decimal number, at most max, of all of s: digits only, no sign. -1: it is
+ * none.
+ */
+MUST_CHECK int str_decimal(struct str s, uint64_t max, uint64_t *out);
 /* An owned, terminated copy; NULL without memory. */
 MUST_CHECK char *str_dup(struct str s);
 /*

@@ -101,22 +101,6 @@ static ssize_t read_head(struct recording *r, uint8_t *p, size_t n,
 
 /* --- items ----------------------------------------------------------------*/
 
-/* A decimal number without a sign, of all of s. -1: it is none. */
-static int read_number(struct str s, uint64_t max, uint64_t *out)
-{
-	*out = 0;
-	if (s.n == 0)
-		return -1;
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned digit = (unsigned)(s.p[i] - '0');
-
-		if (digit > 9 || *out > (max - digit) / 10)
-			return -1;
-		*out = 10 * *out + digit;
-	}
-	return 0;
-}
-
 /* "12", "12.5": six digits behind the point at the most. */
 static int read_time(struct str s, int64_t *us)
 {
@@ -125,9 +109,9 @@ static int read_time(struct str s, int64_t *us)
 	bool pointed = seconds.n < s.n;
 	uint64_t whole, part = 0;
 
-	if (read_number(seconds, RECORDING_TIME_MAX / US - 1, &whole) < 0 ||
+	if (str_decimal(seconds, RECORDING_TIME_MAX / US - 1, &whole) < 0 ||
 		(pointed && (fraction.n > 6 ||
-				    read_number(fraction, US, &part) < 0)))
+				    str_decimal(fraction, US, &part) < 0)))
 		return -1;
 	for (size_t i = fraction.n; pointed && i < 6; i++)
 		part *= 10;
@@ -160,7 +144,7 @@ static const char *read_line(struct recording_item *item, struct str line)
 		return line.n == 0 ? NULL : "expected nothing behind end";
 	if (item->kind != RECORDING_DROPPED)
 		max = RECORDING_MESSAGE_MAX;
-	if (read_number(line, max, &item->n) == 0)
+	if (str_decimal(line, max, &item->n) == 0)
 		return NULL;
 	return item->kind == RECORDING_DROPPED
 		       ? "expected how many messages were dropped"

@@ -192,17 +192,13 @@ int state_open(struct str *records, struct str text, const char **why)
 /* Digits only, as they are written: no sign, no zero in front. */
 static int read_time(int64_t *out, struct str s)
 {
-	int64_t n = 0;
+	uint64_t n;
 
-	if (s.n == 0 || s.n > 15 || (s.n > 1 && s.p[0] == '0'))
+	if (s.n > 15 || (s.n > 1 && s.p[0] == '0') ||
+		str_decimal(s, TIME_MAX, &n) < 0)
 		return -1;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return -1;
-		n = n * 10 + (s.p[i] - '0');
-	}
-	*out = n;
-	return n <= TIME_MAX ? 0 : -1;
+	*out = (int64_t)n;
+	return 0;
 }
 
 static int read_of(enum state_of *out, struct str s)

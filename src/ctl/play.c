@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "codec/recording.h"
 #include "codec/ws.h"
 
@@ -59,14 +60,6 @@ static enum round fail(const struct play *p, const char *why)
 
 /* --- time -----------------------------------------------------------------*/
 
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 /* What clients send is dropped. False: they are gone. */
 static bool read_input(void)
 {
@@ -84,7 +77,7 @@ static bool wait_until(const struct play *p, int64_t at_us)
 		.events = POLLIN };
 
 	for (;;) {
-		int64_t left = due - now_us();
+		int64_t left = due - clock_monotonic_us();
 		struct timespec ts = { .tv_sec = left / 1000000,
 			.tv_nsec = left % 1000000 * 1000 };
 		int n;
@@ -250,7 +243,7 @@ static enum ctl_status play(struct play *p)
 {
 	enum round round;
 
-	p->begin_us = now_us();
+	p->begin_us = clock_monotonic_us();
 	do {
 		round = play_round(p);
 		if (round == ROUND_OVER && p->loop)

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "codec/control.h"
 #include "ctl/call.h"
@@ -15,14 +15,6 @@
 #include "ctl/ctl.h"
 
 /* --- taking one -----------------------------------------------------------*/
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static const char *member(const json_t *row, const char *name)
 {
@@ -119,7 +111,7 @@ int sample_take(struct sample *s, struct call *c,
 		do
 			more = take_line(s, c);
 		while (more > 0);
-	s->at_ms = now_ms();
+	s->at_ms = clock_monotonic_us() / 1000;
 	return more;
 }
 

@@ -14,11 +14,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "ctl/call.h"
 #include "ctl/cell.h"
 #include "ctl/ctl.h"
@@ -235,22 +235,14 @@ static int renew(
 	return sample_take(next, c, view, before);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int ask(struct top *t)
 {
-	int64_t begun = now_ms();
+	int64_t begun = clock_monotonic_us() / 1000;
 	int result = renew(&t->status, &t->call, &status_view);
 
 	if (result == 0)
 		result = renew(&t->sample, &t->call, t->view);
-	t->took_ms = now_ms() - begun;
+	t->took_ms = clock_monotonic_us() / 1000 - begun;
 	return result;
 }
 

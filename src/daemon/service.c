@@ -4,9 +4,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <time.h>
 
 #include <systemd/sd-daemon.h>
+
+#include "base/clock.h"
 
 void service_notify(const char *state)
 {
@@ -15,11 +16,8 @@ void service_notify(const char *state)
 
 void service_notify_reloading(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
 	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-		(long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+		(long long)clock_monotonic_us());
 }
 
 int64_t service_watchdog_ms(void)
