@@ -362,7 +362,7 @@ static void take_end(struct uplink *u, const struct backend_result *r)
 	u->since_ms = loop_now(u->loop);
 	u->longest = (size_t)route->max_backend_message;
 	set_state(u, UPLINK_GREETING);
-	if (!str_eq(r->outcome.protocol, STR(ATTACH_PROTOCOL)))
+	if (!str_eq(r->outcome.protocol, STR(CONF_ATTACH_PROTOCOL)))
 		opened(u);
 	u->end->ops->flow(u->end, true);
 }
@@ -412,7 +412,7 @@ static struct attempt *open_attempt(struct uplink *u)
 		.owner = u };
 
 	add_field(&request.head, STR("Sec-WebSocket-Protocol"),
-		STR(ATTACH_PROTOCOL));
+		STR(CONF_ATTACH_PROTOCOL));
 	add_field(&request.head, STR("User-Agent"), STR("wsrelayd/" VERSION));
 	return backend_open(&p);
 }

@@ -9,8 +9,8 @@
 #include "codec/pattern.h"
 #include "conf/check.h"
 
-/* See hub/attach.h: what a simulation may offer. */
-static char attach_protocol[] = "wsrelay.attach.v1";
+/* What a simulation may offer. */
+static char attach_protocol[] = CONF_ATTACH_PROTOCOL;
 static char *attach_protocols[] = { attach_protocol };
 
 static struct build_at at_attach(const struct conf_attach *a, const char *key)
@@ -66,18 +66,15 @@ static void check_captures(struct builder *b, const struct conf_attach *a,
 void check_captures_are_of(struct builder *b, const struct conf_route *r,
 	const struct conf_attach *a)
 {
-	struct pattern *places;
+	const struct pattern *places = a->entrance.pattern;
 	const char *why;
 
-	if (!r->pattern)
-		return;
-	places = pattern_parse(a->path, &why);
-	if (places && template_check(r->path, places, false, &why) < 0)
+	if (r->pattern && places &&
+		template_check(r->path, places, false, &why) < 0)
 		build_error(b, check_at_route(r, "path"),
 			"\"%s\": %s, expected captures of the path %s of "
 			"[attach %s]",
 			r->path, why, a->path, a->section.name);
-	pattern_free(places);
 }
 
 static void check_watch_at(struct builder *b, const struct conf_attach *a)
@@ -140,16 +137,7 @@ static void make_entrance(struct conf_attach *a, const struct conf_route *r)
 void check_attach(struct builder *b, struct conf_attach *a)
 {
 	struct conf_route *e = &a->entrance;
-	const char *why;
 
-	if (a->path) {
-		e->pattern = pattern_parse(a->path, &why);
-		if (!e->pattern)
-			build_error(b, at_attach(a, "path"),
-				"\"%s\": %s, expected a path such as "
-				"/attach/{user}/{id}",
-				a->path, why);
-	}
 	check_tls_route(b, e);
 	check_access(b, at_attach(a, NULL), &a->allow, &a->deny);
 	if (b->conf->keys_n == 0 && !b->bad_header)
@@ -161,6 +149,23 @@ void check_attach(struct builder *b, struct conf_attach *a)
 		return;
 	check_captures(b, a, a->serves);
 	make_entrance(a, a->serves);
+}
+
+static struct pattern *parse_path(
+	struct builder *b, const struct conf_attach *a)
+{
+	struct pattern *p;
+	const char *why;
+
+	if (!a->path)
+		return NULL;
+	p = pattern_parse(a->path, &why);
+	if (!p)
+		build_error(b, at_attach(a, "path"),
+			"\"%s\": %s, expected a path such as "
+			"/attach/{user}/{id}",
+			a->path, why);
+	return p;
 }
 
 void check_attach_begin(struct builder *b, struct conf_attach *a)
@@ -182,6 +187,7 @@ void check_attach_begin(struct builder *b, struct conf_attach *a)
 		.on_key_loss = a->on_key_loss,
 		.allow = a->allow,
 		.deny = a->deny,
+		.pattern = parse_path(b, a),
 		.index = a->index,
 		.attach = a };
 	a->entrance.section.name = (char *)name.p;

@@ -399,7 +399,7 @@ static void parse_attached(
 	r->to.kind = BACKEND_ATTACHED;
 	find_attach(b, r, s);
 	/* Another one would be equal to none of a run. */
-	if (r->to.attach && r->to.attach->path)
+	if (r->to.attach)
 		check_captures_are_of(b, r, r->to.attach);
 }
 

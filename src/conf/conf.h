@@ -59,7 +59,7 @@ struct conf_addresses {
 struct conf_section {
 	char *name; /* "" for [server] */
 	char *file;
-	int line; /* of its header */
+	int line;          /* of its header */
 	size_t pairs_from; /* build.c's own: where its lines begin */
 };
 
@@ -347,6 +347,9 @@ enum conf_attach_conflict {
 	CONF_CONFLICT_REFUSE,
 	CONF_CONFLICT_REPLACE,
 };
+
+/* A simulation that offers it is told first where it is, in one text message. */
+#define CONF_ATTACH_PROTOCOL "wsrelay.attach.v1"
 
 /* Where simulations connect to the relay. */
 struct conf_attach {

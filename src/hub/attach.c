@@ -15,6 +15,7 @@
 #include "gate/request.h"
 #include "end/ending.h"
 #include "end/ws.h"
+#include "backend/kind.h"
 #include "hub/attached.h"
 #include "hub/here.h"
 #include "hub/private.h"
@@ -35,7 +36,6 @@ struct claim {
 	char *place;    /* the simulation's path */
 	/* the answer */
 	enum reason reason;
-	const char *detail;
 	bool again; /* the hub has ended: another may be asked */
 	/* the connection */
 	struct conn *conn; /* NULL: there will be none */
@@ -130,21 +130,19 @@ static void attach_free(struct hub_attach *a)
 	free(a);
 }
 
-static void attach_failed(
-	struct hub_attach *a, enum reason reason, const char *detail)
+static void attach_failed(struct hub_attach *a, enum reason reason)
 {
 	struct hub_attach_params p = a->params;
 
 	attach_free(a);
-	p.done(p.owner,
-		&(struct outcome){ .reason = reason, .detail = detail });
+	p.done(p.owner, &(struct outcome){ .reason = reason });
 }
 
 static void failed_at_once(struct deferred *d)
 {
 	struct hub_attach *a = CONTAINER_OF(d, struct hub_attach, deferred);
 
-	attach_failed(a, a->reason, NULL);
+	attach_failed(a, a->reason);
 }
 
 static void ask(struct hub_attach *a)
@@ -167,21 +165,17 @@ struct hub_attach *hub_attach_open(const struct hub_attach_params *p)
 {
 	const struct conf_route *serves = p->client->route->attach->serves;
 	struct hub_attach *a = calloc(1, sizeof(*a));
-	struct buf path = { 0 };
 
 	if (!a)
 		return NULL;
 	a->params = *p;
 	idmap_add(&p->worker->hubs->attaches, &a->by_id, p->client->id);
 	a->claim = claim_new(p);
-	if (!a->claim ||
-		template_expand(&path, str_of(serves->path), p->captures) < 0 ||
-		buf_add(&path, "", 1, SIZE_MAX) < 0) {
-		buf_free(&path);
+	a->path = backend_expand(serves->path, p->captures);
+	if (!a->claim || !a->path) {
 		attach_free(a);
 		return NULL;
 	}
-	a->path = (char *)path.p;
 	ask(a);
 	return a;
 }
@@ -219,7 +213,7 @@ static void open_answered(struct worker *w, struct letter *l)
 		ask(a);
 	} else {
 		a->claim = c;
-		attach_failed(a, c->reason, c->detail);
+		attach_failed(a, c->reason);
 	}
 }
 
@@ -281,6 +275,8 @@ static bool takes_over(const struct hub *h, const struct claim *c)
 static enum reason answer(struct hub *h, struct claim *c)
 {
 	hub_join_seen(h);
+	if (h->home->draining)
+		return REASON_SHUTDOWN;
 	if (h->state == HUB_ENDING) {
 		c->again = true;
 		return REASON_ATTACH_TAKEN;
@@ -314,11 +310,8 @@ static void open_asked(struct worker *w, struct letter *l)
 {
 	struct claim *c = claim_of(l);
 
-	c->reason = w->draining ? REASON_SHUTDOWN : REASON_NONE;
-	if (c->reason == REASON_NONE)
-		c->reason = answer(c->hub, c);
-	else
-		hub_join_seen(c->hub);
+	(void)w;
+	c->reason = answer(c->hub, c);
 	post(c, c->from, &answered_kind);
 }
 

@@ -29,9 +29,6 @@ struct hub_attach;
 struct request;
 struct worker;
 
-/* A simulation that offers it is told first where it is, in one text message. */
-#define ATTACH_PROTOCOL "wsrelay.attach.v1"
-
 struct hub_attach_params {
 	struct worker *worker;
 	/* Until done or cancel; its route is the entrance of an [attach]. */
@@ -55,7 +52,7 @@ void hub_attach_cancel(struct hub_attach *a);
 /*
  * The connection, which has left its loop (conn_leave), goes to its place with
  * the client and the bytes of the answer to its upgrade: all are taken.
- * labelled: that answer selects ATTACH_PROTOCOL.
+ * labelled: that answer selects CONF_ATTACH_PROTOCOL.
  */
 void hub_attach_take(struct hub_attach *a, struct conn *c,
 	const struct client *client, struct buf *reply, bool labelled);

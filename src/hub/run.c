@@ -23,6 +23,7 @@
 #include "net/conn.h"
 #include "worker/worker.h"
 #include "end/ending.h"
+#include "backend/kind.h"
 #include "hub/attached.h"
 
 bool hub_is_for_attach(const struct hub *h)
@@ -35,22 +36,17 @@ bool hub_is_attached(const struct hub *h)
 	return h->attached && attached_is_open(h->attached);
 }
 
-/* --- the first message of ATTACH_PROTOCOL ---------------------------------*/
+/* --- the first message of CONF_ATTACH_PROTOCOL ----------------------------*/
 
 /* The address for people; owned; NULL: none is known, or no memory. */
 static char *watch_at(const struct conf_attach *a, const char *place)
 {
 	struct captures captures;
-	struct buf b = { 0 };
 
 	if (!a->watch_at ||
-		!pattern_match(a->entrance.pattern, str_of(place), &captures) ||
-		template_expand(&b, str_of(a->watch_at), &captures) < 0 ||
-		buf_add(&b, "", 1, SIZE_MAX) < 0) {
-		buf_free(&b);
+		!pattern_match(a->entrance.pattern, str_of(place), &captures))
 		return NULL;
-	}
-	return (char *)b.p;
+	return backend_expand(a->watch_at, &captures);
 }
 
 /* One line of JSON, see wsrelayd-attach(7). NULL without memory. */
@@ -104,10 +100,10 @@ static void replace(struct hub *h)
 	bool open = hub_is_attached(h);
 
 	attached_let_go(old);
-	if (open)
+	if (open) {
 		attached_close(old, &replaced);
-	if (open)
 		hub_trunk_ended(h, &lost);
+	}
 	h->attached = NULL;
 	h->trunk = NULL;
 	hub_forget_former(h);
