@@ -66,7 +66,7 @@ int place_parse(struct place *p, const char *uri, const char **why)
 		return -1;
 	if (uri_split_target(&t, all) < 0)
 		return -1;
-	/* The query may be a token: it is shown to nobody. */
+	/* Without the query, which may hold a token: this is for messages. */
 	p->uri = str_dup((struct str){ uri, strcspn(uri, "?") });
 	if (!p->uri) {
 		*why = NO_MEMORY;

@@ -25,7 +25,7 @@ struct uplink;
 
 /* None is called from within a function of this header. */
 struct uplink_cb {
-	/* A message of those who steer; its bytes may be changed. */
+	/* A message from a client; the callback may change its bytes. */
 	void (*input)(void *owner, uint8_t opcode, uint8_t *p, size_t n);
 	/* What waits has become less, see uplink_is_full. */
 	void (*room)(void *owner);

@@ -23,7 +23,7 @@ struct worker;
 /* Part of a hub. Zeros are one that is in no list. */
 struct run {
 	LIST_ENTRY(run) next;
-	struct runs *of;  /* whose list it is in; NULL: in none */
+	struct runs *of;  /* the list that it is in; NULL: none */
 	const char *path; /* of its hub, which lives as long as it is listed */
 	int64_t since_ms; /* Unix time: its simulation attached first */
 	size_t watchers;

@@ -338,8 +338,8 @@ struct conf_route {
 	int slow_text_kind;    /* enum conf_slow */
 	int slow_binary_kind;
 	size_t index; /* in conf->routes, or as its attach's */
-	const struct conf_attach *attach; /* whose entrance this is, see there;
-					     NULL: it is a [route] */
+	/* NULL: this is a [route]. Else it is the entrance of that [attach]. */
+	const struct conf_attach *attach;
 };
 
 enum conf_attach_conflict {

@@ -69,7 +69,7 @@ static bool read_input(void)
 	return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
 }
 
-/* Until a time of the recording. False: whoever it is for has left. */
+/* Sleeps until that time of the recording. False: its reader has left. */
 static bool wait_until(const struct play *p, int64_t at_us)
 {
 	int64_t due = p->begin_us + (int64_t)((double)at_us / p->speed);

@@ -52,7 +52,7 @@ static void make_file(struct record *r)
 		r->file = stdout;
 		return;
 	}
-	/* What was said is for nobody else; nothing is overwritten. */
+	/* Only its owner may read it, and no file is overwritten. */
 	fd = open(r->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		r->file = fdopen(fd, "w");

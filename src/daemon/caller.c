@@ -16,7 +16,7 @@
 #define QUEUE_MAX (256u * 1024)
 /* A caller that takes nothing for so long is cut. */
 #define STUCK_MS 10000
-/* One whose answer has no end may look at what it has, in a pager. */
+/* A tap may be shown in a pager, which reads no more until its user goes on. */
 #define STUCK_ENDLESS_MS 600000
 #define LINGER_MS        2000
 /* What a uid is that the service's user namespace does not have. */

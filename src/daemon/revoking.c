@@ -31,7 +31,7 @@ void revoking_choose(struct state_record *what, const char *identity,
 	}
 }
 
-/* By one of the arguments whose value is the record's. */
+/* sub, kid, jti ...: the argument says of which kind the record is. */
 static int read_value(
 	struct revoking *x, const struct control_request *r, const char **why)
 {

@@ -34,7 +34,7 @@ MUST_CHECK int cookie_find_first(
  * field.n bytes, and may be where the field is. Returns its length.
  */
 size_t cookie_without(char *out, struct str field, struct str name);
-/* The same for all whose names begin like this. */
+/* The same for every cookie whose name begins with the prefix. */
 size_t cookie_without_prefix(char *out, struct str field, struct str prefix);
 
 #endif
